@@ -1,0 +1,87 @@
+//! The flag that a signal raises, and the descriptor that wakes whatever waits.
+//!
+//! Everything that blocks (a command, a ping, a sleep, a wait for the kernel) also waits on
+//! [`Cancel::fd`], so that Ctrl-C ends it at once.
+
+use crate::plan::{Error, Kind, Result};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Shared by the signal handlers and all that waits. Cloning shares.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    signal: Arc<AtomicUsize>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Cancel {
+    /// Installs handlers for SIGINT, SIGTERM and SIGHUP that raise the flag and write to the wake pipe.
+    ///
+    /// # Errors
+    /// The pipe or a handler can't be made.
+    pub fn install() -> Result<Cancel> {
+        let (read, write) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::from_io(&e, "signal pipe"))?;
+        read.set_nonblocking(true).map_err(|e| Error::from_io(&e, "signal pipe"))?;
+        let cancel = Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) };
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            let number = usize::try_from(signal).unwrap_or_default();
+            signal_hook::flag::register_usize(signal, Arc::clone(&cancel.signal), number)
+                .map_err(|e| Error::from_io(&e, "signal handler"))?;
+            let end = write.try_clone().map_err(|e| Error::from_io(&e, "signal pipe"))?;
+            signal_hook::low_level::pipe::register(signal, end).map_err(|e| Error::from_io(&e, "signal handler"))?;
+        }
+        Ok(cancel)
+    }
+
+    /// A flag that no signal raises: for tests, and for the time of an undo, which nothing may cut short.
+    ///
+    /// # Errors
+    /// The pipe can't be made.
+    pub fn never() -> Result<Cancel> {
+        let (read, write) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::from_io(&e, "signal pipe"))?;
+        // The other end must stay open, or the descriptor would read as ended; it lives as long as the process.
+        std::mem::forget(write);
+        Ok(Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) })
+    }
+
+    /// The signal that was received, 0 while there was none. Costs one atomic load.
+    #[must_use]
+    pub fn signal(&self) -> i32 {
+        i32::try_from(self.signal.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    /// Readable once a signal has come (and until [`Cancel::clear`]). Poll it, never read it.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Forgets the signal: the undo has begun, or the REPL's line is cancelled.
+    pub fn clear(&self) {
+        self.signal.store(0, Ordering::Relaxed);
+        let mut sink = [0u8; 64];
+        // Drain without blocking: the descriptor is non-blocking where handlers write to it.
+        while nix::sys::socket::recv(self.wake.as_raw_fd(), &mut sink, nix::sys::socket::MsgFlags::MSG_DONTWAIT)
+            .is_ok_and(|n| n > 0)
+        {}
+    }
+
+    /// An error of kind `interrupted` once a signal has come.
+    ///
+    /// # Errors
+    /// When a signal has come.
+    pub fn check(&self) -> Result<()> {
+        match self.signal() {
+            0 => Ok(()),
+            signal => Err(interrupted(signal)),
+        }
+    }
+}
+
+/// The error that whatever waited throws when `signal` came.
+#[must_use]
+pub fn interrupted(signal: i32) -> Error {
+    let name = nix::sys::signal::Signal::try_from(signal).map_or("a signal", nix::sys::signal::Signal::as_str);
+    Error::new(Kind::Interrupted, format!("interrupted by {name}"))
+}

@@ -1,0 +1,4 @@
+//! The only room that enters a namespace, opens a socket or starts a process.
+
+pub mod cancel;
+pub use cancel::Cancel;

@@ -1,0 +1,4 @@
+//! nsscript: scripts that build Linux network-namespace labs over netlink, all or nothing.
+
+pub mod kernel;
+pub mod plan;

@@ -1,0 +1,4 @@
+//! Verbs, their checks and their inverses: pure data and pure functions, no I/O.
+
+pub mod error;
+pub use error::{Error, Kind, Result};

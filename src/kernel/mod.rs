@@ -1,4 +1,166 @@
 //! The only room that enters a namespace, opens a socket or starts a process.
 
 pub mod cancel;
+pub mod linux;
+
 pub use cancel::Cancel;
+
+use crate::plan::{LinkInfo, Ns, Outcome, Result, State, Verb, What};
+
+/// A name in `/run/netns`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NsEntry {
+    pub name: String,
+    pub inode: u64,
+    /// As seen from the asking namespace, if it has one.
+    pub nsid: Option<i32>,
+}
+
+/// How a link is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    Index(u32),
+    /// Its name or an alternative name.
+    Name(&'a str),
+}
+
+/// What came of waiting for duplicate address detection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dad {
+    /// Addresses that are in use elsewhere (`dadfailed`), with their ifindex.
+    pub failed: Vec<(u32, std::net::Ipv6Addr)>,
+    /// Still tentative when the bound was reached.
+    pub pending: Vec<(u32, std::net::Ipv6Addr)>,
+}
+
+/// The machine: real, or a model of it. Verbs change it; everything else reads.
+///
+/// Every method's errors name what was being done; a namespace that is gone is `not_found`.
+pub trait Kernel {
+    /// The namespace that nsscript was started in.
+    fn host(&self) -> Ns;
+
+    /// The namespace behind a name of `/run/netns`.
+    ///
+    /// # Errors
+    /// `not_found`, with the nearest name.
+    fn find_ns(&self, name: &str) -> Result<Ns>;
+
+    /// All names of `/run/netns`, sorted, with the nsids that `from` has for them.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    fn list_ns(&self, from: &Ns) -> Result<Vec<NsEntry>>;
+
+    /// (device, inode) of a namespace's file.
+    ///
+    /// # Errors
+    /// It is gone.
+    fn inode(&self, ns: &Ns) -> Result<(u64, u64)>;
+
+    /// Completes a verb with the identities that are chosen before it is done: the cookie of a namespace, the ifindex
+    /// and MAC of a link.
+    ///
+    /// # Errors
+    /// A namespace can't be made.
+    fn prepare(&self, verb: &mut Verb) -> Result<()>;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// What the kernel refused, in its own words.
+    fn apply(&self, verb: &Verb) -> Result<Outcome>;
+
+    /// Everything that undo compares: links, addresses, nexthops, routes of all tables, permanent neighbours, rules,
+    /// and the sysctls named.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    fn state(&self, ns: &Ns, sysctls: &[String]) -> Result<State>;
+
+    /// One link.
+    ///
+    /// # Errors
+    /// Netlink refuses; a link that is not there is `None`.
+    fn link(&self, ns: &Ns, by: By<'_>) -> Result<Option<LinkInfo>>;
+
+    /// All links; with counters where asked for.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    fn links(&self, ns: &Ns, stats: bool) -> Result<Vec<LinkInfo>>;
+
+    /// The bodies of a table's dump as the kernel gives them, momentary entries included.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    fn dump(&self, ns: &Ns, what: What) -> Result<Vec<Vec<u8>>>;
+
+    /// The route that a packet would take: the body of the answer to `RTM_GETROUTE` with `body`.
+    ///
+    /// # Errors
+    /// `unreachable` where there is none.
+    fn route_get(&self, ns: &Ns, body: &[u8]) -> Result<Vec<u8>>;
+
+    /// The nsid that `at` has for `target`.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    fn nsid(&self, at: &Ns, target: &Ns) -> Result<Option<i32>>;
+
+    /// All nsids that `at` has given.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    fn nsids(&self, at: &Ns) -> Result<Vec<i32>>;
+
+    /// The value of `/proc/sys/KEY` as seen in `ns`, without the last newline.
+    ///
+    /// # Errors
+    /// `not_found` for an unknown key.
+    fn sysctl(&self, ns: &Ns, key: &str) -> Result<String>;
+
+    /// The keys below `/proc/sys/PREFIX`, as seen in `ns`.
+    ///
+    /// # Errors
+    /// The namespace can't be entered.
+    fn sysctl_keys(&self, ns: &Ns, prefix: &str) -> Result<Vec<String>>;
+
+    /// Seconds since boot.
+    fn now(&self) -> u64;
+
+    /// Binds the name of a namespace that is held open again: what takes `netns_del` back.
+    ///
+    /// # Errors
+    /// The name is taken.
+    fn rebind(&self, ns: &Ns) -> Result<()>;
+
+    /// Waits, by the kernel's events and at most `bound`, until duplicate address detection is done for the IPv6
+    /// addresses of those links of `ns` that have carrier. `only` limits it to these (ifindex, address). Returns the
+    /// duplicates found, and what was still tentative at the end.
+    ///
+    /// # Errors
+    /// `interrupted`, or netlink refuses.
+    fn wait_dad(
+        &self,
+        ns: &Ns,
+        only: Option<&[(u32, std::net::Ipv6Addr)]>,
+        bound: std::time::Duration,
+        cancel: &Cancel,
+    ) -> Result<Dad>;
+
+    /// Ends the processes whose network namespace is `ns`, and waits until they are gone. Returns how many.
+    ///
+    /// # Errors
+    /// Some would not end.
+    fn end_processes(&self, ns: &Ns) -> Result<usize>;
+
+    /// Content and mode of a file; `None` where there is none.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn read_file(&self, path: &str) -> Result<Option<(Vec<u8>, u32)>>;
+
+    /// Forgets a namespace: nothing here holds it any more.
+    fn release(&self, ns: &Ns);
+}

@@ -1,4 +1,17 @@
 //! Verbs, their checks and their inverses: pure data and pure functions, no I/O.
 
 pub mod error;
+pub mod ip;
+pub mod link;
+pub mod name;
+pub mod nla;
+pub mod record;
+pub mod restore;
+pub mod state;
+pub mod verb;
+
 pub use error::{Error, Kind, Result};
+pub use link::{KindOption, LinkChange, LinkInfo, LinkSpec, LinkState};
+pub use record::{Rec, What};
+pub use state::State;
+pub use verb::{AddMode, LinkRef, Ns, Outcome, Verb};

@@ -1,0 +1,558 @@
+//! The real kernel.
+
+pub mod dad;
+pub mod message;
+pub mod names;
+pub mod socket;
+pub mod space;
+
+use super::{By, Cancel, Dad, Kernel, NsEntry};
+use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
+use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Rec, Result, State, Verb, What, nla};
+use message::{ifinfo, rtm};
+use socket::Refusal;
+use space::{Enterer, Opened, Space};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+
+/// The real kernel, seen from the namespace in which the process was started.
+pub struct Linux {
+    enterer: Enterer,
+    host: Ns,
+    /// Namespaces that are held open, by cookie.
+    spaces: RefCell<HashMap<u64, Rc<Space>>>,
+    /// Names looked up before: valid while the inode is the same, since we hold the namespace.
+    names: RefCell<HashMap<String, u64>>,
+    shared: Cell<bool>,
+}
+
+impl Linux {
+    /// Opens the namespace of the calling thread as the host's.
+    ///
+    /// # Errors
+    /// No netlink, no /proc, a kernel before 5.14.
+    pub fn new() -> Result<Linux> {
+        let enterer = Enterer::start()?;
+        let opened = space::open_current()?;
+        let host = Ns { cookie: opened.cookie, name: String::new() };
+        let linux = Linux {
+            enterer,
+            host: host.clone(),
+            spaces: RefCell::default(),
+            names: RefCell::default(),
+            shared: Cell::new(false),
+        };
+        linux.keep(host, opened, 0);
+        Ok(linux)
+    }
+
+    fn keep(&self, ns: Ns, opened: Opened, next_index: u32) -> Rc<Space> {
+        let space = Rc::new(Space {
+            inode: opened.inode,
+            fd: opened.fd,
+            netlink: opened.netlink,
+            next_index: Cell::new(next_index),
+            ns,
+        });
+        self.spaces.borrow_mut().insert(space.ns.cookie, Rc::clone(&space));
+        space
+    }
+
+    /// The open namespace.
+    ///
+    /// # Errors
+    /// `not_found` once it was deleted.
+    pub fn space(&self, ns: &Ns) -> Result<Rc<Space>> {
+        self.spaces.borrow().get(&ns.cookie).cloned().ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("{} is gone", ns.label()))
+                .with_ns(&ns.name)
+                .with_errno(libc::ENOENT)
+                .with_hint("it was deleted; make it again, or look at netns_list()")
+        })
+    }
+
+    /// Opens a namespace by descriptor and keeps it under `name`.
+    fn adopt(&self, name: &str, fd: &OwnedFd) -> Result<Rc<Space>> {
+        let opened = self.enterer.enter(fd, space::open_current)?;
+        if let Some(space) = self.spaces.borrow().get(&opened.cookie)
+            && (space.ns.name == name || space.ns.is_host())
+        {
+            return Ok(Rc::clone(space));
+        }
+        let next = self.spaces.borrow().get(&opened.cookie).map_or(0, |s| s.next_index.get());
+        Ok(self.keep(Ns { cookie: opened.cookie, name: name.into() }, opened, next))
+    }
+
+    /// Runs `work` in a namespace, on the thread that enters them.
+    ///
+    /// # Errors
+    /// The namespace is gone, or those of `work`.
+    pub fn inside<T: Send + 'static>(
+        &self,
+        ns: &Ns,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let space = self.space(ns)?;
+        self.enterer.enter(&space.fd, work)
+    }
+
+    /// The thread that enters namespaces.
+    #[must_use]
+    pub fn enterer(&self) -> &Enterer {
+        &self.enterer
+    }
+
+    /// A descriptor of the namespace's file, to be given to a child.
+    ///
+    /// # Errors
+    /// The namespace is gone.
+    pub fn file(&self, ns: &Ns) -> Result<OwnedFd> {
+        self.space(ns)?.fd.try_clone().map_err(|e| Error::from_io(&e, "copy a namespace's descriptor"))
+    }
+
+    fn raw_fd(&self, ns: &Ns) -> Result<u32> {
+        u32::try_from(self.space(ns)?.fd.as_raw_fd()).map_err(|_| Error::internal("a negative descriptor"))
+    }
+
+    /// The next ifindex to choose in a namespace.
+    fn choose_index(&self, ns: &Ns) -> Result<u32> {
+        let space = self.space(ns)?;
+        if space.next_index.get() == 0 {
+            let highest = self.links(ns, false)?.iter().map(|l| l.state.index).max().unwrap_or(1);
+            space.next_index.set(highest + 1);
+        }
+        let index = space.next_index.get();
+        space.next_index.set(index + 1);
+        Ok(index)
+    }
+
+    fn link_add(&self, ns: &Ns, spec: &crate::plan::LinkSpec) -> Result<Outcome> {
+        let space = self.space(ns)?;
+        let peer_fd = spec.peer.as_ref().map(|p| self.raw_fd(&p.0)).transpose()?;
+        let body = message::link_add(spec, peer_fd);
+        space
+            .netlink
+            .request(rtm::NEWLINK, rtm::CREATE | rtm::EXCL, &body)
+            .map_err(|r| message::link_add_error(ns, spec, r))?;
+        let name = match &spec.name {
+            Some(name) => name.clone(),
+            None => self.name_of(ns, spec.index)?,
+        };
+        let peer = match &spec.peer {
+            Some(peer) => {
+                let (peer_ns, peer) = &**peer;
+                let name = match &peer.name {
+                    Some(name) => name.clone(),
+                    None => self.name_of(peer_ns, peer.index)?,
+                };
+                Some(LinkRef { index: peer.index, name })
+            }
+            None => None,
+        };
+        Ok(Outcome { ns: None, link: Some(LinkRef { index: spec.index, name }), peer })
+    }
+
+    fn name_of(&self, ns: &Ns, index: u32) -> Result<String> {
+        let info = self.link(ns, By::Index(index))?;
+        info.map(|i| i.state.name)
+            .ok_or_else(|| Error::internal(format!("the link of index {index} that was just made is not there")))
+    }
+
+    fn shared_dir(&self) -> Result<()> {
+        if !self.shared.get() {
+            names::prepare()?;
+            self.shared.set(true);
+        }
+        Ok(())
+    }
+
+    fn netns_add(&self, name: &str, cookie: u64) -> Result<Outcome> {
+        self.shared_dir()?;
+        let ns = Ns { cookie, name: name.into() };
+        let fd = self.raw_fd(&ns)?;
+        names::bind(name, &format!("/proc/self/fd/{fd}"))?;
+        self.names.borrow_mut().insert(name.into(), cookie);
+        Ok(Outcome { ns: Some(ns), ..Outcome::default() })
+    }
+
+    fn netns_attach(&self, name: &str, path: &str) -> Result<Outcome> {
+        let fd = nix::fcntl::open(
+            path,
+            nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC,
+            nix::sys::stat::Mode::empty(),
+        )
+        .map_err(|e| {
+            let error = Error::from_errno(e as i32, format!("open `{path}`")).with_target(name);
+            if path.starts_with("/proc/") { error.with_hint("is the process still there?") } else { error }
+        })?;
+        names::check(&fd, path)?;
+        self.shared_dir()?;
+        names::bind(name, &format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+        let space = self.adopt(name, &fd)?;
+        let ns = Ns { cookie: space.ns.cookie, name: name.into() };
+        self.names.borrow_mut().insert(name.into(), ns.cookie);
+        Ok(Outcome { ns: Some(ns), ..Outcome::default() })
+    }
+
+    fn sysctl_write(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
+        let path = sysctl_path(key)?;
+        let (shown, text) = (key.replace('/', "."), value.to_string());
+        self.inside(ns, move || {
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .map_err(|e| sysctl_error(&e, &format!("open sysctl {shown}")))?;
+            file.write_all(text.as_bytes()).map_err(|e| {
+                sysctl_error(&e, &format!("write {text:?} to sysctl {shown}"))
+            })
+        })
+        .map_err(|e| e.with_ns(&ns.name).with_target(key))
+    }
+
+    fn refused(verb: &Verb, refusal: Refusal) -> Error {
+        message::explain(verb, refusal)
+    }
+}
+
+/// The file of a sysctl; a key that leaves /proc/sys is refused.
+fn sysctl_path(key: &str) -> Result<std::path::PathBuf> {
+    let bad = key.is_empty() || key.split('/').any(|p| p.is_empty() || p == "." || p == "..") || key.contains('\0');
+    if bad {
+        return Err(Error::invalid(format!("`{}` can't be a sysctl", key.escape_debug()))
+            .with_hint("write it as sysctl(8) does: net.ipv4.ip_forward"));
+    }
+    Ok(std::path::Path::new("/proc/sys").join(key))
+}
+
+fn sysctl_error(e: &std::io::Error, what: &str) -> Error {
+    let error = Error::from_io(e, what);
+    match e.raw_os_error() {
+        Some(libc::ENOENT) => error.with_hint("this kernel has no such key in this namespace; `sysctl -a` lists them"),
+        Some(libc::EACCES | libc::EPERM) => {
+            error.with_hint("the key is not of this network namespace, or needs root on the host itself")
+        }
+        Some(libc::EINVAL) => error.with_hint("the kernel does not take this value"),
+        _ => error,
+    }
+}
+
+impl Kernel for Linux {
+    fn host(&self) -> Ns {
+        self.host.clone()
+    }
+
+    fn find_ns(&self, name: &str) -> Result<Ns> {
+        crate::plan::name::check_nsname(name)?;
+        let fd = names::open_name(name)?;
+        let stat = nix::sys::stat::fstat(&fd).map_err(|e| Error::from_errno(e as i32, "stat a namespace"))?;
+        let known = self.names.borrow().get(name).copied();
+        if let Some(cookie) = known
+            && let Some(space) = self.spaces.borrow().get(&cookie)
+            && space.inode == (stat.st_dev, stat.st_ino)
+        {
+            return Ok(Ns { cookie, name: name.into() });
+        }
+        let space = self.adopt(name, &fd)?;
+        self.names.borrow_mut().insert(name.into(), space.ns.cookie);
+        Ok(Ns { cookie: space.ns.cookie, name: name.into() })
+    }
+
+    fn list_ns(&self, from: &Ns) -> Result<Vec<NsEntry>> {
+        let space = self.space(from)?;
+        let mut out = Vec::new();
+        for name in names::list() {
+            let Ok(fd) = names::open_name(&name) else { continue };
+            let Ok(stat) = nix::sys::stat::fstat(&fd) else { continue };
+            let nsid = message::nsid(&space.netlink, &fd).map_err(|r| r.error("ask for an nsid"))?;
+            out.push(NsEntry { name, inode: stat.st_ino, nsid });
+        }
+        Ok(out)
+    }
+
+    fn inode(&self, ns: &Ns) -> Result<(u64, u64)> {
+        Ok(self.space(ns)?.inode)
+    }
+
+    fn prepare(&self, verb: &mut Verb) -> Result<()> {
+        match verb {
+            Verb::NetnsAdd { name, cookie } if *cookie == 0 => {
+                let opened = self.enterer.run(space::make)?;
+                *cookie = opened.cookie;
+                // A fresh namespace holds the loopback, index 1, and on some kernels fallback tunnels: those are found
+                // out when an index is taken.
+                self.keep(Ns { cookie: *cookie, name: name.clone() }, opened, 2);
+            }
+            Verb::LinkAdd { ns, spec } => {
+                if spec.index == 0 {
+                    spec.index = self.choose_index(ns)?;
+                }
+                if let Some(peer) = &mut spec.peer {
+                    let (peer_ns, peer) = &mut **peer;
+                    if peer.index == 0 {
+                        peer.index = self.choose_index(peer_ns)?;
+                    }
+                    peer.mac.get_or_insert_with(message::random_mac);
+                    // Given at creation, a MAC is left alone by udev and its like.
+                    spec.mac.get_or_insert_with(message::random_mac);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn apply(&self, verb: &Verb) -> Result<Outcome> {
+        let send = |ns: &Ns, kind: u16, flags: u16, body: &[u8]| -> Result<()> {
+            self.space(ns)?.netlink.request(kind, flags, body).map(|_| ()).map_err(|r| Self::refused(verb, r))
+        };
+        match verb {
+            Verb::NetnsAdd { name, cookie } => return self.netns_add(name, *cookie),
+            Verb::NetnsAttach { name, path } => return self.netns_attach(name, path),
+            Verb::NetnsDel { ns } => {
+                names::unbind(&ns.name)?;
+                self.names.borrow_mut().remove(&ns.name);
+            }
+            Verb::NetnsSetId { at, target, id } => {
+                let body = message::nsid_body(Some(self.raw_fd(target)?), Some(id.unwrap_or(-1)));
+                send(at, rtm::NEWNSID, 0, &body)?;
+            }
+            Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
+            Verb::LinkDel { ns, link } => send(ns, rtm::DELLINK, 0, &ifinfo(link.index, 0, 0))?,
+            Verb::LinkSet { ns, link, change } => {
+                send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, change))?;
+            }
+            Verb::LinkMove { ns, link, to, name, index } => {
+                let body = message::link_move(link.index, self.raw_fd(to)?, name.as_deref(), *index);
+                send(ns, rtm::NEWLINK, 0, &body)?;
+                let name = name.clone().unwrap_or_else(|| link.name.clone());
+                // A chosen index is silently ignored by kernels before 5.17: read back.
+                let info = self.link(to, By::Name(&name))?.ok_or_else(|| {
+                    Error::internal(format!("`{name}` was moved, but is not in {}", to.label()))
+                })?;
+                let link = LinkRef { index: info.state.index, name };
+                return Ok(Outcome { link: Some(link), ..Outcome::default() });
+            }
+            Verb::LinkAltname { ns, link, name, add } => {
+                let (kind, flags) = if *add {
+                    (rtm::NEWLINKPROP, rtm::CREATE | rtm::EXCL | rtm::APPEND)
+                } else {
+                    (rtm::DELLINKPROP, 0)
+                };
+                send(ns, kind, flags, &message::altname(link.index, name))?;
+            }
+            Verb::RecAdd { ns, rec, mode, .. } => {
+                let body = message::rec_body(rec, self.now());
+                send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
+            }
+            Verb::RecDel { ns, rec, .. } => {
+                send(ns, message::rec_del(rec.what), 0, &rec.body)?;
+            }
+            Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
+            Verb::FileWrite { path, content, mode } => write_file(path, content, *mode)?,
+            Verb::FileRemove { path } => std::fs::remove_file(path)
+                .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
+        }
+        Ok(Outcome::default())
+    }
+
+    fn state(&self, ns: &Ns, sysctls: &[String]) -> Result<State> {
+        let links = self.links(ns, false)?.into_iter().map(|l| (l.state.index, l.state)).collect();
+        let mut recs = Vec::new();
+        let now = self.now();
+        for what in [What::Addr, What::Nexthop, What::Route, What::Neigh, What::Rule] {
+            recs.extend(self.dump(ns, what)?.iter().filter_map(|body| Rec::of(what, body, now)));
+        }
+        let mut values = std::collections::BTreeMap::new();
+        for key in sysctls {
+            if let Ok(value) = self.sysctl(ns, key) {
+                values.insert(key.clone(), value);
+            }
+        }
+        Ok(State { links, recs, sysctls: values })
+    }
+
+    fn link(&self, ns: &Ns, by: By<'_>) -> Result<Option<LinkInfo>> {
+        let space = self.space(ns)?;
+        let body = match by {
+            By::Index(index) => ifinfo(index, 0, 0),
+            By::Name(name) => {
+                let mut body = ifinfo(0, 0, 0);
+                let code = if name.len() <= crate::plan::name::IFNAME_MAX { IFLA_IFNAME } else { IFLA_ALT_IFNAME };
+                message::put_text(&mut body, code, name);
+                body
+            }
+        };
+        let mut body = body;
+        nla::put(&mut body, IFLA_EXT_MASK, &message::SKIP_STATS.to_ne_bytes());
+        match space.netlink.request(rtm::GETLINK, 0, &body) {
+            Ok(answer) => Ok(answer.and_then(|body| LinkInfo::parse(&body))),
+            Err(r) if r.errno == libc::ENODEV => match by {
+                // A short alternative name is not found as a name.
+                By::Name(name) if name.len() <= crate::plan::name::IFNAME_MAX => self.by_altname(&space, name),
+                _ => Ok(None),
+            },
+            Err(r) => Err(r.error(format!("read a link in {}", ns.label())).with_ns(&ns.name)),
+        }
+    }
+
+    fn links(&self, ns: &Ns, stats: bool) -> Result<Vec<LinkInfo>> {
+        let space = self.space(ns)?;
+        let mut body = ifinfo(0, 0, 0);
+        let mask = if stats { 0 } else { message::SKIP_STATS };
+        nla::put(&mut body, IFLA_EXT_MASK, &mask.to_ne_bytes());
+        let all = space
+            .netlink
+            .dump(rtm::GETLINK, &body)
+            .map_err(|r| r.error(format!("list the links of {}", ns.label())).with_ns(&ns.name))?;
+        Ok(all.iter().filter_map(|body| LinkInfo::parse(body)).collect())
+    }
+
+    fn dump(&self, ns: &Ns, what: What) -> Result<Vec<Vec<u8>>> {
+        let space = self.space(ns)?;
+        let mut out = Vec::new();
+        for (kind, body) in message::dump_requests(what) {
+            match space.netlink.dump(kind, &body) {
+                Ok(mut all) => out.append(&mut all),
+                // A family or table that this kernel does not have holds nothing.
+                Err(r) if matches!(r.errno, libc::EOPNOTSUPP | libc::EAFNOSUPPORT) => {}
+                Err(r) => {
+                    return Err(r.error(format!("read the {what:?} table of {}", ns.label())).with_ns(&ns.name));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn route_get(&self, ns: &Ns, body: &[u8]) -> Result<Vec<u8>> {
+        let space = self.space(ns)?;
+        let answer = space
+            .netlink
+            .request(rtm::GETROUTE, 0, body)
+            .map_err(|r| r.error(format!("ask for a route in {}", ns.label())).with_ns(&ns.name))?;
+        answer.ok_or_else(|| Error::internal("the kernel answered without a route"))
+    }
+
+    fn nsid(&self, at: &Ns, target: &Ns) -> Result<Option<i32>> {
+        let (at, target) = (self.space(at)?, self.space(target)?);
+        message::nsid(&at.netlink, &target.fd).map_err(|r| r.error("ask for an nsid"))
+    }
+
+    fn nsids(&self, at: &Ns) -> Result<Vec<i32>> {
+        let space = self.space(at)?;
+        let all = space
+            .netlink
+            .dump(rtm::GETNSID, &[0; 4])
+            .map_err(|r| r.error(format!("list the nsids of {}", at.label())))?;
+        Ok(all.iter().filter_map(|body| message::nsid_of(body)).collect())
+    }
+
+    fn sysctl(&self, ns: &Ns, key: &str) -> Result<String> {
+        let path = sysctl_path(key)?;
+        let shown = key.replace('/', ".");
+        self.inside(ns, move || {
+            let mut text = String::new();
+            std::fs::File::open(&path)
+                .and_then(|mut f| f.read_to_string(&mut text))
+                .map_err(|e| sysctl_error(&e, &format!("read sysctl {shown}")))?;
+            Ok(text.trim_end_matches('\n').to_string())
+        })
+        .map_err(|e| e.with_ns(&ns.name).with_target(key))
+    }
+
+    fn sysctl_keys(&self, ns: &Ns, prefix: &str) -> Result<Vec<String>> {
+        let root = sysctl_path(prefix)?;
+        self.inside(ns, move || {
+            let mut out = Vec::new();
+            let mut todo = vec![root];
+            while let Some(dir) = todo.pop() {
+                let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+                for entry in entries.flatten() {
+                    match entry.file_type() {
+                        Ok(kind) if kind.is_dir() => todo.push(entry.path()),
+                        _ => {
+                            if let Ok(path) = entry.path().strip_prefix("/proc/sys") {
+                                out.push(path.to_string_lossy().into_owned());
+                            }
+                        }
+                    }
+                }
+            }
+            out.sort();
+            Ok(out)
+        })
+    }
+
+    fn now(&self) -> u64 {
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+            .ok()
+            .and_then(|t| u64::try_from(t.tv_sec()).ok())
+            .unwrap_or_default()
+    }
+
+    fn rebind(&self, ns: &Ns) -> Result<()> {
+        self.netns_add(&ns.name, ns.cookie).map(|_| ())
+    }
+
+    fn wait_dad(
+        &self,
+        ns: &Ns,
+        only: Option<&[(u32, std::net::Ipv6Addr)]>,
+        bound: std::time::Duration,
+        cancel: &Cancel,
+    ) -> Result<Dad> {
+        let only = only.map(<[_]>::to_vec);
+        dad::wait(self, ns, only, bound, cancel)
+    }
+
+    fn end_processes(&self, ns: &Ns) -> Result<usize> {
+        let (dev, inode) = self.inode(ns)?;
+        let _ = (dev, inode);
+        Ok(0)
+    }
+
+    fn read_file(&self, path: &str) -> Result<Option<(Vec<u8>, u32)>> {
+        use std::os::unix::fs::MetadataExt as _;
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.is_file() => {
+                let content = std::fs::read(path).map_err(|e| Error::from_io(&e, format!("read `{path}`")))?;
+                Ok(Some((content, meta.mode() & 0o7777)))
+            }
+            Ok(_) => Err(Error::invalid(format!("`{path}` is not a regular file")).with_target(path)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::from_io(&e, format!("read `{path}`")).with_target(path)),
+        }
+    }
+
+    fn release(&self, ns: &Ns) {
+        self.spaces.borrow_mut().remove(&ns.cookie);
+    }
+}
+
+impl Linux {
+    fn by_altname(&self, space: &Space, name: &str) -> Result<Option<LinkInfo>> {
+        let mut body = ifinfo(0, 0, 0);
+        message::put_text(&mut body, IFLA_ALT_IFNAME, name);
+        match space.netlink.request(rtm::GETLINK, 0, &body) {
+            Ok(answer) => Ok(answer.and_then(|body| LinkInfo::parse(&body))),
+            Err(r) if matches!(r.errno, libc::ENODEV | libc::EINVAL) => Ok(None),
+            Err(r) => Err(r.error(format!("read link `{name}`"))),
+        }
+    }
+}
+
+/// Writes a file whole. An existing one keeps its inode, owner and mode; a new one gets `mode`.
+fn write_file(path: &str, content: &[u8], mode: u32) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let failed = |e: std::io::Error| Error::from_io(&e, format!("write `{path}`")).with_target(path);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(content).map_err(failed)
+}

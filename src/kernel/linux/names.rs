@@ -1,0 +1,151 @@
+//! `/run/netns`: names of namespaces, by the same files and mounts as iproute2 (ip/ipnetns.c), so that `ip netns` and
+//! nsscript see each other's work.
+
+use crate::plan::{Error, Kind, Result};
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+/// Where the names are.
+pub const DIR: &str = "/run/netns";
+const NONE: Option<&str> = None;
+
+/// The file of a name.
+#[must_use]
+pub fn path(name: &str) -> PathBuf {
+    PathBuf::from(DIR).join(name)
+}
+
+/// Makes the directory a shared mount, so that unbinding a name reaches every mount namespace. iproute2 does the same
+/// at its first `ip netns add`.
+///
+/// # Errors
+/// /run can't be written, or mounting is not allowed.
+pub fn prepare() -> Result<()> {
+    let failed = |e: nix::errno::Errno, what: &str| {
+        let error = Error::from_errno(e as i32, format!("{what} `{DIR}`"));
+        match e {
+            nix::errno::Errno::EACCES | nix::errno::Errno::EPERM | nix::errno::Errno::EROFS => {
+                error.with_hint("run it as root, or with `--sandbox`")
+            }
+            _ => error,
+        }
+    };
+    match std::fs::create_dir(DIR) {
+        Ok(()) => {
+            use std::os::unix::fs::PermissionsExt as _;
+            let _ = std::fs::set_permissions(DIR, std::fs::Permissions::from_mode(0o755));
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => {
+            let errno = nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+            return Err(failed(errno, "make"));
+        }
+    }
+    let share = || mount(NONE, DIR, NONE, MsFlags::MS_SHARED | MsFlags::MS_REC, NONE);
+    match share() {
+        Ok(()) => Ok(()),
+        // Not a mount point yet.
+        Err(nix::errno::Errno::EINVAL) => {
+            mount(Some(DIR), DIR, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).map_err(|e| failed(e, "mount"))?;
+            share().map_err(|e| failed(e, "share"))
+        }
+        Err(e) => Err(failed(e, "share")),
+    }
+}
+
+/// Binds `name` to the namespace of the nsfs file `source`, such as `/proc/self/fd/7`.
+///
+/// # Errors
+/// `exists`, or what mounting refused; then the name is as free as before.
+pub fn bind(name: &str, source: &str) -> Result<()> {
+    let path = path(name);
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_CREAT | OFlag::O_EXCL;
+    match open(&path, flags, Mode::empty()) {
+        Ok(_file) => {}
+        Err(nix::errno::Errno::EEXIST) => {
+            return Err(Error::new(Kind::Exists, format!("namespace `{name}` exists already"))
+                .with_target(name)
+                .with_errno(libc::EEXIST)
+                .with_hint(format!("choose another name, or delete it first: netns_del({name:?})")));
+        }
+        Err(e) => return Err(Error::from_errno(e as i32, format!("make `{}`", path.display())).with_target(name)),
+    }
+    mount(Some(source), &path, NONE, MsFlags::MS_BIND, NONE).map_err(|e| {
+        let _ = std::fs::remove_file(&path);
+        Error::from_errno(e as i32, format!("bind namespace `{name}` to {source}")).with_target(name)
+    })
+}
+
+/// Unbinds a name and removes its file. The namespace lives on while anything holds it.
+///
+/// # Errors
+/// `not_found`, or what unmounting refused.
+pub fn unbind(name: &str) -> Result<()> {
+    let path = path(name);
+    match umount2(&path, MntFlags::MNT_DETACH) {
+        // EINVAL: a file that nothing is mounted on, as an interrupted `ip netns add` leaves it; iproute2 removes it too.
+        Ok(()) | Err(nix::errno::Errno::EINVAL) => {}
+        Err(nix::errno::Errno::ENOENT) => return Err(unknown(name)),
+        Err(e) => return Err(Error::from_errno(e as i32, format!("unbind namespace `{name}`")).with_target(name)),
+    }
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::from_io(&e, format!("remove `{}`", path.display())).with_target(name)),
+    }
+}
+
+/// `not_found`, with the nearest name that there is.
+#[must_use]
+pub fn unknown(name: &str) -> Error {
+    let all = list();
+    let near = all.iter().map(|n| (strsim::damerau_levenshtein(n, name), n)).min().filter(|(d, _)| *d <= 2);
+    let error = Error::new(Kind::NotFound, format!("there is no namespace `{name}`"))
+        .with_target(name)
+        .with_errno(libc::ENOENT);
+    match (near, all.is_empty()) {
+        (Some((_, near)), _) => error.with_hint(format!("did you mean `{near}`?")),
+        (None, true) => error.with_hint(format!("there is none at all; make it first: netns_add({name:?})")),
+        (None, false) => error.with_hint(format!("make it first: netns_add({name:?})")),
+    }
+}
+
+/// Opens the namespace behind a name.
+///
+/// # Errors
+/// `not_found`; `invalid` for a file that is no namespace.
+pub fn open_name(name: &str) -> Result<OwnedFd> {
+    let fd = open(&path(name), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(|e| match e {
+        nix::errno::Errno::ENOENT => unknown(name),
+        _ => Error::from_errno(e as i32, format!("open `{DIR}/{name}`")).with_target(name),
+    })?;
+    check(&fd, &format!("{DIR}/{name}")).map(|()| fd)
+}
+
+/// That a descriptor is a network namespace's.
+///
+/// # Errors
+/// `invalid`, naming the file.
+pub fn check(fd: &OwnedFd, path: &str) -> Result<()> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: the request takes no argument (ioctl_nsfs(2)).
+    let kind = unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE) };
+    if kind == libc::CLONE_NEWNET {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("`{path}` is not a network namespace"))
+        .with_target(path)
+        .with_hint("it is left from an interrupted `ip netns add`; `ip netns del` removes it"))
+}
+
+/// All names, sorted.
+#[must_use]
+pub fn list() -> Vec<String> {
+    let Ok(dir) = std::fs::read_dir(DIR) else { return Vec::new() };
+    let mut names: Vec<String> = dir.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,277 @@
+//! From the state that is to the state that was: the verbs that lead there, in the order that the kernel needs.
+
+use super::link::{
+    IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, KindOption, LinkChange, LinkSpec, LinkState,
+};
+use super::state::{State, record_steps};
+use super::verb::{AddMode, LinkRef, Ns, Verb};
+
+/// The phases of [`steps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Links: gone, made again, renamed, their attributes and masters.
+    Links,
+    /// Sysctls, then up and down.
+    Up,
+    /// Addresses, nexthops, routes, neighbours, rules. To be repeated: the kernel adds and removes some by itself.
+    Records,
+}
+
+/// The verbs of one phase.
+#[must_use]
+pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
+    match phase {
+        Phase::Links => links(ns, now, target),
+        Phase::Up => ups(ns, now, target),
+        Phase::Records => {
+            let (del, add) = record_steps(&now.recs, &target.recs);
+            let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
+            let del = del.into_iter().map(|rec| Verb::RecDel { ns: ns.clone(), words: words(&rec), rec });
+            let add = add.into_iter().map(|rec| Verb::RecAdd {
+                ns: ns.clone(),
+                words: words(&rec),
+                // A second route to one destination with one metric needs to be appended.
+                mode: if rec.what == super::record::What::Route { AddMode::Append } else { AddMode::Create },
+                rec,
+            });
+            del.chain(add).collect()
+        }
+    }
+}
+
+fn reference(link: &LinkState) -> LinkRef {
+    LinkRef { index: link.index, name: link.name.clone() }
+}
+
+fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
+    let mut out = Vec::new();
+    for (index, link) in &now.links {
+        if !target.links.contains_key(index) {
+            out.push(Verb::LinkDel { ns: ns.clone(), link: reference(link) });
+        }
+    }
+    // Names that are taken by links that are to be renamed themselves are freed first.
+    for (index, want) in &target.links {
+        let Some(have) = now.links.get(index) else { continue };
+        let taken = now.links.iter().any(|(i, l)| i != index && l.name == want.name && target.links.contains_key(i));
+        if have.name != want.name && taken {
+            out.push(set(ns, have, LinkChange { name: Some(format!("nss{index}")), ..LinkChange::default() }));
+        }
+    }
+    for (index, want) in &target.links {
+        match now.links.get(index) {
+            Some(have) => {
+                if have.name != want.name {
+                    out.push(set(ns, have, LinkChange { name: Some(want.name.clone()), ..LinkChange::default() }));
+                }
+            }
+            None => {
+                // Both ends of a veth pair are made in one message, once.
+                let peer = (want.kind == "veth").then(|| target.links.get(&want.lower)).flatten();
+                if peer.is_some_and(|p| p.index < *index && !now.links.contains_key(&p.index)) {
+                    continue;
+                }
+                let peer = peer.filter(|p| !now.links.contains_key(&p.index) && p.lower == *index);
+                let mut spec = remake(want, target);
+                spec.peer = peer.map(|p| Box::new((ns.clone(), remake(p, target))));
+                out.push(Verb::LinkAdd { ns: ns.clone(), spec });
+            }
+        }
+    }
+    for (index, want) in &target.links {
+        let fresh = remade(want);
+        let have = now.links.get(index).unwrap_or(&fresh);
+        out.extend(attributes(have, want).map(|c| set(ns, want, c)));
+        for name in want.altnames.iter().filter(|n| !have.altnames.contains(n)) {
+            out.push(Verb::LinkAltname { ns: ns.clone(), link: reference(want), name: name.clone(), add: true });
+        }
+        for name in have.altnames.iter().filter(|n| !want.altnames.contains(n)) {
+            out.push(Verb::LinkAltname { ns: ns.clone(), link: reference(want), name: name.clone(), add: false });
+        }
+    }
+    for (index, want) in &target.links {
+        let have = now.links.get(index).map_or(0, |l| l.master);
+        if have != want.master {
+            let master = (want.master, target.name(want.master));
+            out.push(set(ns, want, LinkChange { master: Some(master), ..LinkChange::default() }));
+        }
+    }
+    for (index, want) in &target.links {
+        let have = now.links.get(index);
+        let was_port = have.is_some_and(|l| l.master == want.master);
+        let known = have.filter(|_| was_port).map(|l| l.port.as_slice()).unwrap_or_default();
+        let port = differing(known, &want.port);
+        if want.master != 0 && !port.is_empty() && want.port_kind == "bridge" {
+            let change = LinkChange { port: Some((want.port_kind.clone(), port)), ..LinkChange::default() };
+            out.push(set(ns, want, change));
+        }
+    }
+    out
+}
+
+fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
+    let mut out = Vec::new();
+    let differs = |key: &str| now.sysctls.get(key) != target.sysctls.get(key);
+    // Writing one of `all` resets every device's own (devinet_conf_proc, addrconf_sysctl_forward), so it goes first,
+    // and the devices' are written whether they seem to differ or not.
+    let reset = target.sysctls.keys().any(|k| resets(k) && differs(k));
+    let (first, rest): (Vec<_>, Vec<_>) = target.sysctls.iter().partition(|(k, _)| resets(k));
+    for (key, value) in first.into_iter().chain(rest) {
+        if differs(key) || (reset && !resets(key)) {
+            out.push(Verb::Sysctl { ns: ns.clone(), key: key.clone(), value: value.clone() });
+        }
+    }
+    for (index, want) in &target.links {
+        let up = now.links.get(index).is_some_and(|l| l.up);
+        if up != want.up {
+            out.push(set(ns, want, LinkChange { up: Some(want.up), ..LinkChange::default() }));
+        }
+    }
+    out
+}
+
+/// Whether writing the sysctl changes that of every device.
+fn resets(key: &str) -> bool {
+    key.ends_with("/ip_forward") || key.contains("/conf/all/")
+}
+
+/// The verb that makes a veth pair again whose ends are in two namespaces.
+#[must_use]
+pub fn remake_pair(a: (&Ns, &State, &LinkState), b: (&Ns, &State, &LinkState)) -> Verb {
+    let mut spec = remake(a.2, a.1);
+    spec.peer = Some(Box::new((b.0.clone(), remake(b.2, b.1))));
+    Verb::LinkAdd { ns: a.0.clone(), spec }
+}
+
+/// The sysctls whose values change when `key` is written: itself, and for those of `all` every device's.
+#[must_use]
+pub fn related_prefix(key: &str) -> Option<(String, String)> {
+    if key == "net/ipv4/ip_forward" {
+        return Some(("net/ipv4/conf".into(), "forwarding".into()));
+    }
+    let (prefix, leaf) = key.split_once("/all/")?;
+    prefix.ends_with("/conf").then(|| (prefix.to_string(), leaf.to_string()))
+}
+
+fn set(ns: &Ns, link: &LinkState, change: LinkChange) -> Verb {
+    Verb::LinkSet { ns: ns.clone(), link: reference(link), change }
+}
+
+/// What to send to make a link again that is gone.
+fn remake(link: &LinkState, target: &State) -> LinkSpec {
+    LinkSpec {
+        name: Some(link.name.clone()),
+        kind: link.kind.clone(),
+        index: link.index,
+        mac: (!link.mac.is_empty() && !mac_from_port(link, target)).then(|| link.mac.clone()),
+        mtu: Some(link.mtu),
+        txqueuelen: Some(link.txqueuelen),
+        group: Some(link.group),
+        lower: (link.kind != "veth" && link.lower != 0).then(|| (link.lower, target.name(link.lower))),
+        options: if link.kind == "veth" { Vec::new() } else { options(&link.options) },
+        ..LinkSpec::default()
+    }
+}
+
+/// The state that [`remake`]'s message leads to, as far as it is known beforehand.
+fn remade(link: &LinkState) -> LinkState {
+    LinkState {
+        up: false,
+        master: 0,
+        alias: String::new(),
+        altnames: Vec::new(),
+        flags: link.flags & IFF_MULTICAST,
+        port: Vec::new(),
+        port_kind: String::new(),
+        addrgenmode: Some(0),
+        ..link.clone()
+    }
+}
+
+/// Whether a bridge's MAC is that of one of its ports: then it follows them, and is left to come from them again.
+fn mac_from_port(link: &LinkState, target: &State) -> bool {
+    link.kind == "bridge" && target.links.values().any(|l| l.master == link.index && l.mac == link.mac)
+}
+
+fn options(all: &[(u16, Vec<u8>)]) -> Vec<KindOption> {
+    all.iter().map(|(code, value)| KindOption { code: *code, value: value.clone(), words: String::new() }).collect()
+}
+
+fn differing(have: &[(u16, Vec<u8>)], want: &[(u16, Vec<u8>)]) -> Vec<KindOption> {
+    let differ: Vec<_> = want.iter().filter(|o| !have.contains(o)).cloned().collect();
+    options(&differ)
+}
+
+/// Everything but name, master and up.
+fn attributes(have: &LinkState, want: &LinkState) -> Option<LinkChange> {
+    let flag = |bit: u32| (have.flags & bit != want.flags & bit).then_some(want.flags & bit != 0);
+    let options = differing(&have.options, &want.options);
+    let change = LinkChange {
+        mtu: (have.mtu != want.mtu).then_some(want.mtu),
+        mac: (have.mac != want.mac && !want.mac.is_empty()).then(|| want.mac.clone()),
+        broadcast: (have.broadcast != want.broadcast && !want.broadcast.is_empty()).then(|| want.broadcast.clone()),
+        alias: (have.alias != want.alias).then(|| want.alias.clone()),
+        txqueuelen: (have.txqueuelen != want.txqueuelen).then_some(want.txqueuelen),
+        group: (have.group != want.group).then_some(want.group),
+        promisc: flag(IFF_PROMISC),
+        allmulticast: flag(IFF_ALLMULTI),
+        arp: flag(IFF_NOARP).map(|noarp| !noarp),
+        multicast: flag(IFF_MULTICAST),
+        dynamic: flag(IFF_DYNAMIC),
+        addrgenmode: want.addrgenmode.filter(|m| have.addrgenmode != Some(*m)),
+        kind: (!options.is_empty()).then(|| (want.kind.clone(), options)),
+        ..LinkChange::default()
+    };
+    (!change.is_empty()).then_some(change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ns() -> Ns {
+        Ns { cookie: 1, name: "a".into() }
+    }
+
+    fn link(index: u32, name: &str) -> LinkState {
+        LinkState { index, name: name.into(), kind: "veth".into(), mtu: 1500, ..LinkState::default() }
+    }
+
+    fn state(links: &[LinkState]) -> State {
+        State { links: links.iter().map(|l| (l.index, l.clone())).collect(), ..State::default() }
+    }
+
+    #[test]
+    fn equal_states_need_nothing() {
+        let a = state(&[link(2, "x")]);
+        for phase in [Phase::Links, Phase::Up, Phase::Records] {
+            assert!(steps(&ns(), &a, &a, phase).is_empty());
+        }
+    }
+
+    #[test]
+    fn names_that_were_swapped_are_swapped_back() {
+        let verbs = steps(
+            &ns(),
+            &state(&[link(2, "b"), link(3, "a")]),
+            &state(&[link(2, "a"), link(3, "b")]),
+            Phase::Links,
+        );
+        let names: Vec<_> = verbs
+            .iter()
+            .filter_map(|v| match v {
+                Verb::LinkSet { change, .. } => change.name.clone(),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(names, ["nss2", "nss3", "a", "b"]);
+    }
+
+    #[test]
+    fn a_pair_is_made_again_at_once() {
+        let (mut a, mut b) = (link(2, "x"), link(3, "y"));
+        (a.lower, b.lower) = (3, 2);
+        let verbs = steps(&ns(), &State::default(), &state(&[a, b]), Phase::Links);
+        assert!(matches!(&verbs[..], [Verb::LinkAdd { spec, .. }] if spec.peer.is_some()), "{verbs:?}");
+    }
+}

@@ -1,0 +1,453 @@
+//! The state of a namespace as undo sees it, what a step changed in it, and what differs afterwards.
+//!
+//! Undo is a three-way merge: `before` a step, `after` it, and the state now. What the step changed, side effects of
+//! the kernel included, goes back to what it was; what somebody else changed meanwhile stays.
+
+use super::link::{LinkState, mac_text};
+use super::record::{Rec, What};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Links, records (in the kernel's order of dumping) and those sysctls that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub links: BTreeMap<u32, LinkState>,
+    pub recs: Vec<Rec>,
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// What the merge could not put back because it is no longer as the step left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict(pub String);
+
+impl State {
+    /// The name of a link, or its number.
+    #[must_use]
+    pub fn name(&self, index: u32) -> String {
+        self.links.get(&index).map_or_else(|| format!("if{index}"), |l| l.name.clone())
+    }
+
+    /// Every single fact as key and value, both readable.
+    #[must_use]
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        let mut out = BTreeMap::new();
+        for (index, link) in &self.links {
+            let mut put = |what: &str, value: String| {
+                out.insert(format!("link {index} {what}"), value);
+            };
+            put("name", link.name.clone());
+            put("kind", link.kind.clone());
+            put("state", if link.up { "up" } else { "down" }.into());
+            put("mtu", link.mtu.to_string());
+            put("mac", mac_text(&link.mac));
+            put("broadcast", mac_text(&link.broadcast));
+            put("master", if link.master == 0 { "none".into() } else { self.name(link.master) });
+            put("lower device", link.lower.to_string());
+            put("alias", link.alias.clone());
+            put("txqueuelen", link.txqueuelen.to_string());
+            put("group", link.group.to_string());
+            put("flags", format!("{:#x}", link.flags));
+            put("altnames", link.altnames.join(" "));
+            put("addrgenmode", link.addrgenmode.map_or_else(String::new, |m| m.to_string()));
+            for (code, value) in &link.options {
+                put(&format!("option {code}"), format!("{value:02x?}"));
+            }
+            for (code, value) in &link.port {
+                put(&format!("port option {code}"), format!("{value:02x?}"));
+            }
+        }
+        for (group, recs) in groups(&self.recs) {
+            for rec in &recs {
+                let ends = rec.ends.map_or_else(String::new, |(v, _)| format!(" until {v} s after boot"));
+                out.insert(rec_key(rec), rec.describe(|i| self.name(i)) + &ends);
+            }
+            if recs.len() > 1 {
+                let order = recs.iter().map(|r| rec_key(r)).collect::<Vec<_>>().join("|");
+                out.insert(format!("order {group}"), order);
+            }
+        }
+        for (key, value) in &self.sysctls {
+            out.insert(format!("sysctl {key}"), value.clone());
+        }
+        out
+    }
+
+    /// The keys of [`State::facts`] that differ between the two.
+    #[must_use]
+    pub fn changed(&self, other: &State) -> BTreeSet<String> {
+        let (a, b) = (self.facts(), other.facts());
+        a.keys().chain(b.keys()).filter(|k| !same(k, a.get(*k), b.get(*k))).cloned().collect()
+    }
+
+    /// In words, how `now` differs from `self` in the facts named by `keys`.
+    #[must_use]
+    pub fn differences(&self, now: &State, keys: &BTreeSet<String>) -> Vec<String> {
+        let (a, b) = (self.facts(), now.facts());
+        let mut out = Vec::new();
+        let mut gone = BTreeSet::new();
+        for key in keys {
+            if same(key, a.get(key), b.get(key)) {
+                continue;
+            }
+            if let Some(rest) = key.strip_prefix("link ") {
+                let index: u32 = rest.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default();
+                let what = rest.split_once(' ').map_or("", |(_, w)| w);
+                match (self.links.get(&index), now.links.get(&index)) {
+                    (Some(was), None) => {
+                        if gone.insert(index) {
+                            out.push(format!("link `{}` (index {index}) is gone", was.name));
+                        }
+                    }
+                    (None, Some(is)) => {
+                        if gone.insert(index) {
+                            out.push(format!("link `{}` (index {index}) is there and was not", is.name));
+                        }
+                    }
+                    _ => out.push(format!(
+                        "link `{}` {what}: was {}, is {}",
+                        self.name(index),
+                        shown(a.get(key)),
+                        shown(b.get(key))
+                    )),
+                }
+            } else if let Some(group) = key.strip_prefix("order ") {
+                out.push(format!("the order of {group} is not as it was"));
+            } else if let Some(name) = key.strip_prefix("sysctl ") {
+                out.push(format!("sysctl {name}: was {}, is {}", shown(a.get(key)), shown(b.get(key))));
+            } else {
+                let what = key.split(' ').next().unwrap_or_default();
+                match (a.get(key), b.get(key)) {
+                    (Some(was), None) => out.push(format!("{what} {was} is gone")),
+                    (None, Some(is)) => out.push(format!("{what} {is} is there and was not")),
+                    (was, is) => out.push(format!("{what}: was {}, is {}", shown(was), shown(is))),
+                }
+            }
+        }
+        out
+    }
+}
+
+fn shown(value: Option<&String>) -> String {
+    match value {
+        Some(v) if !v.is_empty() => v.clone(),
+        _ => "nothing".into(),
+    }
+}
+
+/// Whether two facts are the same. An order counts only among those that are in both.
+fn same(key: &str, a: Option<&String>, b: Option<&String>) -> bool {
+    if key.starts_with("order ") {
+        let (Some(a), Some(b)) = (a, b) else { return true };
+        let (a, b): (Vec<_>, Vec<_>) = (a.split('|').collect(), b.split('|').collect());
+        return a.iter().filter(|x| b.contains(x)).eq(b.iter().filter(|x| a.contains(x)));
+    }
+    if key.starts_with("addr ") || key.starts_with("route ") {
+        // Lifetimes are compared with a tolerance, by the record's own equality, and names may have changed.
+        let end = |v: &String| v.rsplit_once(" until ").and_then(|(_, s)| s.split(' ').next()?.parse::<u64>().ok());
+        return match (a, b) {
+            (Some(a), Some(b)) => match (end(a), end(b)) {
+                (None, None) => true,
+                (Some(x), Some(y)) => x.abs_diff(y) <= 2,
+                _ => false,
+            },
+            (None, None) => true,
+            _ => false,
+        };
+    }
+    a == b
+}
+
+/// The identity of a record among its like: the table and the whole body.
+fn rec_key(rec: &Rec) -> String {
+    let mut key = match rec.what {
+        What::Addr => "addr ",
+        What::Nexthop => "nexthop ",
+        What::Route => "route ",
+        What::Neigh => "neighbour ",
+        What::Rule => "rule ",
+    }
+    .to_string();
+    for byte in &rec.body {
+        key += &format!("{byte:02x}");
+    }
+    key
+}
+
+/// Where order matters: addresses of one link, family and scope; routes to one destination in one table with one
+/// metric. Everything else is a group of its own table.
+#[must_use]
+pub fn groups(recs: &[Rec]) -> BTreeMap<String, Vec<&Rec>> {
+    let mut out: BTreeMap<String, Vec<&Rec>> = BTreeMap::new();
+    for rec in recs {
+        let group = match rec.what {
+            What::Addr => format!(
+                "addresses of link {}, family {}, scope {}",
+                rec.devices().first().copied().unwrap_or_default(),
+                rec.family(),
+                rec.byte(3)
+            ),
+            What::Route => format!(
+                "routes to {} tos {} metric {} in table {}, family {}",
+                rec.destination(),
+                rec.byte(3),
+                rec.attr_u32(super::record::RTA_PRIORITY).unwrap_or_default(),
+                rec.table(),
+                rec.family()
+            ),
+            What::Neigh => "neighbours".into(),
+            What::Rule => format!("rules of family {}", rec.family()),
+            What::Nexthop => "nexthops".into(),
+        };
+        out.entry(group).or_default().push(rec);
+    }
+    out
+}
+
+/// Whether the order within the record's group means something to the kernel. (The order of IPv6 routes that are
+/// equal in prefix and metric can't be restored: the kernel merges them into one multipath route.)
+fn ordered(rec: &Rec) -> bool {
+    match rec.what {
+        What::Addr => true,
+        What::Route => rec.family() == super::record::AF_INET,
+        _ => false,
+    }
+}
+
+/// The state to bring about: `now`, with what changed from `before` to `after` taken back.
+#[must_use]
+pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict>) {
+    let mut target = now.clone();
+    let mut conflicts = Vec::new();
+    let indices: BTreeSet<u32> = before.links.keys().chain(after.links.keys()).copied().collect();
+    for index in indices {
+        match (before.links.get(&index), after.links.get(&index), now.links.get(&index)) {
+            (Some(b), Some(a), Some(n)) => {
+                let (link, mut lost) = merge_link(b, a, n);
+                target.links.insert(index, link);
+                conflicts.append(&mut lost);
+            }
+            (Some(b), None, None) => {
+                target.links.insert(index, b.clone());
+            }
+            // Moved back or made again a moment ago: it gets all that it had.
+            (Some(b), None, Some(n)) if b.kind == n.kind && b.mac == n.mac => {
+                target.links.insert(index, b.clone());
+            }
+            (Some(b), None, Some(n)) => {
+                conflicts.push(Conflict(format!(
+                    "link `{}` can't come back: index {index} is `{}` now, made by somebody else",
+                    b.name, n.name
+                )));
+            }
+            (None, Some(a), Some(n)) if a.kind == n.kind => {
+                target.links.remove(&index);
+            }
+            (Some(b), Some(_), None) => {
+                conflicts.push(Conflict(format!("link `{}` was deleted by somebody else", b.name)));
+                target.recs.retain(|r| !r.devices().contains(&index));
+            }
+            _ => {}
+        }
+    }
+    merge_recs(before, after, now, &mut target);
+    for key in before.sysctls.keys().chain(after.sysctls.keys()) {
+        let (b, a, n) = (before.sysctls.get(key), after.sysctls.get(key), now.sysctls.get(key));
+        if b == a {
+            continue;
+        }
+        match (b, n) {
+            (Some(b), _) if n == a || n.is_none() => {
+                target.sysctls.insert(key.clone(), b.clone());
+            }
+            (Some(b), Some(n)) if n != b => {
+                conflicts.push(Conflict(format!("sysctl {key} was changed to {n} by somebody else: left")));
+            }
+            _ => {}
+        }
+    }
+    (target, conflicts)
+}
+
+fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkState, Vec<Conflict>) {
+    let mut link = now.clone();
+    let mut conflicts = Vec::new();
+    macro_rules! field {
+        ($($name:ident),*) => {$(
+            if before.$name != after.$name {
+                if now.$name == after.$name {
+                    link.$name = before.$name.clone();
+                } else if now.$name != before.$name {
+                    conflicts.push(Conflict(format!(
+                        "link `{}`: somebody else changed its {}: left",
+                        now.name,
+                        stringify!($name)
+                    )));
+                }
+            }
+        )*};
+    }
+    field!(name, up, mtu, mac, broadcast, master, alias, txqueuelen, group, altnames, addrgenmode);
+    let changed = before.flags ^ after.flags;
+    link.flags = (now.flags & !changed) | (before.flags & changed);
+    link.options = merge_options(&before.options, &after.options, &now.options);
+    if before.port_kind == after.port_kind {
+        link.port = merge_options(&before.port, &after.port, &now.port);
+    } else if now.port_kind == after.port_kind {
+        link.port_kind.clone_from(&before.port_kind);
+        link.port.clone_from(&before.port);
+    }
+    (link, conflicts)
+}
+
+type Options = Vec<(u16, Vec<u8>)>;
+
+fn merge_options(before: &Options, after: &Options, now: &Options) -> Options {
+    let find = |all: &Options, code: u16| all.iter().find(|(c, _)| *c == code).map(|(_, v)| v.clone());
+    now.iter()
+        .map(|(code, value)| {
+            let (b, a) = (find(before, *code), find(after, *code));
+            match b {
+                Some(b) if a.as_ref() != Some(&b) && a.as_ref() == Some(value) => (*code, b),
+                _ => (*code, value.clone()),
+            }
+        })
+        .collect()
+}
+
+/// Records: what the step removed comes back, what it added goes, each at its place in the old order.
+fn merge_recs(before: &State, after: &State, now: &State, target: &mut State) {
+    let minus = |a: &[Rec], b: &[Rec]| {
+        let mut rest: Vec<&Rec> = b.iter().collect();
+        a.iter()
+            .filter(|r| match rest.iter().position(|x| x == r) {
+                Some(at) => {
+                    rest.swap_remove(at);
+                    false
+                }
+                None => true,
+            })
+            .cloned()
+            .collect::<Vec<Rec>>()
+    };
+    let removed = minus(&before.recs, &after.recs);
+    let added = minus(&after.recs, &before.recs);
+    let kept = minus(&now.recs, &added);
+    // Objects on links that are gone can't come back.
+    let possible = |r: &Rec| r.devices().iter().all(|d| target.links.contains_key(d));
+    let mut want = kept.clone();
+    want.extend(minus(&removed, &kept).into_iter().filter(|r| possible(r)));
+    // In the order of before, then what came since.
+    let mut pool: Vec<Option<Rec>> = want.into_iter().map(Some).collect();
+    let mut out = Vec::with_capacity(pool.len());
+    for rec in &before.recs {
+        if let Some(slot) = pool.iter_mut().find(|p| p.as_ref() == Some(rec)) {
+            out.extend(slot.take());
+        }
+    }
+    out.extend(pool.into_iter().flatten());
+    target.recs = out;
+}
+
+/// What to delete and what to add, in order, so that `now` becomes `target`.
+#[must_use]
+pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
+    let (have, want) = (groups(now), groups(target));
+    let names: BTreeSet<&String> = have.keys().chain(want.keys()).collect();
+    let (mut del, mut add) = (Vec::new(), Vec::new());
+    for name in names {
+        let mut have: Vec<&Rec> = have.get(name).cloned().unwrap_or_default();
+        let mut want: Vec<&Rec> = want.get(name).cloned().unwrap_or_default();
+        let Some(sample) = have.first().or(want.first()) else { continue };
+        if ordered(sample) {
+            // The kernel puts a new IPv6 address in front of its like (ipv6_link_dev_addr, net/ipv6/addrconf.c), a new
+            // IPv4 address or appended route behind.
+            if sample.what == What::Addr && sample.family() == super::record::AF_INET6 {
+                have.reverse();
+                want.reverse();
+            }
+            let common = have.iter().zip(&want).take_while(|(a, b)| a == b).count();
+            del.extend(have[common..].iter().rev().copied().cloned());
+            add.extend(want[common..].iter().copied().cloned());
+        } else {
+            del.extend(have.iter().filter(|r| !want.contains(r)).copied().cloned());
+            add.extend(want.iter().filter(|r| !have.contains(r)).copied().cloned());
+        }
+    }
+    // Nexthops before the routes that use them; routes without a gateway before those whose gateway they reach.
+    let rank = |r: &Rec| (r.what, r.gateway().is_some() || !r.hops().is_empty());
+    add.sort_by_key(rank);
+    del.sort_by_key(|r| std::cmp::Reverse(rank(r)));
+    (del, add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::nla;
+    use crate::plan::record::{AF_INET, IFA_LOCAL};
+
+    fn addr(index: u32, last: u8) -> Rec {
+        let mut body = vec![AF_INET, 24, 0, 0];
+        body.extend_from_slice(&index.to_ne_bytes());
+        nla::put(&mut body, IFA_LOCAL, &[10, 0, 0, last]);
+        Rec { what: What::Addr, body, ends: None }
+    }
+
+    fn state(recs: &[Rec]) -> State {
+        let link = LinkState { index: 2, name: "eth0".into(), mtu: 1500, ..LinkState::default() };
+        State { links: [(2, link)].into(), recs: recs.to_vec(), ..State::default() }
+    }
+
+    #[test]
+    fn a_strangers_change_stays() {
+        let (a, b, c) = (addr(2, 1), addr(2, 2), addr(2, 3));
+        let before = state(&[a.clone(), b.clone()]);
+        let after = state(std::slice::from_ref(&b));
+        let mut now = state(&[b.clone(), c.clone()]);
+        if let Some(link) = now.links.get_mut(&2) {
+            link.mtu = 9000;
+        }
+        let (target, conflicts) = merge(&before, &after, &now);
+        assert_eq!(target.recs, vec![a, b, c]);
+        assert_eq!(target.links[&2].mtu, 9000);
+        assert!(conflicts.is_empty());
+    }
+
+    #[test]
+    fn order_is_restored_by_adding_again() {
+        let (a, b, c) = (addr(2, 1), addr(2, 2), addr(2, 3));
+        let (del, add) = record_steps(&[b.clone(), c.clone()], &[a.clone(), b.clone(), c.clone()]);
+        assert_eq!(del, vec![c.clone(), b.clone()]);
+        assert_eq!(add, vec![a, b, c]);
+    }
+
+    #[test]
+    fn differences_are_in_words() {
+        let before = state(&[addr(2, 1)]);
+        let mut after = state(&[]);
+        if let Some(link) = after.links.get_mut(&2) {
+            link.mtu = 1400;
+        }
+        let keys = before.changed(&after);
+        assert_eq!(
+            before.differences(&after, &keys),
+            vec!["addr 10.0.0.1/24 dev eth0 is gone", "link `eth0` mtu: was 1500, is 1400"]
+        );
+        assert!(before.differences(&before, &keys).is_empty());
+    }
+
+    #[test]
+    fn a_conflict_is_left_and_said() {
+        let before = state(&[]);
+        let mut after = before.clone();
+        let mut now = before.clone();
+        for (state, mtu) in [(&mut after, 1400), (&mut now, 1300)] {
+            if let Some(link) = state.links.get_mut(&2) {
+                link.mtu = mtu;
+            }
+        }
+        let (target, conflicts) = merge(&before, &after, &now);
+        assert_eq!(target.links[&2].mtu, 1300);
+        assert_eq!(conflicts.len(), 1);
+    }
+}

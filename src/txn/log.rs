@@ -1,0 +1,100 @@
+//! The undo log: what is written down before a step is done, and what after.
+
+use crate::plan::{LinkRef, Ns, Outcome, Result, State, Verb};
+use serde::{Deserialize, Serialize};
+
+/// How a step is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "undo", rename_all = "snake_case")]
+pub enum Undo {
+    /// It goes with what it is part of, which the run made itself.
+    Whole,
+    /// The name is unbound, and what runs in the namespace ended.
+    Unbind { ns: Ns },
+    /// The name is bound again to the namespace, which is held open until the commit.
+    Rebind { ns: Ns },
+    /// The link is deleted, wherever it is now.
+    Delete { ns: Ns, link: LinkRef },
+    /// The namespaces are led back: what differs between `before` and `after` is taken back, the rest is left.
+    /// `back` first moves a link to where it came from.
+    Restore { changes: Vec<Change>, back: Option<Back> },
+    /// The file gets its old content and mode, or is removed.
+    File { path: String, before: Option<Content> },
+    /// A compensation of the script's own (`on_rollback`), by number.
+    Hook { id: u64 },
+    /// Nothing brings it back; the undo says so.
+    Lost { what: String },
+}
+
+/// Content and mode of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    #[serde(with = "crate::plan::record::hex")]
+    pub bytes: Vec<u8>,
+    pub mode: u32,
+}
+
+/// A namespace before and after a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub ns: Ns,
+    /// Only this link was read, not the whole namespace; 0: everything.
+    pub only: u32,
+    pub sysctls: Vec<String>,
+    pub before: State,
+    pub after: Option<State>,
+}
+
+/// Where a moved link came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Back {
+    pub from: Ns,
+    pub link: LinkRef,
+    pub to: Ns,
+    /// Its index there, once known.
+    pub index: u32,
+}
+
+/// One step of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub seq: u64,
+    pub verb: Option<Verb>,
+    pub undo: Undo,
+    /// The objects of the run's own that it is about: (cookie, 0) a namespace, (cookie, ifindex) a link. Where all of
+    /// them go away with the undo, the step itself needs none.
+    pub on: Vec<(u64, u32)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// Where the log is kept. An entry is written before its verb is done; its outcome after.
+pub trait UndoLog {
+    /// # Errors
+    /// It can't be written: the step is then not done.
+    fn intent(&mut self, entry: &Entry) -> Result<()>;
+    /// # Errors
+    /// It can't be written: the step is then undone.
+    fn outcome(&mut self, entry: &Entry) -> Result<()>;
+    /// All entries from `seq` on were undone.
+    ///
+    /// # Errors
+    /// It can't be written.
+    fn undone(&mut self, seq: u64) -> Result<()>;
+}
+
+/// A log that lives as long as the process: the entries are in the transaction itself.
+#[derive(Debug, Default)]
+pub struct InMemory;
+
+impl UndoLog for InMemory {
+    fn intent(&mut self, _: &Entry) -> Result<()> {
+        Ok(())
+    }
+    fn outcome(&mut self, _: &Entry) -> Result<()> {
+        Ok(())
+    }
+    fn undone(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+}

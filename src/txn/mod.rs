@@ -1,0 +1,435 @@
+//! Transactions: nothing is done before its undo is written down, and what is undone is looked at again.
+
+pub mod log;
+mod rollback;
+
+pub use log::{Entry, InMemory, Undo, UndoLog};
+pub use rollback::Report;
+
+use crate::kernel::{By, Kernel};
+use crate::plan::{LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};
+use log::{Back, Change, Content};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Who hears of each step.
+pub trait Observer {
+    /// A verb is about to be done; `undo` while rolling back.
+    fn step(&mut self, index: u64, verb: &Verb, undo: bool);
+}
+
+/// A run: the steps done so far, with their undo.
+pub struct Txn {
+    kernel: Rc<dyn Kernel>,
+    log: Box<dyn UndoLog>,
+    observer: Box<dyn Observer>,
+    entries: Vec<Entry>,
+    next: u64,
+    /// Where each open savepoint begins.
+    savepoints: Vec<u64>,
+    /// What the run made: (cookie, 0) a namespace, (cookie, ifindex) a link where it is now; and at which step.
+    made: HashMap<(u64, u32), u64>,
+    /// Where links went that were moved: from (cookie, ifindex) as it was first known.
+    moved: HashMap<(u64, u32), (Ns, u32)>,
+    /// Namespaces whose name was unbound, held open until the commit.
+    held: Vec<Ns>,
+}
+
+/// A place to come back to. Dropping it does nothing: it is given to [`Txn::rollback_to`] or [`Txn::release`].
+#[must_use = "a savepoint is released or rolled back to"]
+#[derive(Debug)]
+pub struct Savepoint(u64);
+
+impl Txn {
+    #[must_use]
+    pub fn new(kernel: Rc<dyn Kernel>, log: Box<dyn UndoLog>, observer: Box<dyn Observer>) -> Txn {
+        Txn {
+            kernel,
+            log,
+            observer,
+            entries: Vec::new(),
+            next: 1,
+            savepoints: Vec::new(),
+            made: HashMap::new(),
+            moved: HashMap::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// How many steps stand.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// (namespaces, links) that the run made and that stand.
+    #[must_use]
+    pub fn made(&self) -> (usize, usize) {
+        let namespaces = self.made.keys().filter(|(_, index)| *index == 0).count();
+        (namespaces, self.made.len() - namespaces)
+    }
+
+    /// Where a link is now that was once known as `index` in `ns`.
+    #[must_use]
+    pub fn locate(&self, ns: &Ns, index: u32) -> (Ns, u32) {
+        self.moved.get(&(ns.cookie, index)).cloned().unwrap_or_else(|| (ns.clone(), index))
+    }
+
+    /// Begins a savepoint.
+    pub fn savepoint(&mut self) -> Savepoint {
+        self.savepoints.push(self.next);
+        Savepoint(self.next)
+    }
+
+    /// Ends a savepoint whose work stands: it is part of the outer one now.
+    pub fn release(&mut self, savepoint: Savepoint) {
+        self.savepoints.retain(|s| *s < savepoint.0);
+    }
+
+    /// Registers a compensation of the script's own.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn hook(&mut self, id: u64) -> Result<()> {
+        let entry = self.entry(None, Undo::Hook { id }, Vec::new());
+        self.log.intent(&entry)?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn entry(&mut self, verb: Option<Verb>, undo: Undo, on: Vec<(u64, u32)>) -> Entry {
+        let seq = self.next;
+        self.next += 1;
+        Entry { seq, verb, undo, on, outcome: None }
+    }
+
+    /// Whether the namespace was made since step `since`.
+    fn fresh_ns(&self, ns: &Ns, since: u64) -> bool {
+        self.made.get(&(ns.cookie, 0)).is_some_and(|seq| *seq >= since)
+    }
+
+    fn fresh_link(&self, ns: &Ns, index: u32, since: u64) -> bool {
+        self.fresh_ns(ns, since) || self.made.get(&(ns.cookie, index)).is_some_and(|seq| *seq >= since)
+    }
+
+    /// Does one verb: its undo is written down, it is done, and what came of it is written down. A verb that fails has
+    /// changed nothing.
+    ///
+    /// # Errors
+    /// What the kernel refused, or that the log can't be written.
+    pub fn perform(&mut self, mut verb: Verb) -> Result<Outcome> {
+        let kernel = Rc::clone(&self.kernel);
+        kernel.prepare(&mut verb)?;
+        let since = self.savepoints.last().copied().unwrap_or_default();
+        let (undo, on) = self.plan_undo(&verb, since)?;
+        let mut entry = self.entry(Some(verb), undo, on);
+        self.log.intent(&entry)?;
+        let Some(verb) = entry.verb.take() else { return Ok(Outcome::default()) };
+        self.observer.step(entry.seq, &verb, false);
+        let result = self.apply(&verb, &mut entry);
+        entry.verb = Some(verb);
+        match result {
+            Ok(outcome) => {
+                entry.outcome = Some(outcome.clone());
+                self.note(&entry, &outcome);
+                // A link of the run's own whose state was read only in case the set was done by halves.
+                if let Undo::Restore { changes, back: None } = &entry.undo
+                    && changes.iter().all(|c| c.only != 0)
+                    && entry.on.iter().all(|o| self.made.get(o).is_some_and(|seq| *seq >= since))
+                {
+                    entry.undo = Undo::Whole;
+                }
+                let written = self.log.outcome(&entry);
+                self.entries.push(entry);
+                match written {
+                    Ok(()) => Ok(outcome),
+                    Err(error) => {
+                        let last = self.next - 1;
+                        self.undo_from(last, &mut |_| Ok(()));
+                        Err(error)
+                    }
+                }
+            }
+            Err(mut error) => {
+                // Netlink sets are not atomic: what was done by halves is taken back.
+                if let Undo::Restore { .. } = &entry.undo {
+                    let seq = entry.seq;
+                    self.entries.push(entry);
+                    let report = self.undo_from(seq, &mut |_| Ok(()));
+                    if let Some(first) = report.errors.first().cloned().or_else(|| report.differences.first().cloned()) {
+                        error.message += &format!("; and what was done of it could not be undone: {first}");
+                    }
+                } else if let Some(Verb::NetnsAdd { cookie, name }) = &entry.verb {
+                    kernel.release(&Ns { cookie: *cookie, name: name.clone() });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Applies a verb and reads the state after it, where the undo needs one.
+    fn apply(&mut self, verb: &Verb, entry: &mut Entry) -> Result<Outcome> {
+        let result = self.kernel.apply(verb);
+        if let Undo::Restore { changes, back } = &mut entry.undo {
+            let fresh = changes.iter().all(|c| c.only != 0) && result.is_ok();
+            if !fresh {
+                for change in changes.iter_mut() {
+                    change.after = read(&*self.kernel, &change.ns, change.only, &change.sysctls).ok();
+                }
+            }
+            match (back.as_mut(), &result) {
+                (Some(back), Ok(outcome)) => {
+                    if let Some(link) = &outcome.link {
+                        back.index = link.index;
+                    }
+                }
+                // Moved, but under its old name: a failed move may have been done (EEXIST of the new name).
+                (Some(b), Err(_)) => match self.kernel.link(&b.to, By::Name(&b.link.name)) {
+                    Ok(Some(info)) if !changes.iter().any(|c| {
+                        c.ns == b.to && c.before.links.contains_key(&info.state.index)
+                    }) =>
+                    {
+                        b.index = info.state.index;
+                    }
+                    _ => *back = None,
+                },
+                (None, _) => {}
+            }
+        }
+        result
+    }
+
+    /// Keeps account of what the run made and where it is.
+    fn note(&mut self, entry: &Entry, outcome: &Outcome) {
+        match &entry.verb {
+            Some(Verb::NetnsAdd { .. }) => {
+                if let Some(ns) = &outcome.ns {
+                    self.made.insert((ns.cookie, 0), entry.seq);
+                }
+            }
+            Some(Verb::NetnsDel { ns }) => {
+                if self.made.remove(&(ns.cookie, 0)).is_some() && matches!(entry.undo, Undo::Whole) {
+                    self.made.retain(|(cookie, _), _| *cookie != ns.cookie);
+                    self.kernel.release(ns);
+                } else {
+                    self.held.push(ns.clone());
+                }
+            }
+            Some(Verb::LinkAdd { ns, spec }) => {
+                if let Some(link) = &outcome.link {
+                    self.made.insert((ns.cookie, link.index), entry.seq);
+                }
+                if let (Some(peer), Some(spec)) = (&outcome.peer, &spec.peer) {
+                    self.made.insert((spec.0.cookie, peer.index), entry.seq);
+                }
+            }
+            Some(Verb::LinkDel { ns, link }) => {
+                self.made.remove(&(ns.cookie, link.index));
+            }
+            Some(Verb::LinkMove { ns, link, to, .. }) => {
+                if let Some(now) = &outcome.link {
+                    if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {
+                        self.made.insert((to.cookie, now.index), seq);
+                    }
+                    for place in self.moved.values_mut() {
+                        if place.0.cookie == ns.cookie && place.1 == link.index {
+                            *place = (to.clone(), now.index);
+                        }
+                    }
+                    self.moved.insert((ns.cookie, link.index), (to.clone(), now.index));
+                    self.moved.remove(&(to.cookie, now.index));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What undoes the verb, and which objects of the run's own it is about. Prior state is read only of what was
+    /// there before: what the run made itself goes whole.
+    fn plan_undo(&self, verb: &Verb, since: u64) -> Result<(Undo, Vec<(u64, u32)>)> {
+        let whole = |on: Vec<(u64, u32)>| Ok((Undo::Whole, on));
+        match verb {
+            Verb::NetnsAdd { name, cookie } => {
+                let ns = Ns { cookie: *cookie, name: name.clone() };
+                Ok((Undo::Unbind { ns }, Vec::new()))
+            }
+            Verb::NetnsAttach { name, .. } => {
+                // The cookie is known once it is bound; the undo only unbinds, it ends nothing that runs inside.
+                Ok((Undo::Rebind { ns: Ns { cookie: 0, name: name.clone() } }, Vec::new()))
+            }
+            Verb::NetnsDel { ns } if self.fresh_ns(ns, since) => whole(vec![(ns.cookie, 0)]),
+            Verb::NetnsDel { ns } => Ok((Undo::Rebind { ns: ns.clone() }, Vec::new())),
+            Verb::NetnsSetId { at, target, .. } => {
+                let fresh = self.fresh_ns(at, since) || self.fresh_ns(target, since);
+                if fresh {
+                    return whole(vec![(at.cookie, 0)]);
+                }
+                let what = format!("the nsid of namespace `{}` in {} stays: the kernel takes none back", target.name, at.label());
+                Ok((Undo::Lost { what }, Vec::new()))
+            }
+            Verb::LinkAdd { ns, spec } => {
+                let peer_fresh = spec.peer.as_ref().is_none_or(|p| self.fresh_ns(&p.0, since));
+                if self.fresh_ns(ns, since) && peer_fresh {
+                    return whole(vec![(ns.cookie, 0)]);
+                }
+                let link = LinkRef { index: spec.index, name: spec.name.clone().unwrap_or_default() };
+                Ok((Undo::Delete { ns: ns.clone(), link }, Vec::new()))
+            }
+            Verb::LinkDel { ns, link } => {
+                // Deleting one end of a veth deletes the other: that one has to be fresh too.
+                let places = self.ends(ns, link.index)?;
+                if places.iter().all(|(ns, index)| self.fresh_link(ns, *index, since)) {
+                    return whole(vec![(ns.cookie, link.index)]);
+                }
+                let mut changes = Vec::new();
+                for (ns, index) in &places {
+                    if !changes.iter().any(|c: &Change| c.ns == *ns) {
+                        changes.push(self.read_before(ns, 0, self.device_sysctls(ns, *index)?)?);
+                    }
+                }
+                Ok((Undo::Restore { changes, back: None }, vec![]))
+            }
+            Verb::LinkSet { ns, link, change } => {
+                let mut on = vec![(ns.cookie, link.index)];
+                let mut fresh = self.fresh_link(ns, link.index, since);
+                if let Some((master, _)) = &change.master
+                    && *master != 0
+                {
+                    fresh &= self.fresh_link(ns, *master, since);
+                    on.push((ns.cookie, *master));
+                }
+                if fresh && change.count() <= 1 {
+                    return whole(on);
+                }
+                let only = if fresh { link.index } else { 0 };
+                let sysctls = match change.mtu {
+                    // Below the minimum of IPv6 its sysctls vanish, and come back with defaults.
+                    Some(mtu) if mtu < 1280 && !fresh => self.device_sysctls(ns, link.index)?,
+                    _ => Vec::new(),
+                };
+                let changes = vec![self.read_before(ns, only, sysctls)?];
+                Ok((Undo::Restore { changes, back: None }, on))
+            }
+            Verb::LinkMove { ns, link, to, .. } => {
+                if self.fresh_link(ns, link.index, since) {
+                    if self.fresh_ns(to, since) {
+                        return whole(vec![(ns.cookie, link.index)]);
+                    }
+                    return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
+                }
+                let changes = vec![
+                    self.read_before(ns, 0, self.device_sysctls(ns, link.index)?)?,
+                    self.read_before(to, 0, Vec::new())?,
+                ];
+                let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0 };
+                Ok((Undo::Restore { changes, back: Some(back) }, vec![]))
+            }
+            Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
+            Verb::RecAdd { ns, rec, mode, .. } => {
+                let devices = rec.devices();
+                if *mode == crate::plan::AddMode::Create && !devices.is_empty() {
+                    return self.on_link(ns, &devices, since);
+                }
+                self.on_link(ns, &[], since)
+            }
+            // Deleting an address can take other addresses and routes along, on other links too.
+            Verb::RecDel { ns, .. } => self.on_link(ns, &[], since),
+            Verb::Sysctl { ns, key, .. } => {
+                if self.fresh_ns(ns, since) {
+                    return whole(vec![(ns.cookie, 0)]);
+                }
+                let mut sysctls = vec![key.clone()];
+                if let Some((prefix, leaf)) = restore::related_prefix(key) {
+                    let suffix = format!("/{leaf}");
+                    sysctls.extend(self.kernel.sysctl_keys(ns, &prefix)?.into_iter().filter(|k| k.ends_with(&suffix)));
+                }
+                let changes = vec![self.read_before(ns, 0, sysctls)?];
+                Ok((Undo::Restore { changes, back: None }, vec![(ns.cookie, 0)]))
+            }
+            Verb::FileWrite { path, .. } | Verb::FileRemove { path } => {
+                let before = self.kernel.read_file(path)?.map(|(bytes, mode)| Content { bytes, mode });
+                Ok((Undo::File { path: path.clone(), before }, Vec::new()))
+            }
+        }
+    }
+
+    /// Of a change that concerns these links of `ns` only (none: the namespace).
+    fn on_link(&self, ns: &Ns, links: &[u32], since: u64) -> Result<(Undo, Vec<(u64, u32)>)> {
+        let on: Vec<_> =
+            if links.is_empty() { vec![(ns.cookie, 0)] } else { links.iter().map(|i| (ns.cookie, *i)).collect() };
+        let fresh = self.fresh_ns(ns, since) || (!links.is_empty() && links.iter().all(|i| self.fresh_link(ns, *i, since)));
+        if fresh {
+            return Ok((Undo::Whole, on));
+        }
+        let changes = vec![self.read_before(ns, 0, Vec::new())?];
+        Ok((Undo::Restore { changes, back: None }, on))
+    }
+
+    fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
+        let before = read(&*self.kernel, ns, only, &sysctls)?;
+        Ok(Change { ns: ns.clone(), only, sysctls, before, after: None })
+    }
+
+    /// A link and, of a veth, its other end, wherever that is.
+    fn ends(&self, ns: &Ns, index: u32) -> Result<Vec<(Ns, u32)>> {
+        let mut out = vec![(ns.clone(), index)];
+        let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(out) };
+        if info.state.kind == "veth"
+            && info.state.lower != 0
+            && let Some(peer) = peer_ns(&*self.kernel, ns, &info)?
+        {
+            out.push((peer, info.state.lower));
+        }
+        Ok(out)
+    }
+
+    /// The sysctls that a device loses when it leaves its namespace.
+    fn device_sysctls(&self, ns: &Ns, index: u32) -> Result<Vec<String>> {
+        let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(Vec::new()) };
+        // In /proc/sys a `.` in a device's name stays, a `/` can't be in one.
+        let name = &info.state.name;
+        let mut out = Vec::new();
+        for part in ["net/ipv4/conf", "net/ipv4/neigh", "net/ipv6/conf", "net/ipv6/neigh"] {
+            out.extend(self.kernel.sysctl_keys(ns, &format!("{part}/{name}"))?);
+        }
+        Ok(out)
+    }
+}
+
+/// The namespace of a veth's other end, among those that have a name and the host's. `None` where it has none: then
+/// nobody can see it anyway.
+///
+/// # Errors
+/// Netlink refuses.
+pub fn peer_ns(kernel: &dyn Kernel, ns: &Ns, info: &crate::plan::LinkInfo) -> Result<Option<Ns>> {
+    let Some(id) = info.link_netnsid else { return Ok(Some(ns.clone())) };
+    let host = kernel.host();
+    if kernel.nsid(ns, &host)? == Some(id) {
+        return Ok(Some(host));
+    }
+    for entry in kernel.list_ns(ns)? {
+        if entry.nsid == Some(id) {
+            return kernel.find_ns(&entry.name).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a namespace, or one link of it.
+fn read(kernel: &dyn Kernel, ns: &Ns, only: u32, sysctls: &[String]) -> Result<State> {
+    if only == 0 {
+        return kernel.state(ns, sysctls);
+    }
+    let links = kernel.link(ns, By::Index(only))?.map(|info| (only, info.state));
+    Ok(State { links: links.into_iter().collect(), ..State::default() })
+}
+
+/// Whether two links are the same one for the purpose of deleting it: the index, and the kind.
+fn same_link(a: &LinkState, kind: &str) -> bool {
+    kind.is_empty() || a.kind == kind
+}

@@ -1,0 +1,434 @@
+//! The way back: every step in reverse order, none left out because another failed, and a look at the result.
+
+use super::log::{Back, Change, Content};
+use super::{Entry, Txn, Undo, read, same_link};
+use crate::kernel::{By, Cancel};
+use crate::plan::restore::{self, Phase};
+use crate::plan::state::merge;
+use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How often the records are led back: the kernel adds and removes some by itself each time.
+const ROUNDS: usize = 4;
+/// The longest that an undo waits for duplicate address detection.
+const DAD_BOUND: Duration = Duration::from_secs(3);
+
+/// What came of an undo.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many steps were undone.
+    pub steps: usize,
+    pub elapsed: Duration,
+    /// What could not be done.
+    pub errors: Vec<String>,
+    /// What is not as it was before.
+    pub differences: Vec<String>,
+}
+
+impl Report {
+    /// Everything is as it was.
+    #[must_use]
+    pub fn verified(&self) -> bool {
+        self.errors.is_empty() && self.differences.is_empty()
+    }
+
+    /// Adds another's findings.
+    pub fn merge(&mut self, other: Report) {
+        self.steps += other.steps;
+        self.elapsed += other.elapsed;
+        self.errors.extend(other.errors);
+        self.differences.extend(other.differences);
+    }
+}
+
+/// What is looked at again at the end.
+#[derive(Default)]
+struct Expected {
+    /// The first state of each namespace that was there before, and the facts that were touched.
+    states: BTreeMap<(u64, u32), (Ns, State, BTreeSet<String>, Vec<String>)>,
+    /// Links and names that must be gone.
+    links: Vec<(Ns, LinkRef, String)>,
+    names: Vec<Ns>,
+    bound: Vec<Ns>,
+    files: Vec<(String, Option<Content>)>,
+    /// Namespaces whose IPv6 addresses may be tentative again.
+    dad: BTreeSet<Ns>,
+}
+
+impl Txn {
+    /// Undoes everything since the savepoint. `hook` runs the script's own compensations.
+    pub fn rollback_to(
+        &mut self,
+        savepoint: super::Savepoint,
+        hook: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Report {
+        self.savepoints.retain(|s| *s < savepoint.0);
+        self.undo_from(savepoint.0, hook)
+    }
+
+    /// Undoes the whole run.
+    pub fn rollback(&mut self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
+        self.savepoints.clear();
+        self.undo_from(0, hook)
+    }
+
+    /// The run stands: what was held for its undo is let go.
+    pub fn commit(&mut self) {
+        for ns in std::mem::take(&mut self.held) {
+            self.kernel.release(&ns);
+        }
+        self.entries.clear();
+        self.made.clear();
+        self.savepoints.clear();
+    }
+
+    pub(super) fn undo_from(&mut self, since: u64, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
+        let start = Instant::now();
+        let mut report = Report::default();
+        let mut expected = Expected::default();
+        while self.entries.last().is_some_and(|e| e.seq >= since) {
+            let Some(entry) = self.entries.pop() else { break };
+            report.steps += 1;
+            let gone = !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
+            if gone && !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. }) {
+                self.forget(&entry);
+                continue;
+            }
+            self.undo(&entry, hook, &mut report, &mut expected);
+            self.forget(&entry);
+        }
+        self.verify(&expected, &mut report);
+        if let Err(error) = self.log.undone(since) {
+            report.errors.push(error.to_string());
+        }
+        report.elapsed = start.elapsed();
+        report
+    }
+
+    fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
+        let made = |key: (u64, u32)| self.made.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
+        made((cookie, 0)) || made((cookie, index))
+    }
+
+    /// What the step made is no longer.
+    fn forget(&mut self, entry: &Entry) {
+        self.made.retain(|_, seq| *seq != entry.seq);
+    }
+
+    fn undo(
+        &mut self,
+        entry: &Entry,
+        hook: &mut dyn FnMut(u64) -> Result<()>,
+        report: &mut Report,
+        expected: &mut Expected,
+    ) {
+        match &entry.undo {
+            Undo::Whole => {}
+            Undo::Unbind { ns } => {
+                self.unbind(entry.seq, ns, true, report);
+                expected.names.push(ns.clone());
+            }
+            Undo::Rebind { ns } => match &entry.verb {
+                Some(Verb::NetnsAttach { .. }) => {
+                    if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
+                        self.unbind(entry.seq, &ns, false, report);
+                        expected.names.push(ns);
+                    }
+                }
+                _ => {
+                    let verb = Verb::NetnsAttach {
+                        name: ns.name.clone(),
+                        path: format!("(namespace {} as it was)", ns.cookie),
+                    };
+                    self.observer.step(entry.seq, &verb, true);
+                    if let Err(error) = self.kernel.rebind(ns) {
+                        report.errors.push(error.to_string());
+                    }
+                    self.held.retain(|h| h != ns);
+                    expected.bound.push(ns.clone());
+                }
+            },
+            Undo::Delete { ns, link } => {
+                let kind = match &entry.verb {
+                    Some(Verb::LinkAdd { spec, .. }) => spec.kind.clone(),
+                    _ => String::new(),
+                };
+                let place = match (&entry.verb, &entry.outcome) {
+                    (Some(Verb::LinkMove { to, .. }), Some(outcome)) => {
+                        outcome.link.as_ref().map(|l| (to.clone(), l.index))
+                    }
+                    _ => None,
+                };
+                let (ns, index) = place.unwrap_or_else(|| (ns.clone(), link.index));
+                let (ns, index) = self.locate(&ns, index);
+                let name = entry.outcome.as_ref().and_then(|o| o.link.as_ref()).map_or(&link.name, |l| &l.name);
+                let link = LinkRef { index, name: name.clone() };
+                self.delete(entry.seq, &ns, &link, &kind, report);
+                expected.links.push((ns, link, kind));
+            }
+            Undo::Restore { changes, back } => {
+                self.restore(entry.seq, changes, back.as_ref(), report, expected);
+            }
+            Undo::File { path, before } => {
+                let verb = match before {
+                    Some(content) => {
+                        Verb::FileWrite { path: path.clone(), content: content.bytes.clone(), mode: content.mode }
+                    }
+                    None => Verb::FileRemove { path: path.clone() },
+                };
+                self.step(entry.seq, &verb, report, &[Kind::NotFound]);
+                // Written again by an earlier step: the first content counts.
+                expected.files.retain(|(p, _)| p != path);
+                expected.files.push((path.clone(), before.clone()));
+            }
+            Undo::Hook { id } => {
+                if let Err(error) = hook(*id) {
+                    report.errors.push(format!("on_rollback: {error}"));
+                }
+            }
+            Undo::Lost { what } => report.differences.push(what.clone()),
+        }
+    }
+
+    /// Does a verb on the way back. Errors of the kinds `fine` mean that it is so already.
+    fn step(&mut self, seq: u64, verb: &Verb, report: &mut Report, fine: &[Kind]) -> bool {
+        self.observer.step(seq, verb, true);
+        match self.kernel.apply(verb) {
+            Ok(_) => true,
+            Err(error) if fine.contains(&error.kind) => true,
+            Err(error) => {
+                report.errors.push(error.to_string());
+                false
+            }
+        }
+    }
+
+    fn unbind(&mut self, seq: u64, ns: &Ns, end: bool, report: &mut Report) {
+        match self.kernel.find_ns(&ns.name) {
+            Ok(found) if found.cookie == ns.cookie => {}
+            Ok(_) => {
+                report.differences.push(format!("namespace `{}` is another's now: left", ns.name));
+                self.kernel.release(ns);
+                return;
+            }
+            Err(error) if error.kind == Kind::NotFound => {
+                report.errors.push(format!("namespace `{}` was deleted by somebody else", ns.name));
+                self.kernel.release(ns);
+                return;
+            }
+            Err(error) => report.errors.push(error.to_string()),
+        }
+        if end && let Err(error) = self.kernel.end_processes(ns) {
+            report.errors.push(error.to_string());
+        }
+        self.step(seq, &Verb::NetnsDel { ns: ns.clone() }, report, &[]);
+        self.kernel.release(ns);
+    }
+
+    fn delete(&mut self, seq: u64, ns: &Ns, link: &LinkRef, kind: &str, report: &mut Report) {
+        match self.kernel.link(ns, By::Index(link.index)) {
+            Ok(Some(info)) if same_link(&info.state, kind) => {
+                let link = LinkRef { index: link.index, name: info.state.name };
+                self.step(seq, &Verb::LinkDel { ns: ns.clone(), link }, report, &[Kind::NotFound]);
+            }
+            // Gone already (with its peer, or by somebody else's hand), or not ours: nothing to do.
+            Ok(_) => {}
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => report.errors.push(error.to_string()),
+        }
+    }
+
+    fn restore(
+        &mut self,
+        seq: u64,
+        changes: &[Change],
+        back: Option<&Back>,
+        report: &mut Report,
+        expected: &mut Expected,
+    ) {
+        if let Some(back) = back
+            && back.index != 0
+        {
+            self.move_back(seq, back, report);
+        }
+        self.remake_pairs(seq, changes, report);
+        for change in changes {
+            let key = (change.ns.cookie, change.only);
+            let slot = expected
+                .states
+                .entry(key)
+                .or_insert_with(|| (change.ns.clone(), State::default(), BTreeSet::new(), Vec::new()));
+            // Undone later means done earlier: the earliest state is the one to come back to.
+            slot.1 = State {
+                sysctls: slot.1.sysctls.clone().into_iter().chain(change.before.sysctls.clone()).collect(),
+                ..change.before.clone()
+            };
+            slot.3.extend(change.sysctls.iter().cloned());
+            let now = match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
+                Ok(now) => now,
+                Err(error) => {
+                    report.errors.push(error.to_string());
+                    continue;
+                }
+            };
+            let after = change.after.as_ref().unwrap_or(&now);
+            slot.2.extend(change.before.changed(after));
+            if change.before == *after && now == *after {
+                continue;
+            }
+            let (target, conflicts) = merge(&change.before, after, &now);
+            report.differences.extend(conflicts.into_iter().map(|c| c.0));
+            self.lead_back(seq, change, now, &target, report);
+            if target.recs.iter().any(|r| r.family() == crate::plan::record::AF_INET6) {
+                expected.dad.insert(change.ns.clone());
+            }
+        }
+    }
+
+    /// From the state now to `target`, phase by phase; what the kernel undid by itself is done again.
+    fn lead_back(&mut self, seq: u64, change: &Change, mut now: State, target: &State, report: &mut Report) {
+        let ns = &change.ns;
+        for phase in [Phase::Links, Phase::Up, Phase::Records] {
+            let rounds = if phase == Phase::Records { ROUNDS } else { 1 };
+            for round in 0..rounds {
+                let verbs = restore::steps(ns, &now, target, phase);
+                if verbs.is_empty() {
+                    break;
+                }
+                let last = round + 1 == rounds;
+                for verb in &verbs {
+                    // In the last round an error is one; before, the next round finds out.
+                    let mut quiet = Report::default();
+                    let sink = if last || phase != Phase::Records { &mut *report } else { &mut quiet };
+                    self.step(seq, verb, sink, &[Kind::NotFound, Kind::Exists]);
+                }
+                match read(&*self.kernel, ns, change.only, &change.sysctls) {
+                    Ok(state) => now = state,
+                    Err(error) => {
+                        report.errors.push(error.to_string());
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report) {
+        let info = match self.kernel.link(&back.to, By::Index(back.index)) {
+            Ok(Some(info)) => info,
+            Ok(None) => {
+                report.errors.push(format!("link `{}` was moved to {} and is gone", back.link.name, back.to.label()));
+                return;
+            }
+            Err(error) => {
+                report.errors.push(error.to_string());
+                return;
+            }
+        };
+        let verb = Verb::LinkMove {
+            ns: back.to.clone(),
+            link: LinkRef { index: back.index, name: info.state.name },
+            to: back.from.clone(),
+            name: Some(back.link.name.clone()),
+            index: back.link.index,
+        };
+        if self.step(seq, &verb, report, &[]) {
+            self.moved.remove(&(back.from.cookie, back.link.index));
+            for place in self.moved.values_mut() {
+                if place.0.cookie == back.to.cookie && place.1 == back.index {
+                    *place = (back.from.clone(), back.link.index);
+                }
+            }
+        }
+    }
+
+    /// Veth pairs whose ends were in two namespaces, both gone: made again in one message.
+    fn remake_pairs(&mut self, seq: u64, changes: &[Change], report: &mut Report) {
+        let [a, b] = changes else { return };
+        let missing = |kernel: &dyn crate::kernel::Kernel, c: &Change| -> Vec<u32> {
+            let Some(after) = &c.after else { return Vec::new() };
+            c.before
+                .links
+                .values()
+                .filter(|l| l.kind == "veth" && !after.links.contains_key(&l.index))
+                .filter(|l| matches!(kernel.link(&c.ns, By::Index(l.index)), Ok(None)))
+                .map(|l| l.index)
+                .collect()
+        };
+        let (here, there) = (missing(&*self.kernel, a), missing(&*self.kernel, b));
+        for index in here {
+            let Some(link) = a.before.links.get(&index) else { continue };
+            let peer = b.before.links.get(&link.lower).filter(|p| there.contains(&p.index) && p.lower == index);
+            if let Some(peer) = peer {
+                let verb = restore::remake_pair((&a.ns, &a.before, link), (&b.ns, &b.before, peer));
+                self.step(seq, &verb, report, &[]);
+            }
+        }
+    }
+
+    /// Reads again what the undo touched, and says what differs.
+    fn verify(&mut self, expected: &Expected, report: &mut Report) {
+        let Ok(never) = Cancel::never() else { return };
+        for ns in &expected.dad {
+            match self.kernel.wait_dad(ns, None, DAD_BOUND, &never) {
+                Ok(dad) => {
+                    for (index, ip) in dad.failed {
+                        report.differences.push(format!(
+                            "address {ip} of link {index} in {} is a duplicate now",
+                            ns.label()
+                        ));
+                    }
+                }
+                Err(error) if error.kind == Kind::NotFound => {}
+                Err(error) => report.errors.push(error.to_string()),
+            }
+        }
+        for (key, (ns, before, touched, sysctls)) in &expected.states {
+            match read(&*self.kernel, ns, key.1, sysctls) {
+                Ok(now) => {
+                    for difference in before.differences(&now, touched) {
+                        report.differences.push(format!("{}: {difference}", ns.label()));
+                    }
+                }
+                Err(error) => report.errors.push(error.to_string()),
+            }
+        }
+        for (ns, link, kind) in &expected.links {
+            if let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
+                && same_link(&info.state, kind)
+                && info.state.name == link.name
+            {
+                report.differences.push(format!("link `{}` in {} is still there", link.name, ns.label()));
+            }
+        }
+        for ns in &expected.names {
+            if self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) {
+                report.differences.push(format!("namespace `{}` is still there", ns.name));
+            }
+        }
+        for ns in &expected.bound {
+            match self.kernel.find_ns(&ns.name) {
+                Ok(found) if found.cookie == ns.cookie => {}
+                Ok(_) => report.differences.push(format!("namespace `{}` is another one now", ns.name)),
+                Err(error) => report.differences.push(error.to_string()),
+            }
+        }
+        for (path, content) in &expected.files {
+            match self.kernel.read_file(path) {
+                Ok(now) if now.as_ref().map(|(b, _)| b) == content.as_ref().map(|c| &c.bytes) => {}
+                Ok(_) => report.differences.push(format!("file `{path}` is not as it was")),
+                Err(error) => report.errors.push(error.to_string()),
+            }
+        }
+    }
+}
+
+/// An error that carries what the undo of a failed function could not do.
+#[must_use]
+pub fn with_report(mut error: Error, report: &Report) -> Error {
+    if let Some(first) = report.errors.first().or(report.differences.first()) {
+        error.message += &format!("; and what was done of it could not be undone: {first}");
+    }
+    error
+}

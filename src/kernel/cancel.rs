@@ -40,6 +40,7 @@ impl Cancel {
     /// The pipe can't be made.
     pub fn never() -> Result<Cancel> {
         let (read, write) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::from_io(&e, "signal pipe"))?;
+        read.set_nonblocking(true).map_err(|e| Error::from_io(&e, "signal pipe"))?;
         // The other end must stay open, or the descriptor would read as ended; it lives as long as the process.
         std::mem::forget(write);
         Ok(Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) })
@@ -55,6 +56,17 @@ impl Cancel {
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+
+    /// Waits until a signal has come. To be called within a tokio runtime; dropping it is fine.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub async fn raised(&self) -> Result<()> {
+        let failed = |e: std::io::Error| Error::from_io(&e, "wait for a signal");
+        let copy = self.wake.try_clone().map_err(failed)?;
+        let stream = tokio::net::UnixStream::from_std(std::os::unix::net::UnixStream::from(copy)).map_err(failed)?;
+        stream.readable().await.map_err(failed)
     }
 
     /// Forgets the signal: the undo has begun, or the REPL's line is cancelled.

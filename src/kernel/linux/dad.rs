@@ -9,9 +9,7 @@ use futures_util::StreamExt as _;
 use rtnetlink::MulticastGroup;
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
-use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
-use tokio::io::unix::AsyncFd;
 
 type Only = Option<Vec<(u32, Ipv6Addr)>>;
 
@@ -59,7 +57,6 @@ pub fn wait(linux: &Linux, ns: &Ns, only: Only, bound: Duration, cancel: &Cancel
     }
     let failed = |e: std::io::Error| Error::from_io(&e, "listen to the kernel's events");
     let deadline = Instant::now() + bound;
-    let wake = cancel.fd().try_clone_to_owned().map_err(failed)?;
     let signal = cancel.clone();
     // The socket is opened in the namespace, so on the thread that enters it; the loop ends at each event.
     let space = linux.space(ns)?;
@@ -81,10 +78,8 @@ pub fn wait(linux: &Linux, ns: &Ns, only: Only, bound: Duration, cancel: &Cancel
             break Ok(dad);
         }
         let woken = runtime.block_on(async {
-            let wake = AsyncFd::register_with_interest(wake.as_fd(), tokio::io::Interest::READABLE)
-                .map_err(|e| failed(e.into()))?;
             tokio::select! {
-                _ = wake.readable() => Ok(true),
+                raised = signal.raised() => raised.map(|()| true),
                 _ = events.next() => Ok(false),
                 () = tokio::time::sleep(left) => Ok(false),
             }

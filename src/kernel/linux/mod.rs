@@ -3,6 +3,7 @@
 pub mod dad;
 pub mod message;
 pub mod names;
+pub mod ping;
 pub mod socket;
 pub mod space;
 

@@ -1,16 +1,20 @@
 //! Verbs, their checks and their inverses: pure data and pure functions, no I/O.
 
+pub mod addr;
 pub mod error;
 pub mod ip;
 pub mod link;
 pub mod name;
+pub mod nearest;
 pub mod nla;
 pub mod record;
 pub mod restore;
 pub mod state;
+pub mod unit;
 pub mod verb;
 
 pub use error::{Error, Kind, Result};
+pub use nearest::nearest;
 pub use link::{KindOption, LinkChange, LinkInfo, LinkSpec, LinkState};
 pub use record::{Rec, What};
 pub use state::State;

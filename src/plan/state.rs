@@ -59,7 +59,7 @@ impl State {
         for (group, recs) in groups(&self.recs) {
             for rec in &recs {
                 let ends = rec.ends.map_or_else(String::new, |(v, _)| format!(" until {v} s after boot"));
-                out.insert(rec_key(rec), rec.describe(|i| self.name(i)) + &ends);
+                out.insert(rec_key(rec), rec.describe(|i| self.name(i)) + ends.as_str());
             }
             if recs.len() > 1 {
                 let order = recs.iter().map(|r| rec_key(r)).collect::<Vec<_>>().join("|");

@@ -4,7 +4,7 @@ pub mod log;
 mod rollback;
 
 pub use log::{Entry, InMemory, Undo, UndoLog};
-pub use rollback::Report;
+pub use rollback::{Report, with_report};
 
 use crate::kernel::{By, Kernel};
 use crate::plan::{LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};

@@ -1,0 +1,313 @@
+//! Routes, as `ip route` writes them (ip-route(8)).
+
+use super::show::{self, Names};
+use crate::engine::Session;
+use crate::engine::value::{self, Fallible, Opts, run, text};
+use crate::plan::addr::{
+    HopSpec, METRICS, RouteSpec, family, octets, parse_cidr, parse_ip, proto_of, scope_of, table_of, type_of,
+};
+use crate::plan::record::{AF_INET, AF_INET6, RTA_DST, RTA_OIF, RTA_SRC};
+use crate::plan::{AddMode, Error, Kind, Ns, Rec, Result, Verb, What, nla};
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Map, NativeCallContext};
+use std::net::IpAddr;
+
+const KNOWN: &[&str] = &[
+    "via", "dev", "metric", "table", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref", "nhid", "family",
+    "replace", "append",
+];
+
+fn known() -> Vec<&'static str> {
+    KNOWN.iter().copied().chain(METRICS.iter().map(|(name, _)| *name)).collect()
+}
+
+/// A word or a number, looked up by `find`.
+fn named<T>(opts: &Opts, key: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    let Some(value) = opts.get(key) else { return Ok(None) };
+    let word = match value.as_int() {
+        Ok(number) => number.to_string(),
+        Err(_) => text(value, &format!("option `{key}`"))?,
+    };
+    find(&word).map(Some).ok_or_else(|| Error::invalid(format!("option `{key}` can't be `{word}`")).with_target(key))
+}
+
+fn device(session: &Session, ns: &Ns, value: &Dynamic) -> Result<(u32, String)> {
+    let device = value::device(session, Some(ns), value)?;
+    Ok((device.link.index, device.link.name))
+}
+
+fn hop(session: &Session, ns: &Ns, map: Map) -> Result<HopSpec> {
+    let opts = Opts::new("a next hop", map, &["via", "dev", "weight", "onlink"])?;
+    Ok(HopSpec {
+        via: opts.text("via")?.map(|v| parse_ip(&v)).transpose()?,
+        dev: opts.get("dev").map(|d| device(session, ns, d)).transpose()?,
+        weight: opts.int("weight", 1..=256)?.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+        onlink: opts.bool("onlink")?.unwrap_or(false),
+    })
+}
+
+fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec> {
+    let mut route = RouteSpec {
+        via: opts.text("via")?.map(|v| parse_ip(&v)).transpose()?,
+        dev: opts.get("dev").map(|d| device(session, ns, d)).transpose()?,
+        metric: opts.u32("metric", u32::MAX)?,
+        table: named(opts, "table", table_of)?,
+        src: opts.text("src")?.map(|v| parse_ip(&v)).transpose()?,
+        scope: named(opts, "scope", scope_of)?,
+        proto: named(opts, "proto", proto_of)?,
+        kind: named(opts, "type", type_of)?,
+        onlink: opts.bool("onlink")?.unwrap_or(false),
+        tos: opts.int("tos", 0..=255)?.and_then(|n| u8::try_from(n).ok()).unwrap_or(0),
+        pref: named(opts, "pref", |w| match w {
+            "low" => Some(3),
+            "medium" => Some(0),
+            "high" => Some(1),
+            _ => None,
+        })?,
+        nhid: opts.u32("nhid", u32::MAX)?,
+        ..RouteSpec::default()
+    };
+    for (name, code) in METRICS {
+        if let Some(value) = opts.u32(name, u32::MAX)? {
+            route.metrics.push((*code, value));
+        }
+    }
+    for value in opts.array("nexthops")?.unwrap_or_default() {
+        route.hops.push(hop(session, ns, value::map(&value, "a next hop")?)?);
+    }
+    let asked = named(opts, "family", |w| match w {
+        "inet" | "4" => Some(AF_INET),
+        "inet6" | "6" => Some(AF_INET6),
+        _ => None,
+    })?;
+    if dst == "default" {
+        let via = route.via.or_else(|| route.hops.iter().find_map(|h| h.via)).or(route.src);
+        route.family = asked.unwrap_or_else(|| via.map_or(AF_INET, family));
+    } else {
+        let net = parse_cidr(dst)?;
+        if net.addr() != net.network() {
+            return Err(Error::invalid(format!("`{dst}` has bits beyond its prefix length"))
+                .with_target(dst)
+                .with_hint(format!("the network is {}/{}", net.network(), net.prefix_len())));
+        }
+        route.family = family(net.addr());
+        route.dst = (net.prefix_len() > 0).then_some(net);
+        if asked.is_some_and(|f| f != route.family) {
+            return Err(Error::invalid(format!("`{dst}` is not of the family asked for")));
+        }
+    }
+    if let Some(via) = route.via
+        && route.family == AF_INET6
+        && via.is_ipv4()
+    {
+        return Err(Error::invalid(format!("an IPv6 route can't go via the IPv4 address {via}")));
+    }
+    Ok(route)
+}
+
+fn place(session: &Session, ns: Option<&Dynamic>) -> Result<Ns> {
+    ns.map_or_else(|| Ok(session.current()), |ns| value::ns(session, ns))
+}
+
+fn add(session: &Session, ns: Option<&Dynamic>, dst: &str, options: Map) -> Result<()> {
+    let ns = place(session, ns)?;
+    let opts = Opts::new("route", options, &known())?;
+    let mode = match (opts.bool("replace")? == Some(true), opts.bool("append")? == Some(true)) {
+        (true, true) => return Err(Error::invalid("route: `replace` and `append` exclude each other")),
+        (true, _) => AddMode::Replace,
+        (_, true) => AddMode::Append,
+        _ => AddMode::Create,
+    };
+    let route = spec(session, &ns, dst, &opts)?;
+    let plain = route.kind.is_none_or(|k| k == 1 || k == 2);
+    if plain && route.via.is_none() && route.dev.is_none() && route.hops.is_empty() && route.nhid.is_none() {
+        return Err(Error::invalid(format!("route {dst}: neither `via` nor `dev` is given"))
+            .with_target(dst)
+            .with_hint("route(ns, dst, #{ via: \"10.0.0.254\" }) or #{ dev: \"eth0\" }; or #{ type: \"blackhole\" }"));
+    }
+    session.perform(Verb::RecAdd { ns, rec: route.record(false), words: route.words(), mode }).map(|_| ())
+}
+
+fn del(session: &Session, ns: Option<&Dynamic>, dst: &str, options: Map) -> Result<()> {
+    let ns = place(session, ns)?;
+    let opts = Opts::new("route_del", options, &known())?;
+    let route = spec(session, &ns, dst, &opts)?;
+    session.perform(Verb::RecDel { ns, rec: route.record(true), words: route.words() }).map(|_| ())
+}
+
+fn get(session: &Session, ns: Option<&Dynamic>, dst: &str, options: Map) -> Result<Map> {
+    let ns = place(session, ns)?;
+    let opts = Opts::new("route_get", options, &["from", "dev", "iif", "mark"])?;
+    let dst = parse_ip(dst)?;
+    let length = if dst.is_ipv4() { 32 } else { 128 };
+    let mut body = vec![family(dst), length, 0, 0, 0, 0, 0, 0];
+    // RTM_F_LOOKUP_TABLE: the table that the route is in, as `ip route get` asks
+    body.extend_from_slice(&0x1000u32.to_ne_bytes());
+    nla::put(&mut body, RTA_DST, &octets(dst));
+    if let Some(from) = opts.text("from")? {
+        let from = parse_ip(&from)?;
+        body[2] = length;
+        nla::put(&mut body, RTA_SRC, &octets(from));
+    }
+    for (key, code) in [("dev", RTA_OIF), ("iif", crate::plan::record::RTA_IIF)] {
+        if let Some(value) = opts.get(key) {
+            nla::put(&mut body, code, &device(session, &ns, value)?.0.to_ne_bytes());
+        }
+    }
+    if let Some(mark) = opts.u32("mark", u32::MAX)? {
+        nla::put(&mut body, 16, &mark.to_ne_bytes()); // RTA_MARK
+    }
+    let answer = session.kernel().route_get(&ns, &body).map_err(|e| {
+        let errno = e.errno;
+        match errno {
+            libc::ENETUNREACH | libc::EHOSTUNREACH => {
+                Error::new(Kind::Unreachable, format!("there is no route to {dst} in {}", ns.label()))
+                    .with_errno(errno)
+                    .with_ns(&ns.name)
+                    .with_target(dst.to_string())
+                    .with_hint("routes() lists those that there are; route(…) adds one")
+            }
+            _ => e,
+        }
+    })?;
+    let rec = Rec { what: What::Route, body: answer, ends: None };
+    Ok(show::route_map(&rec, &Names::new(session, &ns)))
+}
+
+fn list(session: &Session, ns: Option<&Dynamic>, options: Map) -> Result<Array> {
+    let opts = Opts::new("routes", options, &["table"])?;
+    let (ns, only) = match ns {
+        Some(ns) => show::place(session, ns)?,
+        None => (session.current(), None),
+    };
+    let table = match opts.get("table") {
+        Some(value) if value.is_string() && text(value, "table")? == "all" => None,
+        Some(_) => named(&opts, "table", table_of)?,
+        None => Some(254),
+    };
+    show::routes(session, &ns, only, table)
+}
+
+/// Whether `10.0.0.1` is meant as a destination: for the error of a forgotten map.
+fn looks_like_destination(word: &str) -> bool {
+    word == "default" || word.parse::<IpAddr>().is_ok() || word.contains('/')
+}
+
+#[export_module]
+pub mod functions {
+    /// Adds a route, as `ip route add`. The destination is `"default"`, a subnet or an address.
+    ///
+    /// Options: `via`, `dev`, `metric`, `table` (a number, `"main"`, `"local"`), `src`, `scope`, `proto`, `type` (`"unicast"`,
+    /// `"blackhole"`, `"unreachable"`, `"prohibit"`, `"throw"`, `"local"` …), `onlink`, `tos`, `pref`, `nhid`, `family` (for a
+    /// default route without a gateway), the metrics `mtu`, `advmss`, `initcwnd`, `initrwnd`, `hoplimit`, `window`, `rtt`,
+    /// `cwnd`, `ssthresh`, `quickack` …, `nexthops` (an array of maps with `via`, `dev`, `weight`, `onlink`), and
+    /// `replace: true` or `append: true`.
+    ///
+    /// Errors: `exists`, `unreachable` for a gateway that no subnet holds, `not_found` for the device, `invalid`.
+    ///
+    /// ```rhai
+    /// let h = netns_add("h1");
+    /// veth("h1:eth0", "h1:eth1", #{ up: true, addr: "10.0.0.1/24" });
+    /// route(h, "default", #{ via: "10.0.0.254" });
+    /// route(h, "10.9.0.0/16", #{ type: "blackhole" });
+    /// assert_eq(routes(h).filter(|r| r.dst == "default")[0].via, "10.0.0.254");
+    /// ```
+    #[rhai_fn(name = "route", return_raw)]
+    pub fn route(ctx: NativeCallContext, dst: &str, options: Map) -> Fallible<()> {
+        run(&ctx, |s| {
+            add(s, None, dst, options).map_err(|e| {
+                if looks_like_destination(dst) { e } else { e.with_hint("route(dst, #{…}) or route(ns, dst, #{…})") }
+            })
+        })
+    }
+
+    #[rhai_fn(name = "route", return_raw)]
+    pub fn route_in(ctx: NativeCallContext, ns: Dynamic, dst: &str, options: Map) -> Fallible<()> {
+        run(&ctx, |s| add(s, Some(&ns), dst, options))
+    }
+
+    /// Deletes a route, as `ip route del`: the first that has the destination and what else is given (the options of
+    /// `route`). Errors: `not_found`.
+    ///
+    /// ```rhai
+    /// netns_add("h1");
+    /// route("h1", "10.9.0.0/16", #{ type: "blackhole" });
+    /// route_del("h1", "10.9.0.0/16");
+    /// assert_eq(routes("h1"), []);
+    /// ```
+    #[rhai_fn(name = "route_del", return_raw)]
+    pub fn route_del(ctx: NativeCallContext, dst: &str) -> Fallible<()> {
+        run(&ctx, |s| del(s, None, dst, Map::new()))
+    }
+
+    #[rhai_fn(name = "route_del", return_raw)]
+    pub fn route_del_with(ctx: NativeCallContext, dst: &str, options: Map) -> Fallible<()> {
+        run(&ctx, |s| del(s, None, dst, options))
+    }
+
+    #[rhai_fn(name = "route_del", return_raw)]
+    pub fn route_del_in(ctx: NativeCallContext, ns: Dynamic, dst: &str) -> Fallible<()> {
+        run(&ctx, |s| del(s, Some(&ns), dst, Map::new()))
+    }
+
+    #[rhai_fn(name = "route_del", return_raw)]
+    pub fn route_del_in_with(ctx: NativeCallContext, ns: Dynamic, dst: &str, options: Map) -> Fallible<()> {
+        run(&ctx, |s| del(s, Some(&ns), dst, options))
+    }
+
+    /// The route that a packet to this address would take, as `ip route get`: a map like those of `routes`. Options:
+    /// `from`, `dev`, `iif`, `mark`. Errors: `unreachable`.
+    ///
+    /// ```rhai
+    /// netns_add("h1", #{ lo: true });
+    /// assert_eq(route_get("h1", "127.0.0.1").dev, "lo");
+    /// ```
+    #[rhai_fn(name = "route_get", return_raw)]
+    pub fn route_get(ctx: NativeCallContext, dst: &str) -> Fallible<Map> {
+        run(&ctx, |s| get(s, None, dst, Map::new()))
+    }
+
+    #[rhai_fn(name = "route_get", return_raw)]
+    pub fn route_get_with(ctx: NativeCallContext, dst: &str, options: Map) -> Fallible<Map> {
+        run(&ctx, |s| get(s, None, dst, options))
+    }
+
+    #[rhai_fn(name = "route_get", return_raw)]
+    pub fn route_get_in(ctx: NativeCallContext, ns: Dynamic, dst: &str) -> Fallible<Map> {
+        run(&ctx, |s| get(s, Some(&ns), dst, Map::new()))
+    }
+
+    #[rhai_fn(name = "route_get", return_raw)]
+    pub fn route_get_in_with(ctx: NativeCallContext, ns: Dynamic, dst: &str, options: Map) -> Fallible<Map> {
+        run(&ctx, |s| get(s, Some(&ns), dst, options))
+    }
+
+    /// The routes of the current namespace, of `ns`, or of one device, IPv4 and IPv6: those of table main, or with
+    /// `#{ table: "all" }` (or a number, `"local"`) of others. An array of maps with `family`, `dst`, `type`, `via`, `dev`,
+    /// `src`, `metric`, `table`, `proto`, `scope`, `tos`, `onlink`, `linkdown`, `nhid`, `mtu`, `metrics` and `nexthops`.
+    ///
+    /// ```rhai
+    /// netns_add("h1");
+    /// veth("h1:a", "h1:b", #{ up: true, addr: "10.0.0.1/24" });
+    /// assert_eq(routes("h1:a").filter(|r| r.family == "inet").map(|r| r.dst), ["10.0.0.0/24"]);
+    /// ```
+    #[rhai_fn(name = "routes", return_raw)]
+    pub fn routes(ctx: NativeCallContext) -> Fallible<Array> {
+        run(&ctx, |s| list(s, None, Map::new()))
+    }
+
+    #[rhai_fn(name = "routes", return_raw)]
+    pub fn routes_with(ctx: NativeCallContext, options: Map) -> Fallible<Array> {
+        run(&ctx, |s| list(s, None, options))
+    }
+
+    #[rhai_fn(name = "routes", return_raw)]
+    pub fn routes_in(ctx: NativeCallContext, ns: Dynamic) -> Fallible<Array> {
+        run(&ctx, |s| list(s, Some(&ns), Map::new()))
+    }
+
+    #[rhai_fn(name = "routes", return_raw)]
+    pub fn routes_in_with(ctx: NativeCallContext, ns: Dynamic, options: Map) -> Fallible<Array> {
+        run(&ctx, |s| list(s, Some(&ns), options))
+    }
+}

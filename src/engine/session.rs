@@ -1,0 +1,408 @@
+//! A run: what script functions act through. It holds the transaction, the machine and the listener, and is the only
+//! place where the three meet; functions lower to verbs and hand them over here.
+
+use crate::kernel::linux::Linux;
+use crate::kernel::{By, Cancel, Kernel};
+use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
+use crate::report::{Event, Sink};
+use crate::txn::{InMemory, Observer, Report, Savepoint, Txn};
+use rhai::{FnPtr, NativeCallContext, Position};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::Ipv6Addr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The longest that a script waits for duplicate address detection: three times what the defaults take.
+const DAD_BOUND: Duration = Duration::from_secs(6);
+
+/// A run, shared by the functions of its engine.
+#[derive(Clone)]
+pub struct Session(Rc<Inner>);
+
+/// Where events go; shared with the observer of the transaction.
+pub type Listener = Rc<RefCell<dyn Sink>>;
+
+/// What a run is given.
+pub struct Setting {
+    pub linux: Rc<Linux>,
+    pub cancel: Cancel,
+    pub listener: Listener,
+    /// Whether the listener wants every step.
+    pub steps: bool,
+    /// The script's arguments.
+    pub args: Vec<String>,
+    /// Where the logs of background processes go.
+    pub folder: std::path::PathBuf,
+    /// What the run's processes carry in their environment.
+    pub mark: String,
+}
+
+struct Inner {
+    setting: Setting,
+    kernel: Rc<dyn Kernel>,
+    txn: RefCell<Option<Txn>>,
+    place: Rc<Place>,
+    within: RefCell<Vec<Ns>>,
+    /// IPv6 addresses that the script gave and that are not yet known to be unique.
+    tentative: RefCell<Vec<(Ns, u32, Ipv6Addr)>>,
+    hooks: RefCell<Vec<FnPtr>>,
+    defers: RefCell<Vec<FnPtr>>,
+    exit: Cell<Option<i32>>,
+    runtime: OnceCell<tokio::runtime::Runtime>,
+}
+
+/// Where the script is: for the events of its steps.
+#[derive(Default)]
+struct Place {
+    file: RefCell<String>,
+    line: Cell<usize>,
+}
+
+struct Steps {
+    listener: Listener,
+    place: Rc<Place>,
+    wanted: bool,
+}
+
+impl Observer for Steps {
+    fn step(&mut self, index: u64, verb: &Verb, undo: bool) {
+        if !self.wanted {
+            return;
+        }
+        let file = self.place.file.borrow();
+        let event = Event::Step {
+            index: usize::try_from(index).unwrap_or_default(),
+            op: verb.word().into(),
+            ns: verb.ns().map(|ns| ns.name.clone()).unwrap_or_default(),
+            target: verb.target(),
+            ip: ip::equivalent(verb),
+            file: (!file.is_empty()).then(|| file.clone()),
+            line: self.place.line.get(),
+            undo,
+        };
+        self.listener.borrow_mut().event(&event);
+    }
+}
+
+impl Session {
+    #[must_use]
+    pub fn new(setting: Setting) -> Session {
+        let kernel: Rc<dyn Kernel> = Rc::clone(&setting.linux) as Rc<dyn Kernel>;
+        let place = Rc::new(Place::default());
+        let steps =
+            Steps { listener: Rc::clone(&setting.listener), place: Rc::clone(&place), wanted: setting.steps };
+        let txn = Txn::new(Rc::clone(&kernel), Box::new(InMemory), Box::new(steps));
+        Session(Rc::new(Inner {
+            setting,
+            kernel,
+            txn: RefCell::new(Some(txn)),
+            place,
+            within: RefCell::default(),
+            tentative: RefCell::default(),
+            hooks: RefCell::default(),
+            defers: RefCell::default(),
+            exit: Cell::new(None),
+            runtime: OnceCell::new(),
+        }))
+    }
+
+    /// The session of a call, and where the call is.
+    ///
+    /// # Errors
+    /// The engine was not made by [`crate::engine::Host`].
+    pub fn of(ctx: &NativeCallContext) -> Result<Session> {
+        let session = ctx
+            .tag()
+            .and_then(|tag| tag.clone().try_cast::<Session>())
+            .ok_or_else(|| Error::internal("a function was called outside of a session"))?;
+        session.at(ctx.call_source(), ctx.call_position());
+        Ok(session)
+    }
+
+    fn at(&self, source: Option<&str>, position: Position) {
+        if let Some(line) = position.line() {
+            self.0.place.line.set(line);
+            if self.0.setting.steps {
+                *self.0.place.file.borrow_mut() = source.unwrap_or_default().to_string();
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn kernel(&self) -> &dyn Kernel {
+        &*self.0.kernel
+    }
+
+    /// The real machine, for what a model can't do: running programs, sending packets.
+    #[must_use]
+    pub fn linux(&self) -> &Linux {
+        &self.0.setting.linux
+    }
+
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.0.setting.cancel
+    }
+
+    #[must_use]
+    pub fn args(&self) -> &[String] {
+        &self.0.setting.args
+    }
+
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.0.setting.mark
+    }
+
+    /// Where the logs of background processes go.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        &self.0.setting.folder
+    }
+
+    /// Tells the listener.
+    pub fn event(&self, event: &Event) {
+        self.0.setting.listener.borrow_mut().event(event);
+    }
+
+    /// A step that is no verb (a command, a ping), with the equivalent command.
+    pub fn step_event(&self, op: &str, ns: &Ns, target: &str, ip: impl FnOnce() -> String) {
+        if !self.0.setting.steps {
+            return;
+        }
+        let file = self.0.place.file.borrow().clone();
+        self.event(&Event::Step {
+            index: 0,
+            op: op.into(),
+            ns: ns.name.clone(),
+            target: target.into(),
+            ip: ip(),
+            file: (!file.is_empty()).then_some(file),
+            line: self.0.place.line.get(),
+            undo: false,
+        });
+    }
+
+    /// The runtime for what really waits. Made when first needed.
+    ///
+    /// # Errors
+    /// No descriptor is left for it.
+    pub fn runtime(&self) -> Result<&tokio::runtime::Runtime> {
+        if let Some(runtime) = self.0.runtime.get() {
+            return Ok(runtime);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::from_io(&e, "start the event loop"))?;
+        Ok(self.0.runtime.get_or_init(|| runtime))
+    }
+
+    /// The current namespace: the host's, or that of the innermost `within`.
+    #[must_use]
+    pub fn current(&self) -> Ns {
+        self.0.within.borrow().last().cloned().unwrap_or_else(|| self.0.kernel.host())
+    }
+
+    /// Runs `work` with `ns` as the current namespace.
+    pub fn within<T>(&self, ns: Ns, work: impl FnOnce() -> T) -> T {
+        self.0.within.borrow_mut().push(ns);
+        let result = work();
+        self.0.within.borrow_mut().pop();
+        result
+    }
+
+    /// Runs `work` on the transaction.
+    ///
+    /// # Errors
+    /// `invalid` while the run is being undone, or those of `work`.
+    pub fn txn<T>(&self, work: impl FnOnce(&mut Txn) -> Result<T>) -> Result<T> {
+        let mut slot = self.0.txn.try_borrow_mut().map_err(|_| Error::internal("the transaction is in use"))?;
+        match slot.as_mut() {
+            Some(txn) => work(txn),
+            None => Err(Error::invalid("the run is being undone: nothing can be changed any more")
+                .with_hint("on_rollback may run commands and write to other systems; what nsscript changed is undone by itself")),
+        }
+    }
+
+    /// Does one verb. A signal that came is heard before.
+    ///
+    /// # Errors
+    /// `interrupted`, or what the kernel refused.
+    pub fn perform(&self, verb: Verb) -> Result<Outcome> {
+        self.cancel().check()?;
+        self.txn(|txn| txn.perform(verb))
+    }
+
+    /// Does several verbs, all or nothing.
+    ///
+    /// # Errors
+    /// That of `work`; then what it did is undone.
+    pub fn atomic<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let savepoint = self.txn(|txn| Ok(txn.savepoint()))?;
+        match work() {
+            Ok(value) => {
+                self.txn(|txn| {
+                    txn.release(savepoint);
+                    Ok(())
+                })?;
+                Ok(value)
+            }
+            Err(error) => {
+                let report = self.rollback_to(savepoint, &mut |_| Ok(()));
+                Err(crate::txn::with_report(error, &report))
+            }
+        }
+    }
+
+    /// Begins a savepoint of the script's own.
+    ///
+    /// # Errors
+    /// `invalid` while the run is being undone.
+    pub fn savepoint(&self) -> Result<Savepoint> {
+        self.txn(|txn| Ok(txn.savepoint()))
+    }
+
+    /// Its work stands.
+    pub fn release(&self, savepoint: Savepoint) {
+        let _ = self.txn(|txn| {
+            txn.release(savepoint);
+            Ok(())
+        });
+    }
+
+    /// Undoes what was done since the savepoint. While it runs, nothing else can be changed.
+    pub fn rollback_to(&self, savepoint: Savepoint, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
+        self.undo(|txn, hook| txn.rollback_to(savepoint, hook), hook)
+    }
+
+    /// Undoes the whole run.
+    pub fn rollback(&self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
+        self.undo(|txn, hook| txn.rollback(hook), hook)
+    }
+
+    fn undo(
+        &self,
+        work: impl FnOnce(&mut Txn, &mut dyn FnMut(u64) -> Result<()>) -> Report,
+        hook: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Report {
+        let taken = self.0.txn.try_borrow_mut().ok().and_then(|mut slot| slot.take());
+        let Some(mut txn) = taken else {
+            return Report { errors: vec!["the transaction is in use".into()], ..Report::default() };
+        };
+        let report = work(&mut txn, hook);
+        *self.0.txn.borrow_mut() = Some(txn);
+        self.0.tentative.borrow_mut().retain(|(ns, _, _)| self.0.kernel.inode(ns).is_ok());
+        report
+    }
+
+    /// The run stands.
+    pub fn commit(&self) {
+        let _ = self.txn(|txn| {
+            txn.commit();
+            Ok(())
+        });
+    }
+
+    /// Remembers an IPv6 address that is to be waited for before it matters.
+    pub fn expect_dad(&self, ns: &Ns, index: u32, ip: Ipv6Addr) {
+        self.0.tentative.borrow_mut().push((ns.clone(), index, ip));
+    }
+
+    /// The one wait for duplicate address detection: covers all IPv6 addresses that the script gave to links with
+    /// carrier. Those without carrier are asked about again the next time.
+    ///
+    /// # Errors
+    /// `dad` for a duplicate; `interrupted`.
+    pub fn wait_dad(&self) -> Result<()> {
+        if self.0.tentative.borrow().is_empty() {
+            return Ok(());
+        }
+        let all = std::mem::take(&mut *self.0.tentative.borrow_mut());
+        let mut spaces: Vec<Ns> = all.iter().map(|(ns, _, _)| ns.clone()).collect();
+        spaces.sort();
+        spaces.dedup();
+        for ns in spaces {
+            let only: Vec<(u32, Ipv6Addr)> =
+                all.iter().filter(|(n, _, _)| *n == ns).map(|(_, index, ip)| (*index, *ip)).collect();
+            let dad = match self.0.kernel.wait_dad(&ns, Some(&only), DAD_BOUND, self.cancel()) {
+                Ok(dad) => dad,
+                Err(error) if error.kind == Kind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if let Some((index, ip)) = dad.failed.first() {
+                let name = self.link_name(&ns, *index);
+                return Err(Error::new(
+                    Kind::Dad,
+                    format!("address {ip} of `{name}` in {} is in use elsewhere on its link", ns.label()),
+                )
+                .with_ns(&ns.name)
+                .with_target(ip.to_string())
+                .with_hint("give another address, or #{ nodad: true } where the same address is meant to be twice"));
+            }
+            for (index, ip) in dad.pending {
+                let name = self.link_name(&ns, index);
+                self.event(&Event::Warning {
+                    message: format!("address {ip} of `{name}` in {} is still tentative", ns.label()),
+                    hint: Some("packets from it are not sent yet".into()),
+                });
+            }
+        }
+        // Without carrier there was nothing to wait for; with it, later, there is.
+        let mut later = self.0.tentative.borrow_mut();
+        for (ns, index, ip) in all {
+            let carrier = self.0.kernel.link(&ns, By::Index(index)).ok().flatten().is_some_and(|l| l.carrier);
+            if !carrier && self.0.kernel.inode(&ns).is_ok() {
+                later.push((ns, index, ip));
+            }
+        }
+        Ok(())
+    }
+
+    fn link_name(&self, ns: &Ns, index: u32) -> String {
+        self.link_info(ns, index).map_or_else(|| format!("if{index}"), |l| l.state.name)
+    }
+
+    fn link_info(&self, ns: &Ns, index: u32) -> Option<LinkInfo> {
+        self.0.kernel.link(ns, By::Index(index)).ok().flatten()
+    }
+
+    /// Registers `on_rollback`.
+    ///
+    /// # Errors
+    /// `invalid` while the run is being undone.
+    pub fn add_hook(&self, hook: FnPtr) -> Result<()> {
+        let id = self.0.hooks.borrow().len() as u64;
+        self.0.hooks.borrow_mut().push(hook);
+        self.txn(|txn| txn.hook(id))
+    }
+
+    /// The compensation of a number.
+    #[must_use]
+    pub fn hook(&self, id: u64) -> Option<FnPtr> {
+        self.0.hooks.borrow().get(usize::try_from(id).ok()?).cloned()
+    }
+
+    /// Registers `defer`.
+    pub fn add_defer(&self, work: FnPtr) {
+        self.0.defers.borrow_mut().push(work);
+    }
+
+    /// The deferred closures, last first.
+    #[must_use]
+    pub fn take_defers(&self) -> Vec<FnPtr> {
+        let mut all = std::mem::take(&mut *self.0.defers.borrow_mut());
+        all.reverse();
+        all
+    }
+
+    /// The script called `exit`.
+    pub fn set_exit(&self, code: i32) {
+        self.0.exit.set(Some(code));
+    }
+
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        self.0.exit.get()
+    }
+}

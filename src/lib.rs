@@ -1,4 +1,6 @@
 //! nsscript: scripts that build Linux network-namespace labs over netlink, all or nothing.
 
+pub mod engine;
 pub mod kernel;
 pub mod plan;
+pub mod report;

@@ -1,0 +1,17 @@
+//! Rhai: its set-up, its limits, its modules, and the way from its values and errors to ours.
+
+pub mod check;
+pub mod diagnose;
+mod host;
+pub mod modules;
+#[cfg(test)]
+mod sample;
+pub mod session;
+mod signatures;
+mod tokens;
+pub mod value;
+
+pub use check::check;
+pub use diagnose::{Sources, diagnose, diagnose_parse, kind_of};
+pub use host::{Ended, Host};
+pub use session::{Session, Setting};

@@ -212,6 +212,25 @@ impl Session {
         result
     }
 
+    /// The error of writing to standard output, once there was one.
+    #[must_use]
+    pub fn broken(&self) -> Option<std::io::Error> {
+        self.0.setting.listener.borrow().broken()
+    }
+
+    /// (namespaces, links, processes) that the run made and that stand.
+    #[must_use]
+    pub fn standing(&self) -> (usize, usize, usize) {
+        let (namespaces, links) = self.txn(|txn| Ok(txn.made())).unwrap_or_default();
+        (namespaces, links, 0)
+    }
+
+    /// Whether the run changed anything that stands.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        self.txn(|txn| Ok(!txn.is_empty())).unwrap_or(true)
+    }
+
     /// Runs `work` on the transaction.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::kind::{Choice, Type};
 use crate::engine::value::{Fallible, LinkHandle, run};
 use rhai::plugin::*;
-use rhai::{Dynamic, Map, NativeCallContext};
+use rhai::{Map, NativeCallContext};
 
 /// `IFLA_BR_…` (include/uapi/linux/if_link.h).
 pub const OPTIONS: &[Choice] = &[

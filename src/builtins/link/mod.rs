@@ -5,7 +5,7 @@ pub mod kind;
 pub mod veth;
 
 use crate::engine::Session;
-use crate::engine::value::{self, Device, Fallible, LinkHandle, Opts, map, run, text};
+use crate::engine::value::{self, Device, Fallible, LinkHandle, Opts, run, text};
 use crate::kernel::By;
 use crate::plan::{AddMode, Error, LinkChange, LinkRef, LinkSpec, Ns, Result, Verb, name};
 use kind::Choice;

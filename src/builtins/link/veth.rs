@@ -5,7 +5,7 @@ use crate::engine::Session;
 use crate::engine::value::{self, Fallible, LinkHandle, Opts, run};
 use crate::plan::{LinkSpec, Ns, Result};
 use rhai::plugin::*;
-use rhai::{Dynamic, Map, NativeCallContext};
+use rhai::{Map, NativeCallContext};
 
 /// Makes a pair. What is common to both ends (`up`, `mtu`, `queues`) may stand at the top.
 fn pair(session: &Session, a: Option<&str>, b: Option<&str>, options: Map) -> Result<LinkHandle> {

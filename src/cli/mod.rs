@@ -1,0 +1,190 @@
+//! The command line: arguments, exit codes, and what each command does.
+
+mod run;
+
+use crate::kernel::sandbox::{self, State, Wish};
+use crate::plan::Error;
+use crate::report::{Diagnostic, Event, JsonLines, Level, Sink, Style, Terminal};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::cell::RefCell;
+use std::io::IsTerminal as _;
+use std::rc::Rc;
+
+/// Exit statuses (README, "Exit codes").
+pub mod status {
+    pub const DONE: i32 = 0;
+    pub const FAILED: i32 = 1;
+    pub const USAGE: i32 = 2;
+    pub const NOT_EQUAL: i32 = 3;
+}
+
+/// Runs scripts that build network-namespace labs, all or nothing.
+///
+/// `nsscript lab.rhai` builds the lab and leaves it standing; any error on the way takes everything back.
+#[derive(Debug, Parser)]
+#[command(name = "nsscript", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(flatten)]
+    pub run: RunArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Show each step as it happens, with the `ip` command that does the same
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Run, and print only the equivalent `ip` commands
+    #[arg(long, global = true, conflicts_with = "verbose")]
+    pub explain: bool,
+    /// Events as JSON lines on stdout
+    #[arg(long, global = true, conflicts_with_all = ["explain", "quiet"])]
+    pub json: bool,
+    /// Only errors and what the script prints
+    #[arg(short, long, global = true, conflicts_with_all = ["verbose", "explain"])]
+    pub quiet: bool,
+    /// Colours on stderr
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Run in user, network, mount and pid namespaces of its own, also as root: gone at the end
+    #[arg(long, global = true)]
+    pub sandbox: bool,
+    /// Never run in a sandbox
+    #[arg(long, global = true, conflicts_with = "sandbox")]
+    pub host: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What is run.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Run this text
+    #[arg(short, value_name = "CODE", conflicts_with = "file")]
+    pub execute: Option<String>,
+    /// Take everything down when the script has ended
+    #[arg(long)]
+    pub rm: bool,
+    /// The lab's name; by default the file's, without `.rhai`
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The script; `-` is standard input
+    pub file: Option<String>,
+    /// Its arguments, `args()` in the script
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Look for mistakes without running: syntax, imports, unknown functions, wrong argument counts
+    Check {
+        /// The scripts; `-` is standard input
+        #[arg(required = true)]
+        files: Vec<String>,
+    },
+}
+
+impl Global {
+    fn style(&self) -> Style {
+        let terminal = std::io::stderr().is_terminal();
+        let dumb = std::env::var("TERM").is_ok_and(|t| t == "dumb");
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            // https://no-color.org
+            Color::Auto => terminal && !dumb && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        };
+        let utf8 = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+            .is_some_and(|v| v.to_lowercase().contains("utf"));
+        Style { color, unicode: utf8 && !dumb, width: width() }
+    }
+
+    fn level(&self) -> Level {
+        match (self.quiet, self.verbose, self.explain) {
+            (true, ..) => Level::Quiet,
+            (_, true, _) => Level::Verbose,
+            (_, _, true) => Level::Explain,
+            _ => Level::Normal,
+        }
+    }
+
+    /// Where events go.
+    fn listener(&self) -> Rc<RefCell<dyn Sink>> {
+        if self.json {
+            Rc::new(RefCell::new(JsonLines::stdout()))
+        } else {
+            Rc::new(RefCell::new(Terminal::standard(self.level(), self.style())))
+        }
+    }
+
+    fn wish(&self) -> Wish {
+        match (self.sandbox, self.host) {
+            (true, _) => Wish::Always,
+            (_, true) => Wish::Never,
+            _ => Wish::Auto,
+        }
+    }
+}
+
+/// Columns of the terminal on stderr; 80 elsewhere.
+fn width() -> usize {
+    terminal_columns().filter(|c| *c >= 20).unwrap_or(80)
+}
+
+fn terminal_columns() -> Option<usize> {
+    use std::os::fd::AsRawFd as _;
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the pointer is to a local of the type that TIOCGWINSZ fills (ioctl_tty(2)).
+    let done = unsafe { libc::ioctl(std::io::stderr().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (done == 0).then(|| usize::from(size.ws_col))
+}
+
+/// Runs the command line and returns the exit status. Called before any thread exists: a sandbox needs that.
+#[must_use]
+pub fn main() -> i32 {
+    let cli = Cli::parse();
+    let global = cli.global.clone();
+    let needs_sandbox = cli.command.is_none();
+    let state = if needs_sandbox {
+        match sandbox::enter(global.wish()) {
+            Ok(state) => state,
+            Err(error) => return report_error(&global, &error),
+        }
+    } else {
+        State::Host
+    };
+    // Scripts may nest deeply: they run on a stack of their own, of which only what is used costs memory.
+    let thread = std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || match cli.command {
+        Some(Command::Check { files }) => run::check(&global, &files),
+        None => run::run(&global, cli.run, &state),
+    });
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(status)) => status,
+        Ok(Err(_)) => {
+            eprintln!("nsscript: panicked, which is a mistake in nsscript: please report it");
+            status::FAILED
+        }
+        Err(error) => {
+            eprintln!("nsscript: no thread can be started: {error}");
+            status::FAILED
+        }
+    }
+}
+
+/// Shows an error of before the run; returns the exit status.
+fn report_error(global: &Global, error: &Error) -> i32 {
+    global.listener().borrow_mut().event(&Event::error(Diagnostic::from(error)));
+    status::FAILED
+}

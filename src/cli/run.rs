@@ -1,0 +1,216 @@
+//! `nsscript FILE`, `-e`, `check`: a script from its text to its end.
+
+use super::{Global, RunArgs, report_error, status};
+use crate::builtins;
+use crate::engine::{self, Ended, Host, Session, Setting};
+use crate::kernel::Cancel;
+use crate::kernel::linux::Linux;
+use crate::kernel::sandbox::{self, State};
+use crate::plan::{Error, Kind, Result};
+use crate::report::{Diagnostic, Event};
+use crate::txn::Report;
+use std::io::Read as _;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// A script's name for diagnostics, its lab's name, and its text.
+struct Script {
+    source: String,
+    lab: String,
+    text: String,
+}
+
+/// Reads a file, or standard input for `-`.
+fn read(file: &str) -> Result<String> {
+    let failed = |e: std::io::Error| {
+        let error = Error::from_io(&e, format!("read `{file}`")).with_target(file);
+        match e.kind() {
+            std::io::ErrorKind::NotFound => error.with_hint("`nsscript --help` lists the commands"),
+            std::io::ErrorKind::InvalidData => {
+                Error::invalid(format!("`{file}` is not UTF-8 text")).with_target(file)
+            }
+            _ => error,
+        }
+    };
+    if file == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).map_err(failed)
+}
+
+fn script(args: &RunArgs) -> Result<Script> {
+    let own = || format!("run-{}", std::process::id());
+    let (source, lab, text) = match (&args.execute, args.file.as_deref()) {
+        (Some(code), _) => ("-e".to_string(), own(), code.clone()),
+        (None, Some("-")) => ("<stdin>".to_string(), own(), read("-")?),
+        (None, Some(file)) => {
+            let stem = std::path::Path::new(file).file_stem().map(|s| s.to_string_lossy().into_owned());
+            (file.to_string(), stem.unwrap_or_else(own), read(file)?)
+        }
+        (None, None) => return Err(Error::invalid("there is no script").with_hint("nsscript FILE, or -e CODE")),
+    };
+    Ok(Script { source, lab: args.name.clone().unwrap_or(lab), text })
+}
+
+/// A mark that no other run has: the run's processes carry it.
+fn mark() -> String {
+    let mut bytes = [0u8; 8];
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = u64::from(std::process::id()).to_ne_bytes();
+    }
+    format!("{:016x}", u64::from_ne_bytes(bytes))
+}
+
+/// Every descriptor that the process may have: a lab of a thousand namespaces holds two for each.
+fn raise_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// The engine with its session.
+fn host(global: &Global, args: Vec<String>, listener: engine::session::Listener, cancel: Cancel) -> Result<Host> {
+    let mark = mark();
+    let setting = Setting {
+        linux: Rc::new(Linux::new()?),
+        cancel,
+        listener,
+        steps: global.verbose || global.explain || global.json,
+        args,
+        folder: std::path::PathBuf::from(format!("/run/nsscript/runs/{mark}")),
+        mark,
+    };
+    Ok(Host::new(Session::new(setting), builtins::register))
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Runs a script; returns the exit status.
+pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
+    let start = Instant::now();
+    let listener = global.listener();
+    let script = match script(&args) {
+        Ok(script) => script,
+        Err(error) => {
+            report_error(global, &error);
+            return status::USAGE;
+        }
+    };
+    raise_limit();
+    let prepared = Cancel::install().and_then(|cancel| host(global, args.args, Rc::clone(&listener), cancel));
+    let host = match prepared {
+        Ok(host) => host,
+        Err(error) => return report_error(global, &error),
+    };
+    let session = host.session().clone();
+    let inside = match state {
+        State::Host => false,
+        State::Inside(info) => {
+            session.event(&Event::Note { message: sandbox::describe(info) });
+            true
+        }
+    };
+    session.event(&Event::Started { name: script.lab.clone(), sandbox: inside });
+    let mut ended = host.run(&script.source, &script.text);
+    if let Some(error) = session.broken()
+        && matches!(ended, Ended::Well | Ended::Error(_))
+    {
+        let error = Error::from_io(&error, "write to standard output").with_hint("whoever read it has gone");
+        ended = Ended::Error(Box::new(Diagnostic::from(&Error { kind: Kind::Io, ..error })));
+    }
+    match ended {
+        Ended::Well if args.rm => {
+            let report = host.rollback();
+            let verified = report.verified();
+            session.event(&took_down(&script.lab, report));
+            if verified { status::DONE } else { status::NOT_EQUAL }
+        }
+        Ended::Well => {
+            let (namespaces, links, processes) = session.standing();
+            let changed = session.changed();
+            session.commit();
+            if changed {
+                let message =
+                    if inside { "in the sandbox, which is gone now".to_string() } else { String::new() };
+                session.event(&Event::Stands {
+                    name: script.lab,
+                    namespaces,
+                    links,
+                    processes,
+                    ms: millis(start.elapsed()),
+                    message,
+                });
+            }
+            status::DONE
+        }
+        Ended::Exit(code) => undo(&host, code),
+        Ended::Error(diagnostic) => {
+            session.event(&Event::error(*diagnostic));
+            undo(&host, status::FAILED)
+        }
+        Ended::Signal(signal) => {
+            let error = crate::kernel::cancel::interrupted(signal);
+            session.event(&Event::error(Diagnostic::from(&error)));
+            undo(&host, 128 + signal)
+        }
+    }
+}
+
+/// Takes everything back; the status is `code`, unless something differs from before.
+fn undo(host: &Host, code: i32) -> i32 {
+    let changed = host.session().changed();
+    let report = host.rollback();
+    let verified = report.verified();
+    if changed || !verified {
+        host.session().event(&Event::RolledBack {
+            steps: report.steps,
+            ms: millis(report.elapsed),
+            verified,
+            differences: report.differences,
+            errors: report.errors,
+        });
+    }
+    if verified { code } else { status::NOT_EQUAL }
+}
+
+fn took_down(name: &str, report: Report) -> Event {
+    Event::TookDown {
+        name: name.into(),
+        steps: report.steps,
+        ms: millis(report.elapsed),
+        verified: report.verified(),
+        differences: report.differences,
+        errors: report.errors,
+    }
+}
+
+/// Looks for mistakes in scripts without running them; 1 where there are some.
+pub fn check(global: &Global, files: &[String]) -> i32 {
+    let listener = global.listener();
+    let host = match Cancel::never().and_then(|cancel| host(global, Vec::new(), Rc::clone(&listener), cancel)) {
+        Ok(host) => host,
+        Err(error) => return report_error(global, &error),
+    };
+    let mut result = status::DONE;
+    for file in files {
+        let text = match read(file) {
+            Ok(text) => text,
+            Err(error) => {
+                report_error(global, &error);
+                result = status::USAGE;
+                continue;
+            }
+        };
+        let name = if file == "-" { "<stdin>" } else { file };
+        for diagnostic in host.check(name, &text) {
+            listener.borrow_mut().event(&Event::error(diagnostic));
+            result = result.max(status::FAILED);
+        }
+    }
+    result
+}

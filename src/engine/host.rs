@@ -1,0 +1,262 @@
+//! An engine with a session: runs a script to its end, and says how it ended.
+
+use super::modules::{Modules, Texts};
+use super::session::Session;
+use super::{Sources, diagnose, diagnose_parse};
+use crate::plan::{Error, Kind, Result};
+use crate::report::{Diagnostic, Event};
+use crate::txn::Report;
+use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Map, Position, Scope};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// To its last line, or with `exit(0)`.
+    Well,
+    /// With `exit(n)`, n ≠ 0.
+    Exit(i32),
+    /// With an error.
+    Error(Box<Diagnostic>),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// A script engine with all functions, and the session that they act through.
+pub struct Host {
+    engine: Engine,
+    session: Session,
+    texts: Texts,
+}
+
+impl Host {
+    /// The engine. `register` adds the functions.
+    #[must_use]
+    pub fn new(session: Session, register: impl FnOnce(&mut Engine)) -> Host {
+        let texts = Texts::default();
+        let mut engine = Engine::new();
+        engine.set_default_tag(Dynamic::from(session.clone()));
+        // Debug builds would stop at 8 calls and 32 levels; the process runs scripts on a stack that has room for these.
+        engine.set_max_call_levels(256);
+        engine.set_max_expr_depths(512, 256);
+        engine.set_max_string_size(256 << 20);
+        engine.set_max_array_size(16 << 20);
+        engine.set_max_map_size(4 << 20);
+        engine.set_fail_on_invalid_map_property(true);
+        engine.set_strict_variables(true);
+        let path = std::env::var("NSSCRIPT_PATH").ok();
+        engine.set_module_resolver(Modules::new(path.as_deref(), Rc::clone(&texts)));
+        register(&mut engine);
+        let printer = session.clone();
+        let stop = Rc::new(std::cell::Cell::new(false));
+        let closed = Rc::clone(&stop);
+        engine.on_print(move |text| {
+            printer.event(&Event::Print { text: text.into() });
+            // Whoever read the output has gone: the script ends, as by a signal.
+            if printer.broken().is_some() {
+                closed.set(true);
+            }
+        });
+        let debugger = session.clone();
+        engine.on_debug(move |text, source, position| {
+            debugger.event(&Event::Debug {
+                text: text.into(),
+                file: source.map(Into::into),
+                line: position.line().unwrap_or_default(),
+            });
+        });
+        let cancel = session.cancel().clone();
+        engine.on_progress(move |_| (cancel.signal() != 0 || stop.get()).then_some(Dynamic::UNIT));
+        engine.on_map_missing_property(|map, key, _| missing_key(map, key));
+        Host { engine, session, texts }
+    }
+
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Compiles a script.
+    ///
+    /// # Errors
+    /// What can't be parsed, as a diagnostic.
+    pub fn compile(&self, name: &str, text: &str) -> std::result::Result<AST, Box<Diagnostic>> {
+        let text = blank_shebang(text);
+        let mut ast =
+            self.engine.compile(&text).map_err(|e| Box::new(diagnose_parse(&self.engine, &e, name, &text)))?;
+        ast.set_source(name);
+        Ok(ast)
+    }
+
+    /// Runs a script to its end: its last line, then the wait for IPv6 addresses, then what it deferred. Nothing is
+    /// committed or undone yet.
+    pub fn run(&self, name: &str, text: &str) -> Ended {
+        let ast = match self.compile(name, text) {
+            Ok(ast) => ast,
+            Err(diagnostic) => return Ended::Error(diagnostic),
+        };
+        let mut ended = self.evaluate(name, text, &ast);
+        // What was deferred runs either way; its error counts only where there is none yet.
+        for work in self.session.take_defers() {
+            let result = self.guarded(|| work.call::<Dynamic>(&self.engine, &ast, ()).map(|_| ()));
+            if let Err(error) = result
+                && matches!(ended, Ended::Well)
+            {
+                ended = self.ended(name, text, &error);
+            }
+        }
+        match self.session.cancel().signal() {
+            0 => ended,
+            signal => Ended::Signal(signal),
+        }
+    }
+
+    fn evaluate(&self, name: &str, text: &str, ast: &AST) -> Ended {
+        let mut scope = Scope::new();
+        let result = self.guarded(|| self.engine.run_ast_with_scope(&mut scope, ast));
+        match result {
+            Err(error) => self.ended(name, text, &error),
+            Ok(()) => match self.session.exit_code() {
+                Some(code) if code != 0 => Ended::Exit(code),
+                _ => match self.session.wait_dad() {
+                    Ok(()) => Ended::Well,
+                    Err(error) if error.kind == Kind::Interrupted => Ended::Signal(self.session.cancel().signal()),
+                    Err(error) => Ended::Error(Box::new(Diagnostic::from(&error))),
+                },
+            },
+        }
+    }
+
+    /// Runs `work`; a panic becomes an error of kind `internal`.
+    fn guarded(&self, work: impl FnOnce() -> std::result::Result<(), Box<EvalAltResult>>) -> std::result::Result<(), Box<EvalAltResult>> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_string()))
+                .unwrap_or_else(|| "no message".into());
+            let error = Error::internal(format!("panic: {text}"));
+            let mut map = Map::new();
+            map.insert("kind".into(), error.kind.as_str().into());
+            map.insert("message".into(), error.message.into());
+            map.insert("hint".into(), error.hint.unwrap_or_default().into());
+            Err(EvalAltResult::ErrorRuntime(map.into(), Position::NONE).into())
+        })
+    }
+
+    fn ended(&self, name: &str, text: &str, error: &EvalAltResult) -> Ended {
+        match self.session.cancel().signal() {
+            0 => Ended::Error(Box::new(self.diagnose(name, text, error))),
+            signal => Ended::Signal(signal),
+        }
+    }
+
+    /// The diagnostic of a Rhai error.
+    #[must_use]
+    pub fn diagnose(&self, name: &str, text: &str, error: &EvalAltResult) -> Diagnostic {
+        diagnose(&self.engine, error, &self.sources(name, text))
+    }
+
+    /// The texts known so far.
+    #[must_use]
+    pub fn sources(&self, name: &str, text: &str) -> Sources {
+        let mut sources = Sources::new(name, blank_shebang(text));
+        for (path, text) in self.texts.borrow().iter() {
+            sources.add(path.clone(), Arc::clone(text));
+        }
+        sources
+    }
+
+    /// Looks for mistakes without running.
+    #[must_use]
+    pub fn check(&self, name: &str, text: &str) -> Vec<Diagnostic> {
+        super::check(&self.engine, name, &blank_shebang(text), &[])
+    }
+
+    /// Undoes the whole run, the script's own compensations included. A signal that came is forgotten first: nothing
+    /// cuts an undo short.
+    pub fn rollback(&self) -> Report {
+        self.session.cancel().clear();
+        let ast = AST::empty();
+        self.session.rollback(&mut |id| {
+            let Some(hook) = self.session.hook(id) else { return Ok(()) };
+            // A signal during the compensation would end it; it is heard afterwards.
+            self.session.cancel().clear();
+            call_hook(&hook, |hook| {
+                let mut failed = None;
+                let result = self.guarded(|| match hook.call::<Dynamic>(&self.engine, &ast, ()) {
+                    Ok(_) => Ok(()),
+                    Err(error) => {
+                        failed = Some(error.to_string());
+                        Err(error)
+                    }
+                });
+                result.map_err(|e| failed.unwrap_or_else(|| e.to_string()))
+            })
+        })
+    }
+}
+
+fn call_hook(hook: &FnPtr, call: impl FnOnce(&FnPtr) -> std::result::Result<(), String>) -> Result<()> {
+    call(hook).map_err(|text| Error::new(Kind::Fail, text))
+}
+
+/// A first line `#!…` as an empty one: Rhai does not know it. The line numbers stay.
+#[must_use]
+pub(super) fn blank_shebang(text: &str) -> String {
+    match text.strip_prefix("#!").filter(|rest| !rest.starts_with('{')) {
+        Some(rest) => rest.find('\n').map_or_else(String::new, |end| rest[end..].to_string()),
+        None => text.to_string(),
+    }
+}
+
+/// A key that a map does not have: an error that names the nearest. Rhai's own errors, when caught, are maps without
+/// a kind; they get one here.
+fn missing_key<'a>(map: &'a mut Map, key: &str) -> std::result::Result<rhai::Target<'a>, Box<EvalAltResult>> {
+    if key == "kind"
+        && let Some(name) = map.get("error").and_then(|e| e.clone().into_string().ok())
+    {
+        return Ok(Dynamic::from(kind_of_name(&name).to_string()).into());
+    }
+    let error = Error::new(Kind::NotFound, format!("there is no key `{key}` in this map")).with_target(key);
+    let near = crate::plan::nearest(key, map.keys().map(|k| k.as_str()));
+    let hint = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if map.is_empty() => "the map is empty".into(),
+        None => {
+            let all = map.keys().take(24).map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
+            format!("it has: {all}")
+        }
+    };
+    let mut thrown = Map::new();
+    thrown.insert("kind".into(), error.kind.as_str().into());
+    thrown.insert("message".into(), error.message.into());
+    thrown.insert("hint".into(), hint.into());
+    thrown.insert("target".into(), key.into());
+    Err(EvalAltResult::ErrorRuntime(thrown.into(), Position::NONE).into())
+}
+
+/// The kind of a caught error of Rhai's own, whose map names the variant.
+fn kind_of_name(name: &str) -> &'static str {
+    match name {
+        "ErrorFunctionNotFound" | "ErrorVariableNotFound" | "ErrorModuleNotFound" | "ErrorPropertyNotFound"
+        | "ErrorIndexNotFound" => "not_found",
+        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => "type",
+        "ErrorArithmetic" => "arithmetic",
+        "ErrorArrayBounds" | "ErrorStringBounds" | "ErrorBitFieldBounds" => "bounds",
+        "ErrorDataRace" => "data_race",
+        "ErrorNonPureMethodCallOnConstant" | "ErrorAssignmentToConstant" => "constant",
+        "ErrorParsing" => "syntax",
+        "ErrorVariableExists" => "exists",
+        "ErrorTooManyOperations" | "ErrorTooManyModules" | "ErrorTooManyVariables" | "ErrorStackOverflow"
+        | "ErrorDataTooLarge" => "limit",
+        _ => "script",
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod linux;
+pub mod sandbox;
 
 pub use cancel::Cancel;
 

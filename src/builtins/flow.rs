@@ -71,22 +71,9 @@ fn wait(ctx: &NativeCallContext, condition: &FnPtr, options: Map) -> Fallible<()
             let error = Error::new(Kind::Timeout, format!("{what} did not come true within {} s", timeout.as_secs_f64()));
             return Err(throw(ctx, error.with_target(what)));
         }
-        pause_for(&session, pause.min(deadline.saturating_duration_since(Instant::now()))).map_err(|e| throw(ctx, e))?;
+        session.pause(pause.min(deadline.saturating_duration_since(Instant::now()))).map_err(|e| throw(ctx, e))?;
         pause = (pause * 2).min(ASK.1);
     }
-}
-
-/// Waits for a time, or until a signal comes.
-fn pause_for(session: &Session, time: Duration) -> Result<()> {
-    let cancel = session.cancel();
-    cancel.check()?;
-    session.runtime()?.block_on(async {
-        tokio::select! {
-            raised = cancel.raised() => raised,
-            () = tokio::time::sleep(time) => Ok(()),
-        }
-    })?;
-    cancel.check()
 }
 
 fn failed(kind: Kind, message: String) -> Error {
@@ -327,7 +314,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "sleep", return_raw)]
     pub fn sleep(ctx: NativeCallContext, time: Dynamic) -> Fallible<()> {
-        run(&ctx, |s| pause_for(s, value::duration(&time, "sleep")?))
+        run(&ctx, |s| s.pause(value::duration(&time, "sleep")?))
     }
 
     /// Waits until a closure gives true. Options: `timeout` (default 10 s) and `what`, which the error names. Errors:

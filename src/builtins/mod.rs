@@ -2,11 +2,13 @@
 //! anything itself.
 
 pub mod addr;
+pub mod exec;
 pub mod file;
 pub mod flow;
 pub mod link;
 pub mod neigh;
 pub mod netns;
+pub mod ping;
 pub mod route;
 mod show;
 pub mod subnet;
@@ -19,6 +21,7 @@ use rhai::plugin::*;
 pub fn register(engine: &mut Engine) {
     for module in [
         exported_module!(addr::functions),
+        exported_module!(exec::functions),
         exported_module!(file::functions),
         exported_module!(flow::functions),
         exported_module!(link::functions),
@@ -26,6 +29,7 @@ pub fn register(engine: &mut Engine) {
         exported_module!(link::veth::functions),
         exported_module!(neigh::functions),
         exported_module!(netns::functions),
+        exported_module!(ping::functions),
         exported_module!(route::functions),
         exported_module!(subnet::functions),
         exported_module!(sysctl::functions),

@@ -2,6 +2,7 @@
 //! place where the three meet; functions lower to verbs and hand them over here.
 
 use crate::kernel::linux::Linux;
+use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::{By, Cancel, Kernel};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// The longest that a script waits for duplicate address detection: three times what the defaults take.
 const DAD_BOUND: Duration = Duration::from_secs(6);
+
+/// How long what the run left running has between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A run, shared by the functions of its engine.
 #[derive(Clone)]
@@ -48,6 +52,10 @@ struct Inner {
     hooks: RefCell<Vec<FnPtr>>,
     defers: RefCell<Vec<FnPtr>>,
     exit: Cell<Option<i32>>,
+    /// Whether any program was run.
+    ran: Cell<bool>,
+    /// How many were started in the background.
+    started: Cell<usize>,
     runtime: OnceCell<tokio::runtime::Runtime>,
 }
 
@@ -102,6 +110,8 @@ impl Session {
             hooks: RefCell::default(),
             defers: RefCell::default(),
             exit: Cell::new(None),
+            ran: Cell::new(false),
+            started: Cell::new(0),
             runtime: OnceCell::new(),
         }))
     }
@@ -198,6 +208,44 @@ impl Session {
         Ok(self.0.runtime.get_or_init(|| runtime))
     }
 
+    /// Waits for a time, or until a signal comes.
+    ///
+    /// # Errors
+    /// `interrupted`.
+    pub fn pause(&self, time: Duration) -> Result<()> {
+        let cancel = self.cancel();
+        cancel.check()?;
+        self.runtime()?.block_on(async {
+            tokio::select! {
+                raised = cancel.raised() => raised,
+                () = tokio::time::sleep(time) => Ok(()),
+            }
+        })?;
+        cancel.check()
+    }
+
+    /// Runs a program to its end, its timeout, or a signal.
+    ///
+    /// # Errors
+    /// It can't be run.
+    pub fn run_program(&self, spec: &Spec, tee: Option<Tee<'_>>) -> Result<Finished> {
+        self.0.ran.set(true);
+        process::run(spec, self.cancel(), tee)
+    }
+
+    /// Starts a program in the background: it is written down before it runs, and ended by the undo.
+    ///
+    /// # Errors
+    /// It can't be run, or not be written down.
+    pub fn start_program(&self, ns: &Ns, spec: &Spec, log: &std::path::Path, words: &str) -> Result<Started> {
+        self.0.ran.set(true);
+        let started = process::start(spec, log, |lineage| {
+            self.txn(|txn| txn.started(ns, lineage.pid, lineage.start_time, &lineage.tag, words))
+        })?;
+        self.0.started.set(self.0.started.get() + 1);
+        Ok(started)
+    }
+
     /// The current namespace: the host's, or that of the innermost `within`.
     #[must_use]
     pub fn current(&self) -> Ns {
@@ -222,7 +270,7 @@ impl Session {
     #[must_use]
     pub fn standing(&self) -> (usize, usize, usize) {
         let (namespaces, links) = self.txn(|txn| Ok(txn.made())).unwrap_or_default();
-        (namespaces, links, 0)
+        (namespaces, links, self.0.started.get())
     }
 
     /// Whether the run changed anything that stands.
@@ -297,7 +345,15 @@ impl Session {
 
     /// Undoes the whole run.
     pub fn rollback(&self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
-        self.undo(|txn, hook| txn.rollback(hook), hook)
+        let mut report = self.undo(|txn, hook| txn.rollback(hook), hook);
+        // What a command left in the background, in whatever namespace.
+        if self.0.ran.get()
+            && let Err(error) = process::end_descendants(|_| false, GRACE)
+        {
+            report.errors.push(error.to_string());
+        }
+        let _ = std::fs::remove_dir_all(self.folder());
+        report
     }
 
     fn undo(

@@ -150,11 +150,11 @@ pub trait Kernel {
         cancel: &Cancel,
     ) -> Result<Dad>;
 
-    /// Ends the processes whose network namespace is `ns`, and waits until they are gone. Returns how many.
+    /// Ends the processes that are in one of these namespaces, and waits until they are gone. Returns how many.
     ///
     /// # Errors
     /// Some would not end.
-    fn end_processes(&self, ns: &Ns) -> Result<usize>;
+    fn end_processes(&self, spaces: &[Ns]) -> Result<usize>;
 
     /// Content and mode of a file; `None` where there is none.
     ///

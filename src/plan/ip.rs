@@ -47,6 +47,9 @@ pub fn equivalent(verb: &Verb) -> String {
         }
         Verb::FileWrite { path, content, .. } => format!("cat > {} # {} bytes", word(path), content.len()),
         Verb::FileRemove { path } => format!("rm {}", word(path)),
+        Verb::ProcessStart { ns, words, .. } if ns.is_host() => format!("{words} &"),
+        Verb::ProcessStart { ns, words, .. } => format!("ip netns exec {} {words} &", word(&ns.name)),
+        Verb::ProcessEnd { pid, .. } => format!("kill {pid}"),
     }
 }
 

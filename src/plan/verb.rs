@@ -62,6 +62,10 @@ pub enum Verb {
     /// Writes a file, whole.
     FileWrite { path: String, #[serde(with = "super::record::hex")] content: Vec<u8>, mode: u32 },
     FileRemove { path: String },
+    /// A program that runs in the background, set up and waiting to be let go.
+    ProcessStart { ns: Ns, pid: i32, words: String },
+    /// Its end, with all that it started.
+    ProcessEnd { pid: i32, start_time: u64, tag: String },
 }
 
 /// What adding does where the object exists (`NLM_F_EXCL`, `NLM_F_REPLACE`, `NLM_F_APPEND`).
@@ -119,6 +123,8 @@ impl Verb {
             Verb::Sysctl { .. } => "sysctl",
             Verb::FileWrite { .. } => "write_file",
             Verb::FileRemove { .. } => "remove_file",
+            Verb::ProcessStart { .. } => "start",
+            Verb::ProcessEnd { .. } => "stop",
         }
     }
 
@@ -126,7 +132,7 @@ impl Verb {
     #[must_use]
     pub fn ns(&self) -> Option<&Ns> {
         match self {
-            Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. } | Verb::FileWrite { .. } | Verb::FileRemove { .. } => None,
+            Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. } | Verb::FileWrite { .. } | Verb::FileRemove { .. } | Verb::ProcessEnd { .. } => None,
             Verb::NetnsDel { ns }
             | Verb::LinkAdd { ns, .. }
             | Verb::LinkDel { ns, .. }
@@ -135,7 +141,8 @@ impl Verb {
             | Verb::LinkAltname { ns, .. }
             | Verb::RecAdd { ns, .. }
             | Verb::RecDel { ns, .. }
-            | Verb::Sysctl { ns, .. } => Some(ns),
+            | Verb::Sysctl { ns, .. }
+            | Verb::ProcessStart { ns, .. } => Some(ns),
             Verb::NetnsSetId { at, .. } => Some(at),
         }
     }
@@ -155,6 +162,8 @@ impl Verb {
             Verb::RecAdd { words, .. } | Verb::RecDel { words, .. } => words.clone(),
             Verb::Sysctl { key, .. } => key.replace('/', "."),
             Verb::FileWrite { path, .. } | Verb::FileRemove { path } => path.clone(),
+            Verb::ProcessStart { words, .. } => words.clone(),
+            Verb::ProcessEnd { pid, .. } => pid.to_string(),
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Undo {
     Restore { changes: Vec<Change>, back: Option<Back> },
     /// The file gets its old content and mode, or is removed.
     File { path: String, before: Option<Content> },
+    /// The process is ended, with all that it started. The tag is in its environment.
+    Process { pid: i32, start_time: u64, tag: String },
     /// A compensation of the script's own (`on_rollback`), by number.
     Hook { id: u64 },
     /// Nothing brings it back; the undo says so.

@@ -102,6 +102,19 @@ impl Txn {
         Ok(())
     }
 
+    /// Writes down a process that is set up and waits to be let go.
+    ///
+    /// # Errors
+    /// The log can't be written: the process must not run.
+    pub fn started(&mut self, ns: &Ns, pid: i32, start_time: u64, tag: &str, words: &str) -> Result<()> {
+        let verb = Verb::ProcessStart { ns: ns.clone(), pid, words: words.into() };
+        let undo = Undo::Process { pid, start_time, tag: tag.into() };
+        let entry = self.entry(Some(verb), undo, Vec::new());
+        self.log.intent(&entry)?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
     fn entry(&mut self, verb: Option<Verb>, undo: Undo, on: Vec<(u64, u32)>) -> Entry {
         let seq = self.next;
         self.next += 1;
@@ -351,6 +364,7 @@ impl Txn {
                 let changes = vec![self.read_before(ns, 0, sysctls)?];
                 Ok((Undo::Restore { changes, back: None }, vec![(ns.cookie, 0)]))
             }
+            Verb::ProcessStart { .. } | Verb::ProcessEnd { .. } => whole(Vec::new()),
             Verb::FileWrite { path, .. } | Verb::FileRemove { path } => {
                 let before = self.kernel.read_file(path)?.map(|(bytes, mode)| Content { bytes, mode });
                 Ok((Undo::File { path: path.clone(), before }, Vec::new()))

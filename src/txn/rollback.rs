@@ -87,11 +87,12 @@ impl Txn {
         let start = Instant::now();
         let mut report = Report::default();
         let mut expected = Expected::default();
+        self.end_processes(since, &mut report);
         while self.entries.last().is_some_and(|e| e.seq >= since) {
             let Some(entry) = self.entries.pop() else { break };
             report.steps += 1;
             let gone = !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
-            if gone && !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. }) {
+            if gone && !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. }) {
                 self.forget(&entry);
                 continue;
             }
@@ -104,6 +105,24 @@ impl Txn {
         }
         report.elapsed = start.elapsed();
         report
+    }
+
+    /// What runs in the namespaces that are about to go, found by one look at all processes.
+    fn end_processes(&mut self, since: u64, report: &mut Report) {
+        let going: Vec<Ns> = self
+            .entries
+            .iter()
+            .filter(|e| e.seq >= since)
+            .filter_map(|e| match &e.undo {
+                Undo::Unbind { ns } => Some(ns.clone()),
+                _ => None,
+            })
+            .collect();
+        if !going.is_empty()
+            && let Err(error) = self.kernel.end_processes(&going)
+        {
+            report.errors.push(error.to_string());
+        }
     }
 
     fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
@@ -126,13 +145,13 @@ impl Txn {
         match &entry.undo {
             Undo::Whole => {}
             Undo::Unbind { ns } => {
-                self.unbind(entry.seq, ns, true, report);
+                self.unbind(entry.seq, ns, report);
                 expected.names.push(ns.clone());
             }
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
-                        self.unbind(entry.seq, &ns, false, report);
+                        self.unbind(entry.seq, &ns, report);
                         expected.names.push(ns);
                     }
                 }
@@ -182,6 +201,10 @@ impl Txn {
                 expected.files.retain(|(p, _)| p != path);
                 expected.files.push((path.clone(), before.clone()));
             }
+            Undo::Process { pid, start_time, tag } => {
+                let verb = Verb::ProcessEnd { pid: *pid, start_time: *start_time, tag: tag.clone() };
+                self.step(entry.seq, &verb, report, &[]);
+            }
             Undo::Hook { id } => {
                 if let Err(error) = hook(*id) {
                     report.errors.push(format!("on_rollback: {error}"));
@@ -204,7 +227,7 @@ impl Txn {
         }
     }
 
-    fn unbind(&mut self, seq: u64, ns: &Ns, end: bool, report: &mut Report) {
+    fn unbind(&mut self, seq: u64, ns: &Ns, report: &mut Report) {
         match self.kernel.find_ns(&ns.name) {
             Ok(found) if found.cookie == ns.cookie => {}
             Ok(_) => {
@@ -218,9 +241,6 @@ impl Txn {
                 return;
             }
             Err(error) => report.errors.push(error.to_string()),
-        }
-        if end && let Err(error) = self.kernel.end_processes(ns) {
-            report.errors.push(error.to_string());
         }
         self.step(seq, &Verb::NetnsDel { ns: ns.clone() }, report, &[]);
         self.kernel.release(ns);

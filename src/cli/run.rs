@@ -102,6 +102,9 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
         }
     };
     raise_limit();
+    if let Err(error) = crate::kernel::linux::process::become_subreaper() {
+        return report_error(global, &error);
+    }
     let prepared = Cancel::install().and_then(|cancel| host(global, args.args, Rc::clone(&listener), cancel));
     let host = match prepared {
         Ok(host) => host,

@@ -72,11 +72,40 @@ impl Cancel {
     /// Forgets the signal: the undo has begun, or the REPL's line is cancelled.
     pub fn clear(&self) {
         self.signal.store(0, Ordering::Relaxed);
+        self.drain();
+    }
+
+    /// The signal that was received, for who found [`Cancel::fd`] readable: a byte that arrived around a
+    /// [`Cancel::clear`] without its signal is taken away, lest whoever polls spin on it. Loses no signal, as long as
+    /// all that wait look at [`Cancel::signal`] before they poll: a handler sets the flag first, then writes.
+    #[must_use]
+    pub fn confirm(&self) -> i32 {
+        if self.signal() == 0 {
+            self.drain();
+        }
+        self.signal()
+    }
+
+    fn drain(&self) {
         let mut sink = [0u8; 64];
         // Drain without blocking: the descriptor is non-blocking where handlers write to it.
         while nix::sys::socket::recv(self.wake.as_raw_fd(), &mut sink, nix::sys::socket::MsgFlags::MSG_DONTWAIT)
             .is_ok_and(|n| n > 0)
         {}
+    }
+
+    /// A flag with what raises it as a handler would, without a signal: signals reach the whole test process.
+    #[cfg(test)]
+    pub fn for_test() -> (Cancel, impl Fn(i32) + Send + 'static) {
+        use std::io::Write;
+        let (read, write) = std::os::unix::net::UnixStream::pair().unwrap();
+        let cancel = Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) };
+        let flag = Arc::clone(&cancel.signal);
+        let raise = move |signal: i32| {
+            flag.store(usize::try_from(signal).unwrap(), Ordering::Relaxed);
+            (&write).write_all(b"!").unwrap();
+        };
+        (cancel, raise)
     }
 
     /// An error of kind `interrupted` once a signal has come.

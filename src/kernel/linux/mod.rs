@@ -4,6 +4,7 @@ pub mod dad;
 pub mod message;
 pub mod names;
 pub mod ping;
+pub mod process;
 pub mod socket;
 pub mod space;
 
@@ -18,6 +19,9 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+
+/// How long what an undo ends has between SIGTERM and SIGKILL.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The real kernel, seen from the namespace in which the process was started.
 pub struct Linux {
@@ -353,6 +357,13 @@ impl Kernel for Linux {
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
             Verb::FileWrite { path, content, mode } => write_file(path, content, *mode)?,
+            // Running it is the process room's, which asks for this to be written down first.
+            Verb::ProcessStart { .. } => {}
+            Verb::ProcessEnd { pid, start_time, tag } => {
+                let lineage =
+                    process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
+                process::end_trees(&[lineage], GRACE)?;
+            }
             Verb::FileRemove { path } => std::fs::remove_file(path)
                 .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
         }
@@ -508,10 +519,9 @@ impl Kernel for Linux {
         dad::wait(self, ns, only, bound, cancel)
     }
 
-    fn end_processes(&self, ns: &Ns) -> Result<usize> {
-        let (dev, inode) = self.inode(ns)?;
-        let _ = (dev, inode);
-        Ok(0)
+    fn end_processes(&self, spaces: &[Ns]) -> Result<usize> {
+        let inodes: Vec<(u64, u64)> = spaces.iter().filter_map(|ns| self.inode(ns).ok()).collect();
+        Ok(process::end_in_netns(&inodes, GRACE)?.len())
     }
 
     fn read_file(&self, path: &str) -> Result<Option<(Vec<u8>, u32)>> {

@@ -28,9 +28,13 @@ impl Enterer {
         let thread = std::thread::Builder::new()
             .name("netns".into())
             .spawn(move || {
-                // Its own mount namespace is the process's: fs attributes are shared, which is what binding needs.
+                // It goes home after each job: a thread that stays in a namespace would keep it from ending.
+                let home = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
                 for job in inbox {
                     job();
+                    if let Ok(home) = &home {
+                        let _ = setns(home, CloneFlags::CLONE_NEWNET);
+                    }
                 }
             })
             .map_err(|e| Error::from_io(&e, "start a thread"))?;

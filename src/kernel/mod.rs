@@ -1,4 +1,5 @@
 //! The only room that enters a namespace, opens a socket or starts a process.
 
 pub mod cancel;
+pub mod sandbox;
 pub use cancel::Cancel;

@@ -152,7 +152,7 @@ fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<
     let opts = Opts::new("exec_in", options, KNOWN)?;
     let spec = spec(session, ns, argv, &opts)?;
     let check = opts.bool("check")?.unwrap_or(true);
-    session.wait_dad()?;
+    session.settle()?;
     session.step_event("exec_in", ns, &argv.join(" "), || equivalent(ns, argv));
     let mut lines = Lines { session, ns, rest: [Vec::new(), Vec::new()] };
     let finished = if opts.bool("tee")?.unwrap_or(false) {
@@ -276,7 +276,7 @@ fn background(ctx: &NativeCallContext, ns: &Dynamic, argv: Result<Vec<String>>, 
         let program = argv.first().map(|p| p.rsplit('/').next().unwrap_or(p).to_string()).unwrap_or_default();
         let name = opts.text("name")?.unwrap_or(program);
         let spec = Spec { timeout: None, ..spec(&session, &ns, &argv, &opts)? };
-        session.wait_dad()?;
+        session.settle()?;
         session.step_event("start", &ns, &argv.join(" "), || format!("{} &", equivalent(&ns, &argv)));
         let log = log_path(&session, &ns, &name)?;
         let started = session.start_program(&ns, &spec, &log, &argv.join(" ")).map_err(|e| e.with_ns(&ns.name))?;

@@ -52,7 +52,7 @@ fn wait(ctx: &NativeCallContext, condition: &FnPtr, options: Map) -> Fallible<()
     let session = Session::of(ctx).map_err(|e| throw(ctx, e))?;
     let prepare = || -> Result<(Duration, String)> {
         let opts = Opts::new("wait_until", options, &["timeout", "what"])?;
-        session.wait_dad()?;
+        session.settle()?;
         let timeout = opts.duration("timeout")?.unwrap_or(Duration::from_secs(10));
         Ok((timeout, opts.text("what")?.unwrap_or_else(|| "the condition".into())))
     };

@@ -94,7 +94,7 @@ fn send(session: &Session, mut sockets: Vec<PingSocket>, probes: Vec<Probe>) -> 
 
 /// One ping.
 fn ping_one(session: &Session, ns: &Ns, dst: &str, opts: PingOpts) -> Result<Report> {
-    session.wait_dad()?;
+    session.settle()?;
     let (address, scope) = target(session, ns, dst)?;
     let opts = PingOpts { ifindex: opts.ifindex.or(scope), ..opts };
     session.step_event("ping", ns, dst, || command(ns, dst, &opts));
@@ -216,7 +216,7 @@ fn all_pairs(session: &Session, list: &Array, given: Map) -> Result<Map> {
         Some("inet6" | "6") => true,
         Some(other) => return Err(Error::invalid(format!("`{other}` is no family")).with_hint("\"inet\" or \"inet6\"")),
     };
-    session.wait_dad()?;
+    session.settle()?;
     let spaces: Vec<Ns> = list.iter().map(|ns| value::ns(session, ns)).collect::<Result<_>>()?;
     let addresses: Vec<IpAddr> = spaces.iter().map(|ns| address(session, ns, v6)).collect::<Result<_>>()?;
     let host = session.kernel().host();
@@ -294,7 +294,7 @@ fn wait_for_port(session: &Session, ns: &Dynamic, port: &Dynamic, given: Map) ->
         Error::invalid(format!("`{text}` is no port")).with_hint("a number, or \"tcp/8080\", or \"udp/53\"")
     })?;
     let address = opts.text("address")?.map(|a| parse_ip(&a)).transpose()?;
-    session.wait_dad()?;
+    session.settle()?;
     session.step_event("wait_port", &ns, &text, || format!("# wait for {proto}/{number} in {}", ns.label()));
     super::exec::wait_listening(session, &ns, proto, number, address, timeout)
 }

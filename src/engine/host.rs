@@ -125,7 +125,7 @@ impl Host {
             Err(error) => self.ended(name, text, &error),
             Ok(()) => match self.session.exit_code() {
                 Some(code) if code != 0 => Ended::Exit(code),
-                _ => match self.session.wait_dad() {
+                _ => match self.session.settle() {
                     Ok(()) => Ended::Well,
                     Err(error) if error.kind == Kind::Interrupted => Ended::Signal(self.session.cancel().signal()),
                     Err(error) => Ended::Error(Box::new(Diagnostic::from(&error))),

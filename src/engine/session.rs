@@ -16,6 +16,9 @@ use std::time::Duration;
 /// The longest that a script waits for duplicate address detection: three times what the defaults take.
 const DAD_BOUND: Duration = Duration::from_secs(6);
 
+/// The longest that a script waits for links to follow: the kernel looks after them once a second (`linkwatch`,
+/// net/core/link_watch.c).
+const LINK_BOUND: Duration = Duration::from_secs(3);
 /// How long what the run left running has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ struct Inner {
     within: RefCell<Vec<Ns>>,
     /// IPv6 addresses that the script gave and that are not yet known to be unique.
     tentative: RefCell<Vec<(Ns, u32, Ipv6Addr)>>,
+    /// Links that the script set up, and that may not have followed yet.
+    rising: RefCell<Vec<(Ns, u32)>>,
     hooks: RefCell<Vec<FnPtr>>,
     defers: RefCell<Vec<FnPtr>>,
     exit: Cell<Option<i32>>,
@@ -92,6 +97,15 @@ impl Observer for Steps {
     }
 }
 
+/// The link that a verb sets up.
+fn rising(verb: &Verb) -> Option<(Ns, u32)> {
+    match verb {
+        Verb::LinkAdd { ns, spec } if spec.up => Some((ns.clone(), spec.index)),
+        Verb::LinkSet { ns, link, change } if change.up == Some(true) => Some((ns.clone(), link.index)),
+        _ => None,
+    }
+}
+
 impl Session {
     #[must_use]
     pub fn new(setting: Setting) -> Session {
@@ -107,6 +121,7 @@ impl Session {
             place,
             within: RefCell::default(),
             tentative: RefCell::default(),
+            rising: RefCell::default(),
             hooks: RefCell::default(),
             defers: RefCell::default(),
             exit: Cell::new(None),
@@ -298,7 +313,13 @@ impl Session {
     /// `interrupted`, or what the kernel refused.
     pub fn perform(&self, verb: Verb) -> Result<Outcome> {
         self.cancel().check()?;
-        self.txn(|txn| txn.perform(verb))
+        let up = rising(&verb);
+        let outcome = self.txn(|txn| txn.perform(verb))?;
+        if let Some((ns, index)) = up {
+            let index = outcome.link.as_ref().map_or(index, |l| l.index);
+            self.0.rising.borrow_mut().push((ns, index));
+        }
+        Ok(outcome)
     }
 
     /// Does several verbs, all or nothing.
@@ -384,12 +405,33 @@ impl Session {
         self.0.tentative.borrow_mut().push((ns.clone(), index, ip));
     }
 
+    /// What has to be waited for before packets flow: links that were set up, and the script's IPv6 addresses. To be
+    /// called before a ping, a command, a wait, and at the end of the script.
+    ///
+    /// # Errors
+    /// `dad` for a duplicate; `interrupted`.
+    pub fn settle(&self) -> Result<()> {
+        let mut rising = std::mem::take(&mut *self.0.rising.borrow_mut());
+        rising.sort();
+        rising.dedup();
+        for links in rising.chunk_by(|a, b| a.0 == b.0) {
+            let Some((ns, _)) = links.first() else { continue };
+            let indices: Vec<u32> = links.iter().map(|(_, index)| *index).collect();
+            match self.0.kernel.wait_links(ns, &indices, LINK_BOUND, self.cancel()) {
+                Ok(()) => {}
+                Err(error) if error.kind == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.wait_dad()
+    }
+
     /// The one wait for duplicate address detection: covers all IPv6 addresses that the script gave to links with
     /// carrier. Those without carrier are asked about again the next time.
     ///
     /// # Errors
     /// `dad` for a duplicate; `interrupted`.
-    pub fn wait_dad(&self) -> Result<()> {
+    fn wait_dad(&self) -> Result<()> {
         if self.0.tentative.borrow().is_empty() {
             return Ok(());
         }

@@ -25,6 +25,10 @@ impl Cancel {
         read.set_nonblocking(true).map_err(|e| Error::from_io(&e, "signal pipe"))?;
         let cancel = Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) };
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            // nohup(1) and background jobs of a script have it ignored: it stays so.
+            if ignored(signal) {
+                continue;
+            }
             let number = usize::try_from(signal).unwrap_or_default();
             signal_hook::flag::register_usize(signal, Arc::clone(&cancel.signal), number)
                 .map_err(|e| Error::from_io(&e, "signal handler"))?;
@@ -39,11 +43,16 @@ impl Cancel {
     /// # Errors
     /// The pipe can't be made.
     pub fn never() -> Result<Cancel> {
+        static NEVER: std::sync::OnceLock<Cancel> = std::sync::OnceLock::new();
+        if let Some(cancel) = NEVER.get() {
+            return Ok(cancel.clone());
+        }
         let (read, write) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::from_io(&e, "signal pipe"))?;
         read.set_nonblocking(true).map_err(|e| Error::from_io(&e, "signal pipe"))?;
         // The other end must stay open, or the descriptor would read as ended; it lives as long as the process.
         std::mem::forget(write);
-        Ok(Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) })
+        let cancel = Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) };
+        Ok(NEVER.get_or_init(|| cancel).clone())
     }
 
     /// The signal that was received, 0 while there was none. Costs one atomic load.
@@ -118,6 +127,15 @@ impl Cancel {
             signal => Err(interrupted(signal)),
         }
     }
+}
+
+/// Whether the process was started with the signal ignored.
+fn ignored(signal: i32) -> bool {
+    let mut old = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action sigaction(2) only fills the old one, which is a local of its type.
+    let known = unsafe { libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr()) } == 0;
+    // SAFETY: filled by the call that succeeded.
+    known && unsafe { old.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// The error that whatever waited throws when `signal` came.

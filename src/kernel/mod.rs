@@ -150,6 +150,13 @@ pub trait Kernel {
         cancel: &Cancel,
     ) -> Result<Dad>;
 
+    /// Waits, by the kernel's events and at most `bound`, until the operational state of these links has followed their
+    /// carrier: before, bridges and routes do not use them, and packets are lost.
+    ///
+    /// # Errors
+    /// `interrupted`, or netlink refuses.
+    fn wait_links(&self, ns: &Ns, links: &[u32], bound: std::time::Duration, cancel: &Cancel) -> Result<()>;
+
     /// Ends the processes that are in one of these namespaces, and waits until they are gone. Returns how many.
     ///
     /// # Errors

@@ -518,15 +518,15 @@ fn loopback_up() -> nix::Result<()> {
     // SAFETY: all zeroes is a valid `ifreq`: numbers, and a union of numbers and a pointer that is not followed.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([from]);
     }
     // SAFETY: both requests take a pointer to an `ifreq`, and it outlives the calls.
-    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) })?;
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) })?;
     // SAFETY: the request before has filled in the flags.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     request.ifr_ifru.ifru_flags = flags | libc::c_short::try_from(libc::IFF_UP).unwrap_or(1);
     // SAFETY: as above.
-    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) }).map(drop)
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) }).map(drop)
 }
 
 /// Lets the groups that exist in here open ICMP datagram sockets (`icmp(7)`), as far as one range can say it: both
@@ -672,7 +672,7 @@ fn leave(status: nix::Result<WaitStatus>, ended_by: Option<Signal>) {
 }
 
 /// A stop signal of the terminal's: stops the child, then this process, so that the shell sees the job stopped; once
-/// this process goes on, so does the child. In an orphaned process group the kernel stops neither.
+/// this process goes on, so does the child.
 fn stop(child: &Child, signal: Signal, has_it: bool) {
     if matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU) && regain_terminal() {
         return;
@@ -683,15 +683,38 @@ fn stop(child: &Child, signal: Signal, has_it: bool) {
         }
         return;
     }
-    child.send(Signal::SIGSTOP);
+    if stops(signal) {
+        child.send(Signal::SIGSTOP);
+        // Not `signal` itself: for that it had to be unblocked, and one that comes just as we are continued (a job
+        // put in the background reads at once) would stop this process and leave the child running.
+        let _ = raise(Signal::SIGSTOP);
+        child.send(Signal::SIGCONT);
+    }
+}
+
+/// Whether the kernel stops processes of our process group at `signal`: not if it is orphaned, since nobody would
+/// continue them (`setpgid(2)`). Only the kernel knows, so a throw-away process tries it.
+fn stops(signal: Signal) -> bool {
     let mut this = SigSet::empty();
     this.add(signal);
-    if raise(signal).is_ok() {
-        // It takes effect here, with the default action.
-        let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&this), None);
-        let _ = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&this), None);
+    // SAFETY: this process has one thread, and the child only makes system calls.
+    match unsafe { fork() } {
+        Ok(ForkResult::Child) => {
+            let _ = raise(signal);
+            let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&this), None);
+            // SAFETY: nothing of the caller's is to run here.
+            unsafe { libc::_exit(0) }
+        }
+        Ok(ForkResult::Parent { child: probe }) => {
+            let stopped = matches!(waitpid(probe, Some(WaitPidFlag::WUNTRACED)), Ok(WaitStatus::Stopped(..)));
+            if stopped {
+                let _ = kill(probe, Signal::SIGKILL);
+                let _ = waitpid(probe, None);
+            }
+            stopped
+        }
+        Err(_) => false,
     }
-    child.send(Signal::SIGCONT);
 }
 
 /// Whether the terminal is ours, or was left by a process group that is gone and now is ours again: an interactive

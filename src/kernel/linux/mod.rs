@@ -1,10 +1,10 @@
 //! The real kernel.
 
-pub mod dad;
 pub mod message;
 pub mod names;
 pub mod ping;
 pub mod process;
+pub mod settle;
 pub mod socket;
 pub mod space;
 
@@ -516,7 +516,11 @@ impl Kernel for Linux {
         cancel: &Cancel,
     ) -> Result<Dad> {
         let only = only.map(<[_]>::to_vec);
-        dad::wait(self, ns, only, bound, cancel)
+        settle::dad(self, ns, &only, bound, cancel)
+    }
+
+    fn wait_links(&self, ns: &Ns, links: &[u32], bound: std::time::Duration, cancel: &Cancel) -> Result<()> {
+        settle::links(self, ns, links, bound, cancel)
     }
 
     fn end_processes(&self, spaces: &[Ns]) -> Result<usize> {

@@ -1,5 +1,6 @@
 //! The command line: arguments, exit codes, and what each command does.
 
+mod labs;
 mod run;
 
 use crate::kernel::sandbox::{self, State, Wish};
@@ -92,6 +93,22 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<String>,
     },
+    /// List the labs that stand
+    Ls,
+    /// Show one lab: what it made, what runs in it, what has changed since
+    Show {
+        name: String,
+    },
+    /// Take labs down: what they made goes, what they changed is set back
+    Down {
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// All labs that stand, the last first
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+    },
+    /// Undo what runs that were killed left open
+    Recover,
 }
 
 impl Global {
@@ -118,6 +135,11 @@ impl Global {
             (_, _, true) => Level::Explain,
             _ => Level::Normal,
         }
+    }
+
+    /// Whether each step is to be told.
+    fn wants_steps(&self) -> bool {
+        self.verbose || self.explain || self.json
     }
 
     /// Where events go.
@@ -168,6 +190,10 @@ pub fn main() -> i32 {
     // Scripts may nest deeply: they run on a stack of their own, of which only what is used costs memory.
     let thread = std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || match cli.command {
         Some(Command::Check { files }) => run::check(&global, &files),
+        Some(Command::Ls) => labs::ls(&global),
+        Some(Command::Show { name }) => labs::show(&global, &name),
+        Some(Command::Down { names, all }) => labs::down(&global, &names, all),
+        Some(Command::Recover) => labs::recover(&global),
         None => run::run(&global, cli.run, &state),
     });
     match thread.map(std::thread::JoinHandle::join) {

@@ -1,6 +1,9 @@
 //! Transactions: nothing is done before its undo is written down, and what is undone is looked at again.
 
+pub mod journal;
+pub mod labs;
 pub mod log;
+mod recover;
 mod rollback;
 
 pub use log::{Entry, InMemory, Undo, UndoLog};
@@ -102,6 +105,14 @@ impl Txn {
         Ok(())
     }
 
+    /// Makes the log, for whoever wants to put something beside it.
+    ///
+    /// # Errors
+    /// It can't be made, or the name is taken.
+    pub fn begin(&mut self) -> Result<()> {
+        self.log.begin()
+    }
+
     /// Writes down a process that is set up and waits to be let go.
     ///
     /// # Errors
@@ -144,6 +155,13 @@ impl Txn {
         self.log.intent(&entry)?;
         let Some(verb) = entry.verb.take() else { return Ok(Outcome::default()) };
         self.observer.step(entry.seq, &verb, false);
+        if let (Verb::NetnsDel { ns }, Undo::Rebind { .. }) = (&verb, &entry.undo)
+            && let Some(path) = self.log.keep(ns.cookie)
+            && let Err(error) = kernel.hold(ns, &path)
+        {
+            self.log.undone(entry.seq)?;
+            return Err(error);
+        }
         let result = self.apply(&verb, &mut entry);
         entry.verb = Some(verb);
         match result {
@@ -177,8 +195,22 @@ impl Txn {
                     if let Some(first) = report.errors.first().cloned().or_else(|| report.differences.first().cloned()) {
                         error.message += &format!("; and what was done of it could not be undone: {first}");
                     }
-                } else if let Some(Verb::NetnsAdd { cookie, name }) = &entry.verb {
-                    kernel.release(&Ns { cookie: *cookie, name: name.clone() });
+                } else {
+                    match &entry.verb {
+                        Some(Verb::NetnsAdd { cookie, name }) => {
+                            kernel.release(&Ns { cookie: *cookie, name: name.clone() });
+                        }
+                        Some(Verb::NetnsDel { ns }) => {
+                            if let Some(path) = self.log.keep(ns.cookie) {
+                                let _ = kernel.unhold(&path);
+                            }
+                        }
+                        _ => {}
+                    }
+                    // Nothing of it was done: recover must not look for it.
+                    if let Err(second) = self.log.undone(entry.seq) {
+                        error.message += &format!("; and the journal can't be written: {second}");
+                    }
                 }
                 Err(error)
             }

@@ -508,6 +508,49 @@ impl Kernel for Linux {
         self.netns_add(&ns.name, ns.cookie).map(|_| ())
     }
 
+    fn reopen(&self, ns: &Ns, kept: Option<&std::path::Path>) -> Result<bool> {
+        if ns.cookie == self.host.cookie || self.spaces.borrow().contains_key(&ns.cookie) {
+            return Ok(true);
+        }
+        let mut files: Vec<std::path::PathBuf> = vec![names::path(&ns.name)];
+        files.extend(kept.map(Into::into));
+        files.extend(names::list().iter().map(|n| names::path(n)));
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        files.extend(processes.filter(|e| e.file_name().as_encoded_bytes()[0].is_ascii_digit()).map(|e| e.path().join("ns/net")));
+        let mut seen = std::collections::HashSet::new();
+        for file in files {
+            use std::os::unix::fs::MetadataExt as _;
+            let Ok(meta) = std::fs::metadata(&file) else { continue };
+            if ns.name.is_empty() && file == names::path("") || !seen.insert((meta.dev(), meta.ino())) {
+                continue;
+            }
+            let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+            let Ok(fd) = nix::fcntl::open(&file, flags, nix::sys::stat::Mode::empty()) else { continue };
+            if names::check(&fd, "").is_err() {
+                continue;
+            }
+            let Ok(opened) = self.enterer.enter(&fd, space::open_current) else { continue };
+            if opened.cookie == ns.cookie {
+                self.keep(ns.clone(), opened, 0);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()> {
+        let fd = self.raw_fd(ns)?;
+        names::hold(&format!("/proc/self/fd/{fd}"), path)
+    }
+
+    fn unhold(&self, path: &std::path::Path) -> Result<()> {
+        names::unhold(path)
+    }
+
+    fn runs(&self, pid: i32, start_time: u64) -> bool {
+        process::process_start_time(pid) == Some(start_time)
+    }
+
     fn wait_dad(
         &self,
         ns: &Ns,

@@ -168,9 +168,16 @@ fn remake(link: &LinkState, target: &State) -> LinkSpec {
         txqueuelen: Some(link.txqueuelen),
         group: Some(link.group),
         lower: (link.kind != "veth" && link.lower != 0).then(|| (link.lower, target.name(link.lower))),
-        options: if link.kind == "veth" { Vec::new() } else { options(&link.options) },
+        options: if link.kind == "veth" { Vec::new() } else { made_with(link) },
         ..LinkSpec::default()
     }
+}
+
+/// The options that a link is made again with. A kernel without `CONFIG_BRIDGE_VLAN_FILTERING` shows
+/// `IFLA_BR_VLAN_FILTERING` as 0, and refuses to be told so (br_vlan_filter_toggle, net/bridge/br_private.h).
+fn made_with(link: &LinkState) -> Vec<KindOption> {
+    let unspoken = |option: &(u16, Vec<u8>)| link.kind == "bridge" && option.0 == 7 && option.1 == [0];
+    options(&link.options.iter().filter(|o| !unspoken(o)).cloned().collect::<Vec<_>>())
 }
 
 /// The state that [`remake`]'s message leads to, as far as it is known beforehand.

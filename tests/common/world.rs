@@ -182,7 +182,13 @@ fn space() -> Result<Vec<(String, Vec<String>)>, String> {
     found.push(("cookie".into(), vec![cookie()?]));
     let mut links = json("-d link show")?;
     links.sort_by_key(|l| l["ifindex"].as_u64());
-    found.push(("link".into(), lines(links)));
+    let mut flat = Vec::new();
+    for mut link in links {
+        plain(&mut link);
+        let name = format!("{} {}", link["ifindex"], link["ifname"].as_str().unwrap_or_default());
+        flatten(&name, &link, &mut flat);
+    }
+    found.push(("link".into(), flat));
     let mut addrs = Vec::new();
     let mut all = json("addr show")?;
     all.sort_by_key(|l| l["ifindex"].as_u64());
@@ -257,6 +263,14 @@ fn lines(all: Vec<Value>) -> Vec<String> {
         .collect()
 }
 
+/// One line for each value in it.
+fn flatten(name: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, inner)| flatten(&format!("{name} {key}"), inner, found)),
+        plain => found.push(format!("{name} = {plain}")),
+    }
+}
+
 /// Takes out what no undo brings back: counters, ages, timers; nsids, which the kernel gives by itself.
 fn plain(value: &mut Value) {
     match value {
@@ -266,6 +280,10 @@ fn plain(value: &mut Value) {
                     && !["link_netnsid", "stats", "stats64", "used", "confirmed", "updated", "probes", "refcnt", "fdb_n_learned"]
                         .contains(&key.as_str())
             });
+            // A link that was up once has a queue, if only an empty one, for good (attach_default_qdiscs).
+            if map.get("qdisc").is_some_and(|q| q == "noop") {
+                map.insert("qdisc".into(), Value::from("noqueue"));
+            }
             // A lifetime passes; that it has one, and about how long, stays.
             for key in ["valid_life_time", "preferred_life_time", "expires"] {
                 if let Some(left) = map.get_mut(key) {

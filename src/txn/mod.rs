@@ -32,6 +32,8 @@ pub struct Txn {
     savepoints: Vec<u64>,
     /// What the run made: (cookie, 0) a namespace, (cookie, ifindex) a link where it is now; and at which step.
     made: HashMap<(u64, u32), u64>,
+    /// The same, but for good: also what was moved or deleted since, under every place that it had.
+    ever: HashMap<(u64, u32), u64>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
     /// Namespaces whose name was unbound, held open until the commit.
@@ -54,6 +56,7 @@ impl Txn {
             next: 1,
             savepoints: Vec::new(),
             made: HashMap::new(),
+            ever: HashMap::new(),
             moved: HashMap::new(),
             held: Vec::new(),
         }
@@ -171,7 +174,7 @@ impl Txn {
                 // A link of the run's own whose state was read only in case the set was done by halves.
                 if let Undo::Restore { changes, back: None } = &entry.undo
                     && changes.iter().all(|c| c.only != 0)
-                    && entry.on.iter().all(|o| self.made.get(o).is_some_and(|seq| *seq >= since))
+                    && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
                 {
                     entry.undo = Undo::Whole;
                 }
@@ -251,6 +254,17 @@ impl Txn {
 
     /// Keeps account of what the run made and where it is.
     fn note(&mut self, entry: &Entry, outcome: &Outcome) {
+        self.account(entry, outcome);
+        self.ever.extend(self.made.iter().filter(|(_, seq)| **seq == entry.seq).map(|(k, v)| (*k, *v)));
+        if let Some(Verb::LinkMove { to, .. }) = &entry.verb
+            && let Some(now) = &outcome.link
+            && let Some(seq) = self.made.get(&(to.cookie, now.index))
+        {
+            self.ever.insert((to.cookie, now.index), *seq);
+        }
+    }
+
+    fn account(&mut self, entry: &Entry, outcome: &Outcome) {
         match &entry.verb {
             Some(Verb::NetnsAdd { .. }) => {
                 if let Some(ns) = &outcome.ns {
@@ -337,7 +351,8 @@ impl Txn {
                         changes.push(self.read_before(ns, 0, self.device_sysctls(ns, *index)?)?);
                     }
                 }
-                Ok((Undo::Restore { changes, back: None }, vec![]))
+                let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
+                Ok((Undo::Restore { changes, back: None }, on))
             }
             Verb::LinkSet { ns, link, change } => {
                 let mut on = vec![(ns.cookie, link.index)];
@@ -372,7 +387,7 @@ impl Txn {
                     self.read_before(to, 0, Vec::new())?,
                 ];
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0 };
-                Ok((Undo::Restore { changes, back: Some(back) }, vec![]))
+                Ok((Undo::Restore { changes, back: Some(back) }, vec![(ns.cookie, link.index)]))
             }
             Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
             Verb::RecAdd { ns, rec, mode, .. } => {

@@ -95,6 +95,7 @@ impl Txn {
         self.finish(&mut report);
         self.entries.clear();
         self.made.clear();
+        self.ever.clear();
         self.savepoints.clear();
         Ok(report)
     }
@@ -127,7 +128,14 @@ impl Txn {
                 self.forget(&entry);
                 continue;
             }
+            let (errors, differences) = (report.errors.len(), report.differences.len());
             self.undo(&entry, hook, &mut report, &mut expected);
+            // What is undone later builds on this: a refusal of the moment gets a second try, at once.
+            if report.errors.len() > errors && !matches!(entry.undo, Undo::Hook { .. }) {
+                report.errors.truncate(errors);
+                report.differences.truncate(differences);
+                self.undo(&entry, hook, &mut report, &mut expected);
+            }
             self.forget(&entry);
             // Killed from here on, recover goes on from the step before.
             if let Err(error) = self.log.undone(entry.seq) {
@@ -157,14 +165,15 @@ impl Txn {
         }
     }
 
-    fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
-        let made = |key: (u64, u32)| self.made.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
+    pub(super) fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
+        let made = |key: (u64, u32)| self.ever.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
         made((cookie, 0)) || made((cookie, index))
     }
 
     /// What the step made is no longer.
     fn forget(&mut self, entry: &Entry) {
         self.made.retain(|_, seq| *seq != entry.seq);
+        self.ever.retain(|_, seq| *seq != entry.seq);
     }
 
     fn undo(

@@ -43,7 +43,12 @@ pub struct Txn {
 /// A place to come back to. Dropping it does nothing: it is given to [`Txn::rollback_to`] or [`Txn::release`].
 #[must_use = "a savepoint is released or rolled back to"]
 #[derive(Debug)]
-pub struct Savepoint(u64);
+pub struct Savepoint {
+    /// The first step after it.
+    at: u64,
+    /// How many savepoints were open when it began. Two may begin at the same step.
+    depth: usize,
+}
 
 impl Txn {
     #[must_use]
@@ -88,13 +93,14 @@ impl Txn {
 
     /// Begins a savepoint.
     pub fn savepoint(&mut self) -> Savepoint {
+        let savepoint = Savepoint { at: self.next, depth: self.savepoints.len() };
         self.savepoints.push(self.next);
-        Savepoint(self.next)
+        savepoint
     }
 
     /// Ends a savepoint whose work stands: it is part of the outer one now.
     pub fn release(&mut self, savepoint: Savepoint) {
-        self.savepoints.retain(|s| *s < savepoint.0);
+        self.savepoints.truncate(savepoint.depth);
     }
 
     /// Registers a compensation of the script's own.

@@ -66,8 +66,8 @@ impl Txn {
         savepoint: super::Savepoint,
         hook: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Report {
-        self.savepoints.retain(|s| *s < savepoint.0);
-        self.undo_from(savepoint.0, hook)
+        self.savepoints.truncate(savepoint.depth);
+        self.undo_from(savepoint.at, hook)
     }
 
     /// Undoes the whole run. The log goes with it.

@@ -75,6 +75,9 @@ pub struct RunArgs {
     /// Take everything down when the script has ended
     #[arg(long)]
     pub rm: bool,
+    /// Put the lab in the place of the one of its name that stands; if the script fails, that one stands as before
+    #[arg(long)]
+    pub replace: bool,
     /// The lab's name; by default the file's, without `.rhai`
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,

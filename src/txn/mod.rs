@@ -122,6 +122,23 @@ impl Txn {
         self.log.begin()
     }
 
+    /// Writes down where the lab was set aside that this run replaces.
+    ///
+    /// # Errors
+    /// The log can't be made.
+    pub fn replaces(&mut self, aside: std::path::PathBuf) -> Result<()> {
+        self.log.replaces(aside);
+        self.log.begin()
+    }
+
+    /// Writes down that the steps so far only cleared the way.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn cleared(&mut self) -> Result<()> {
+        self.log.cleared(self.next)
+    }
+
     /// Writes down a process that is set up and waits to be let go.
     ///
     /// # Errors

@@ -85,13 +85,16 @@ impl Txn {
     ///
     /// # Errors
     /// The log can't be written; then nothing is committed, and the run has to be undone.
-    pub fn commit(&mut self) -> Result<Report> {
+    ///
+    /// `before_release` runs after the point of no return, while what was held is still there.
+    pub fn commit(&mut self, before_release: impl FnOnce(&mut Report)) -> Result<Report> {
         let mut report = Report::default();
         if self.entries.is_empty() {
             self.log.end()?;
             return Ok(report);
         }
         self.log.commit()?;
+        before_release(&mut report);
         self.finish(&mut report);
         self.entries.clear();
         self.made.clear();
@@ -197,10 +200,9 @@ impl Txn {
                     }
                 }
                 _ => {
-                    let verb = Verb::NetnsAttach {
-                        name: ns.name.clone(),
-                        path: format!("(namespace {} as it was)", ns.cookie),
-                    };
+                    let kept = self.log.keep(ns.cookie);
+                    let path = kept.map_or_else(|| "/proc/self/fd/…".into(), |p| p.to_string_lossy().into_owned());
+                    let verb = Verb::NetnsAttach { name: ns.name.clone(), path };
                     self.observer.step(entry.seq, &verb, true);
                     self.rebind(ns, report);
                     expected.bound.push(ns.clone());
@@ -341,6 +343,11 @@ impl Txn {
             slot.3.extend(change.sysctls.iter().cloned());
             let now = match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
                 Ok(now) => now,
+                Err(error) if error.kind == Kind::NotFound => {
+                    report.notes.push(format!("{} is gone: what was changed in it went with it", change.ns.label()));
+                    expected.states.remove(&key);
+                    continue;
+                }
                 Err(error) => {
                     report.errors.push(error.to_string());
                     continue;
@@ -469,6 +476,13 @@ impl Txn {
             }
         }
         for (ns, link, kind) in &expected.links {
+            // Deleted, and then made again as it was before: a step before had deleted that.
+            let belongs = expected.states.values().any(|(n, before, ..)| {
+                n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name)
+            });
+            if belongs {
+                continue;
+            }
             if let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
                 && same_link(&info.state, kind)
                 && info.state.name == link.name

@@ -71,8 +71,13 @@ fn raise_limit() {
     }
 }
 
-/// The engine with its session.
-fn host(global: &Global, args: Vec<String>, listener: engine::session::Listener, cancel: Cancel) -> Result<Host> {
+/// A session on this machine.
+pub(super) fn session(
+    global: &Global,
+    args: Vec<String>,
+    listener: engine::session::Listener,
+    cancel: Cancel,
+) -> Result<Session> {
     let mark = mark();
     let setting = Setting {
         linux: Rc::new(Linux::new()?),
@@ -83,7 +88,12 @@ fn host(global: &Global, args: Vec<String>, listener: engine::session::Listener,
         folder: std::path::PathBuf::from(format!("/run/nsscript/runs/{mark}")),
         mark,
     };
-    Ok(Host::new(Session::new(setting), builtins::register))
+    Ok(Session::new(setting))
+}
+
+/// The engine with its session.
+fn host(global: &Global, args: Vec<String>, listener: engine::session::Listener, cancel: Cancel) -> Result<Host> {
+    Ok(Host::new(session(global, args, listener, cancel)?, builtins::register))
 }
 
 fn millis(time: std::time::Duration) -> u64 {

@@ -1,7 +1,10 @@
 //! The real kernel.
 
+pub mod features;
 pub mod message;
+pub mod monitor;
 pub mod names;
+pub mod nsid;
 pub mod ping;
 pub mod process;
 pub mod settle;

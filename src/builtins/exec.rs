@@ -237,10 +237,7 @@ enum Ready {
 
 /// A name for the log: the program's, made unique.
 fn log_path(session: &Session, ns: &Ns, name: &str) -> Result<PathBuf> {
-    let folder = session.folder();
-    let failed = |e: std::io::Error| Error::from_io(&e, format!("make `{}`", folder.display()));
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let folder = session.log_folder()?;
     let plain: String = name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
     let place = if ns.is_host() { "host" } else { &ns.name };
     for n in 0.. {

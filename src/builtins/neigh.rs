@@ -133,7 +133,13 @@ pub mod functions {
 
     #[rhai_fn(name = "neigh", return_raw)]
     pub fn neigh_with(ctx: NativeCallContext, dev: Dynamic, ip: &str, mac: &str, options: Map) -> Fallible<LinkHandle> {
-        run(&ctx, |s| add(s, None, &dev, ip, Some(mac), options))
+        // Three strings and a map are (dev, ip, mac, options) or, of a proxy, (ns, dev, ip, options): a device is no address.
+        run(&ctx, |s| {
+            if ip.parse::<std::net::IpAddr>().is_err() && mac.parse::<std::net::IpAddr>().is_ok() {
+                return add(s, Some(&dev), &Dynamic::from(ip.to_string()), mac, None, options);
+            }
+            add(s, None, &dev, ip, Some(mac), options)
+        })
     }
 
     #[rhai_fn(name = "neigh", return_raw)]
@@ -143,13 +149,7 @@ pub mod functions {
 
     #[rhai_fn(name = "neigh", return_raw)]
     pub fn neigh_proxy_in(ctx: NativeCallContext, ns: Dynamic, dev: Dynamic, ip: &str, options: Map) -> Fallible<LinkHandle> {
-        // With three strings and a map the third may be the MAC: neigh(dev, ip, mac, #{…}) has a device and an address first.
-        run(&ctx, |s| {
-            if dev.is_string() && value::text(&dev, "an address")?.parse::<std::net::IpAddr>().is_ok() {
-                return add(s, None, &ns, &value::text(&dev, "an address")?, Some(ip), options);
-            }
-            add(s, Some(&ns), &dev, ip, None, options)
-        })
+        run(&ctx, |s| add(s, Some(&ns), &dev, ip, None, options))
     }
 
     #[rhai_fn(name = "neigh", return_raw)]

@@ -1,16 +1,19 @@
 //! `nsscript netns …`: what `ip netns` does, by the same verbs as scripts, so that each command is all or nothing.
 
 use super::monitor::{Format, Wanted, watch};
-use super::{Global, put, report_error, run, status};
-use crate::engine::Session;
+use super::{Global, put, report_error, status};
+use crate::engine::session::{Listener, observer};
+use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Output, Spec, Stdin};
-use crate::kernel::{Cancel, sandbox};
+use crate::kernel::{Cancel, Kernel, sandbox};
 use crate::plan::{Error, Kind, Ns, Result, Verb, ip, name};
 use crate::report::{Diagnostic, Event};
+use crate::txn::{InMemory, Txn, with_report};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::rc::Rc;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, Args)]
@@ -123,8 +126,8 @@ pub fn run(global: &Global, args: NetnsArgs) -> i32 {
         return report_error(global, &error);
     }
     let done = Cancel::install().and_then(|cancel| {
-        let session = run::session(global, Vec::new(), global.listener(), cancel)?;
-        act(global, &session, verb, args.all)
+        let linux = Rc::new(Linux::new()?);
+        act(&Here { global, linux, cancel, listener: global.listener() }, verb, args.all)
     });
     match done {
         Ok(status) => status,
@@ -136,54 +139,80 @@ pub fn run(global: &Global, args: NetnsArgs) -> i32 {
     }
 }
 
-fn act(global: &Global, session: &Session, verb: Netns, all: bool) -> Result<i32> {
+/// The machine, and who is told.
+struct Here<'g> {
+    global: &'g Global,
+    linux: Rc<Linux>,
+    cancel: Cancel,
+    listener: Listener,
+}
+
+impl Here<'_> {
+    /// Does verbs, all or nothing, and lets them stand. They make no lab: what `ip netns` makes is nobody's either.
+    fn change(&self, mut work: impl FnMut(&mut dyn FnMut(Verb) -> Result<()>) -> Result<()>) -> Result<i32> {
+        let kernel: Rc<dyn Kernel> = Rc::clone(&self.linux) as Rc<dyn Kernel>;
+        let steps = observer(&self.listener, self.global.wants_steps());
+        let mut txn = Txn::new(kernel, Box::new(InMemory), steps);
+        let done = work(&mut |verb| {
+            self.cancel.check()?;
+            txn.perform(verb).map(drop)
+        });
+        match done.and_then(|()| txn.commit()) {
+            Ok(report) => {
+                for message in report.errors {
+                    self.event(&Event::Warning { message, hint: None });
+                }
+                Ok(status::DONE)
+            }
+            Err(error) => Err(with_report(error, &txn.rollback(&mut |_| Ok(())))),
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        self.listener.borrow_mut().event(event);
+    }
+
+    /// All names, sorted.
+    fn every(&self) -> Result<Vec<String>> {
+        Ok(self.linux.list_ns(&self.linux.host())?.into_iter().map(|e| e.name).collect())
+    }
+}
+
+fn act(here: &Here<'_>, verb: Netns, all: bool) -> Result<i32> {
     match verb {
-        Netns::List => list(global, session),
-        Netns::Add { names } => change(session, || {
+        Netns::List => list(here),
+        Netns::Add { names } => here.change(|perform| {
             names.iter().try_for_each(|n| {
                 name::check_nsname(n)?;
-                session.perform(Verb::NetnsAdd { name: n.clone(), cookie: 0 }).map(drop)
+                perform(Verb::NetnsAdd { name: n.clone(), cookie: 0 })
             })
         }),
-        Netns::Attach { name: n, pid } => change(session, || {
+        Netns::Attach { name: n, pid } => here.change(|perform| {
             name::check_nsname(&n)?;
-            session.perform(Verb::NetnsAttach { name: n, path: format!("/proc/{pid}/ns/net") }).map(drop)
+            perform(Verb::NetnsAttach { name: n.clone(), path: format!("/proc/{pid}/ns/net") })
         }),
-        Netns::Set { name: n, id } => change(session, || {
+        Netns::Set { name: n, id } => {
             let id = match id.as_str() {
                 "auto" => None,
                 text => Some(nsid(text)?),
             };
-            let target = session.kernel().find_ns(&n)?;
-            session.perform(Verb::NetnsSetId { at: session.current(), target, id }).map(drop)
-        }),
+            let target = here.linux.find_ns(&n)?;
+            here.change(|perform| perform(Verb::NetnsSetId { at: here.linux.host(), target: target.clone(), id }))
+        }
         Netns::Del { names } if names.is_empty() != all => Err(Error::invalid("`netns del` takes names, or `--all`")),
-        Netns::Del { names } => change(session, || {
-            let names = if all { every(session)? } else { names };
-            names.iter().try_for_each(|n| {
-                // Also a file that is no namespace, as an interrupted `ip netns add` leaves it.
-                let ns = session.kernel().find_ns(n)?;
-                session.perform(Verb::NetnsDel { ns }).map(drop)
+        Netns::Del { names } => {
+            let names = if all { here.every()? } else { names };
+            here.change(|perform| {
+                names.iter().try_for_each(|n| perform(Verb::NetnsDel { ns: here.linux.find_ns(n)? }))
             })
-        }),
-        Netns::Identify { pid } => identify(global, session, pid),
-        Netns::Pids { name } => pids(global, session, &name),
-        Netns::Exec { words } if all => exec_all(session, &words),
-        Netns::Exec { words } => exec(session, words),
-        Netns::ListId { words } => list_id(global, session, &words),
+        }
+        Netns::Identify { pid } => identify(here, pid),
+        Netns::Pids { name } => pids(here, &name),
+        Netns::Exec { words } if all => exec_all(here, &words),
+        Netns::Exec { words } => exec(here, words),
+        Netns::ListId { words } => list_id(here, &words),
         Netns::Monitor => Ok(status::DONE), // done above
     }
-}
-
-/// Does several verbs, all or nothing, and lets them stand.
-fn change(session: &Session, work: impl FnOnce() -> Result<()>) -> Result<i32> {
-    session.atomic(work)?;
-    session.commit();
-    Ok(status::DONE)
-}
-
-fn every(session: &Session) -> Result<Vec<String>> {
-    Ok(session.kernel().list_ns(&session.current())?.into_iter().map(|e| e.name).collect())
 }
 
 fn nsid(text: &str) -> Result<i32> {
@@ -193,9 +222,9 @@ fn nsid(text: &str) -> Result<i32> {
     })
 }
 
-fn list(global: &Global, session: &Session) -> Result<i32> {
-    let all = session.kernel().list_ns(&session.current())?;
-    if global.json {
+fn list(here: &Here<'_>) -> Result<i32> {
+    let all = here.linux.list_ns(&here.linux.host())?;
+    if here.global.json {
         let all: Vec<_> = all
             .iter()
             .map(|e| match e.nsid {
@@ -215,7 +244,7 @@ fn list(global: &Global, session: &Session) -> Result<i32> {
     Ok(put(&out))
 }
 
-fn identify(global: &Global, session: &Session, pid: Option<u32>) -> Result<i32> {
+fn identify(here: &Here<'_>, pid: Option<u32>) -> Result<i32> {
     use std::os::unix::fs::MetadataExt as _;
     let path = format!("/proc/{}/ns/net", pid.map_or("self".into(), |p| p.to_string()));
     let meta = std::fs::metadata(&path).map_err(|e| {
@@ -226,16 +255,16 @@ fn identify(global: &Global, session: &Session, pid: Option<u32>) -> Result<i32>
             _ => error,
         }
     })?;
-    let all = session.kernel().list_ns(&session.current())?;
+    let all = here.linux.list_ns(&here.linux.host())?;
     let names: Vec<&str> = all.iter().filter(|e| e.inode == meta.ino()).map(|e| e.name.as_str()).collect();
-    Ok(if global.json { put(&format!("{}\n", json!(names))) } else { put(&lines(&names)) })
+    Ok(if here.global.json { put(&format!("{}\n", json!(names))) } else { put(&lines(&names)) })
 }
 
-fn pids(global: &Global, session: &Session, name: &str) -> Result<i32> {
-    let ns = session.kernel().find_ns(name)?;
-    let (dev, inode) = session.kernel().inode(&ns)?;
+fn pids(here: &Here<'_>, name: &str) -> Result<i32> {
+    let ns = here.linux.find_ns(name)?;
+    let (dev, inode) = here.linux.inode(&ns)?;
     let pids = process::pids_in_netns(dev, inode);
-    Ok(if global.json { put(&format!("{}\n", json!(pids))) } else { put(&lines(&pids)) })
+    Ok(if here.global.json { put(&format!("{}\n", json!(pids))) } else { put(&lines(&pids)) })
 }
 
 fn lines<T: std::fmt::Display>(all: &[T]) -> String {
@@ -245,7 +274,7 @@ fn lines<T: std::fmt::Display>(all: &[T]) -> String {
     })
 }
 
-fn list_id(global: &Global, session: &Session, words: &[String]) -> Result<i32> {
+fn list_id(here: &Here<'_>, words: &[String]) -> Result<i32> {
     let (mut target, mut only) = (None, None);
     for pair in words.chunks(2) {
         match pair {
@@ -254,9 +283,9 @@ fn list_id(global: &Global, session: &Session, words: &[String]) -> Result<i32> 
             _ => return Err(Error::invalid("`netns list-id` takes `target-nsid N` and `nsid N`")),
         }
     }
-    let here = session.current();
-    let all = session.linux().list_nsids(&here, target, only)?;
-    let named = session.kernel().list_ns(&here)?;
+    let host = here.linux.host();
+    let all = here.linux.list_nsids(&host, target, only)?;
+    let named = here.linux.list_ns(&host)?;
     let mut out = String::new();
     let mut objects = Vec::new();
     for entry in all {
@@ -275,13 +304,13 @@ fn list_id(global: &Global, session: &Session, words: &[String]) -> Result<i32> 
         out.push('\n');
         objects.push(object);
     }
-    Ok(if global.json { put(&format!("{}\n", json!(objects))) } else { put(&out) })
+    Ok(if here.global.json { put(&format!("{}\n", json!(objects))) } else { put(&out) })
 }
 
-fn spec(session: &Session, ns: &Ns, argv: &[OsString]) -> Result<Spec> {
+fn spec(here: &Here<'_>, ns: &Ns, argv: &[OsString]) -> Result<Spec> {
     Ok(Spec {
         argv: argv.to_vec(),
-        netns: Some(Arc::new(session.linux().file(ns)?)),
+        netns: Some(Arc::new(here.linux.file(ns)?)),
         netns_name: Some(ns.name.clone()),
         stdin: Stdin::Inherit,
         output: Output::Inherit,
@@ -290,14 +319,26 @@ fn spec(session: &Session, ns: &Ns, argv: &[OsString]) -> Result<Spec> {
 }
 
 /// For `-v` and `--explain`.
-fn tell(session: &Session, ns: &Ns, argv: &[OsString]) {
-    let line = || argv.iter().map(|w| ip::word(&w.to_string_lossy())).collect::<Vec<_>>().join(" ");
-    session.step_event("exec_in", ns, &line(), || format!("ip netns exec {} {}", ip::word(&ns.name), line()));
+fn tell(here: &Here<'_>, ns: &Ns, argv: &[OsString]) {
+    if !here.global.wants_steps() {
+        return;
+    }
+    let line = argv.iter().map(|w| ip::word(&w.to_string_lossy())).collect::<Vec<_>>().join(" ");
+    here.event(&Event::Step {
+        index: 0,
+        op: "exec_in".into(),
+        ns: ns.name.clone(),
+        ip: format!("ip netns exec {} {line}", ip::word(&ns.name)),
+        target: line,
+        file: None,
+        line: 0,
+        undo: false,
+    });
 }
 
 /// Becomes the program. Comes back only where that fails, with the status of a shell: 127 for a program that is not
 /// there, 126 for one that can't be run.
-fn exec(session: &Session, mut words: Vec<OsString>) -> Result<i32> {
+fn exec(here: &Here<'_>, mut words: Vec<OsString>) -> Result<i32> {
     let argv = words.split_off(1);
     let name = words.pop().unwrap_or_default();
     if argv.is_empty() {
@@ -305,12 +346,12 @@ fn exec(session: &Session, mut words: Vec<OsString>) -> Result<i32> {
             Error::invalid("`netns exec` takes a name and a command").with_hint("nsscript netns exec NAME CMD…")
         );
     }
-    let ns = session.kernel().find_ns(&name.to_string_lossy())?;
-    tell(session, &ns, &argv);
-    let error = process::replace(&spec(session, &ns, &argv)?, &mut |message| {
-        session.event(&Event::Warning { message, hint: None });
+    let ns = here.linux.find_ns(&name.to_string_lossy())?;
+    tell(here, &ns, &argv);
+    let error = process::replace(&spec(here, &ns, &argv)?, &mut |message| {
+        here.event(&Event::Warning { message, hint: None });
     });
-    session.event(&Event::error(Diagnostic::from(&error)));
+    here.event(&Event::error(Diagnostic::from(&error)));
     Ok(failure(&error))
 }
 
@@ -324,21 +365,21 @@ fn failure(error: &Error) -> i32 {
 
 /// Runs a program in each namespace, one after the other, all of them whatever comes of it; the status is the first that
 /// is not 0.
-fn exec_all(session: &Session, argv: &[OsString]) -> Result<i32> {
+fn exec_all(here: &Here<'_>, argv: &[OsString]) -> Result<i32> {
     let mut result = status::DONE;
-    for name in every(session)? {
-        let ns = session.kernel().find_ns(&name)?;
-        tell(session, &ns, argv);
+    for name in here.every()? {
+        let ns = here.linux.find_ns(&name)?;
+        tell(here, &ns, argv);
         put(&format!("\nnetns: {name}\n"));
-        let code = match session.run_program(&spec(session, &ns, argv)?, None) {
+        let code = match process::run(&spec(here, &ns, argv)?, &here.cancel, None) {
             Ok(finished) => {
                 if finished.cancelled {
-                    return Ok(128 + session.cancel().signal());
+                    return Ok(128 + here.cancel.signal());
                 }
                 finished.code.or(finished.signal.map(|s| 128 + s)).unwrap_or(status::FAILED)
             }
             Err(error) => {
-                session.event(&Event::error(Diagnostic::from(&error)));
+                here.event(&Event::error(Diagnostic::from(&error)));
                 failure(&error)
             }
         };

@@ -2,7 +2,10 @@
 
 use super::{Global, RunArgs, report_error, status};
 use crate::builtins;
-use crate::engine::{self, Ended, Host, Session, Setting};
+use crate::engine::session::Listener;
+use crate::engine::{Ended, Host, Session, Setting};
+use crate::txn::journal::{self, Standing};
+use crate::txn::labs;
 use crate::kernel::Cancel;
 use crate::kernel::linux::Linux;
 use crate::kernel::sandbox::{self, State};
@@ -71,29 +74,20 @@ fn raise_limit() {
     }
 }
 
-/// A session on this machine.
-pub(super) fn session(
-    global: &Global,
-    args: Vec<String>,
-    listener: engine::session::Listener,
-    cancel: Cancel,
-) -> Result<Session> {
+/// The engine with its session.
+fn host(global: &Global, args: Vec<String>, names: (&str, &str), listener: Listener, cancel: Cancel) -> Result<Host> {
     let mark = mark();
     let setting = Setting {
         linux: Rc::new(Linux::new()?),
         cancel,
         listener,
-        steps: global.verbose || global.explain || global.json,
+        steps: global.wants_steps(),
         args,
-        folder: std::path::PathBuf::from(format!("/run/nsscript/runs/{mark}")),
+        name: names.0.into(),
+        script: names.1.into(),
         mark,
     };
-    Ok(Session::new(setting))
-}
-
-/// The engine with its session.
-fn host(global: &Global, args: Vec<String>, listener: engine::session::Listener, cancel: Cancel) -> Result<Host> {
-    Ok(Host::new(session(global, args, listener, cancel)?, builtins::register))
+    Ok(Host::new(Session::new(setting), builtins::register))
 }
 
 fn millis(time: std::time::Duration) -> u64 {
@@ -115,7 +109,7 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
     if let Err(error) = crate::kernel::linux::process::become_subreaper() {
         return report_error(global, &error);
     }
-    let prepared = Cancel::install().and_then(|cancel| host(global, args.args, Rc::clone(&listener), cancel));
+    let prepared = Cancel::install().and_then(|cancel| host(global, args.args, (&script.lab, &script.source), Rc::clone(&listener), cancel));
     let host = match prepared {
         Ok(host) => host,
         Err(error) => return report_error(global, &error),
@@ -128,6 +122,9 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
             true
         }
     };
+    if let Err(error) = clear_the_way(&session, &script.lab) {
+        return report_error(global, &error);
+    }
     session.event(&Event::Started { name: script.lab.clone(), sandbox: inside });
     let mut ended = host.run(&script.source, &script.text);
     if let Some(error) = session.broken()
@@ -146,10 +143,20 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
         Ended::Well => {
             let (namespaces, links, processes) = session.standing();
             let changed = session.changed();
-            session.commit();
+            match session.commit() {
+                Ok(report) => {
+                    for message in report.errors {
+                        session.event(&Event::Warning { message, hint: None });
+                    }
+                }
+                Err(error) => {
+                    session.event(&Event::error(Diagnostic::from(&error)));
+                    return undo(&host, status::FAILED);
+                }
+            }
             if changed {
                 let message =
-                    if inside { "in the sandbox, which is gone now".to_string() } else { String::new() };
+                    if inside { "in the sandbox, which is gone now".to_string() } else { format!("`nsscript down {}` takes it away", script.lab) };
                 session.event(&Event::Stands {
                     name: script.lab,
                     namespaces,
@@ -174,24 +181,52 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
     }
 }
 
+/// The name must be free before anything is done. A run of that name that was killed is recovered; others that were
+/// are said.
+fn clear_the_way(session: &Session, lab: &str) -> Result<()> {
+    journal::check_name(lab)?;
+    match journal::standing(lab)? {
+        Standing::Free => {}
+        Standing::Void => journal::remove_void(lab)?,
+        Standing::Broken(_) => session.recover(lab)?,
+        Standing::Running(_) | Standing::Committed(_) => return Err(journal::taken(lab)),
+    }
+    let broken = labs::broken();
+    if !broken.is_empty() {
+        let names = broken.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        session.event(&Event::Warning {
+            message: format!("{names} was killed and left something open"),
+            hint: Some("`nsscript recover` undoes it".into()),
+        });
+    }
+    Ok(())
+}
+
 /// Takes everything back; the status is `code`, unless something differs from before.
 fn undo(host: &Host, code: i32) -> i32 {
     let changed = host.session().changed();
     let report = host.rollback();
     let verified = report.verified();
+    for message in &report.notes {
+        host.session().event(&Event::Note { message: message.clone() });
+    }
     if changed || !verified {
-        host.session().event(&Event::RolledBack {
-            steps: report.steps,
-            ms: millis(report.elapsed),
-            verified,
-            differences: report.differences,
-            errors: report.errors,
-        });
+        host.session().event(&rolled_back(report));
     }
     if verified { code } else { status::NOT_EQUAL }
 }
 
-fn took_down(name: &str, report: Report) -> Event {
+pub(super) fn rolled_back(report: Report) -> Event {
+    Event::RolledBack {
+        steps: report.steps,
+        ms: millis(report.elapsed),
+        verified: report.verified(),
+        differences: report.differences,
+        errors: report.errors,
+    }
+}
+
+pub(super) fn took_down(name: &str, report: Report) -> Event {
     Event::TookDown {
         name: name.into(),
         steps: report.steps,
@@ -205,7 +240,7 @@ fn took_down(name: &str, report: Report) -> Event {
 /// Looks for mistakes in scripts without running them; 1 where there are some.
 pub fn check(global: &Global, files: &[String]) -> i32 {
     let listener = global.listener();
-    let host = match Cancel::never().and_then(|cancel| host(global, Vec::new(), Rc::clone(&listener), cancel)) {
+    let host = match Cancel::never().and_then(|cancel| host(global, Vec::new(), ("check", ""), Rc::clone(&listener), cancel)) {
         Ok(host) => host,
         Err(error) => return report_error(global, &error),
     };

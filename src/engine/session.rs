@@ -6,7 +6,8 @@ use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::{By, Cancel, Kernel};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
-use crate::txn::{InMemory, Observer, Report, Savepoint, Txn};
+use crate::txn::journal::{self, Journal, Standing};
+use crate::txn::{Observer, Report, Savepoint, Txn, labs};
 use rhai::{FnPtr, NativeCallContext, Position};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::Ipv6Addr;
@@ -38,8 +39,10 @@ pub struct Setting {
     pub steps: bool,
     /// The script's arguments.
     pub args: Vec<String>,
-    /// Where the logs of background processes go.
-    pub folder: std::path::PathBuf,
+    /// The lab's name.
+    pub name: String,
+    /// The script, for people.
+    pub script: String,
     /// What the run's processes carry in their environment.
     pub mark: String,
 }
@@ -106,14 +109,21 @@ fn rising(verb: &Verb) -> Option<(Ns, u32)> {
     }
 }
 
+/// An observer for undos outside of a run: each step goes to the listener if it is wanted.
+#[must_use]
+pub fn observer(listener: &Listener, wanted: bool) -> Box<dyn Observer> {
+    Box::new(Steps { listener: Rc::clone(listener), place: Rc::new(Place::default()), wanted })
+}
+
 impl Session {
     #[must_use]
     pub fn new(setting: Setting) -> Session {
         let kernel: Rc<dyn Kernel> = Rc::clone(&setting.linux) as Rc<dyn Kernel>;
         let place = Rc::new(Place::default());
+        let journal = Journal::new(&setting.name, &setting.mark, &setting.script);
         let steps =
             Steps { listener: Rc::clone(&setting.listener), place: Rc::clone(&place), wanted: setting.steps };
-        let txn = Txn::new(Rc::clone(&kernel), Box::new(InMemory), Box::new(steps));
+        let txn = Txn::new(Rc::clone(&kernel), Box::new(journal), Box::new(steps));
         Session(Rc::new(Inner {
             setting,
             kernel,
@@ -179,10 +189,19 @@ impl Session {
         &self.0.setting.mark
     }
 
-    /// Where the logs of background processes go.
-    #[must_use]
-    pub fn folder(&self) -> &std::path::Path {
-        &self.0.setting.folder
+    /// Where the logs of background processes go; it is made.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn log_folder(&self) -> Result<std::path::PathBuf> {
+        self.txn(Txn::begin)?;
+        let folder = crate::txn::journal::folder(&self.0.setting.name).join("log");
+        match std::fs::create_dir(&folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(Error::from_io(&e, format!("make `{}`", folder.display())))
+            }
+            _ => Ok(folder),
+        }
     }
 
     /// Tells the listener.
@@ -314,12 +333,51 @@ impl Session {
     pub fn perform(&self, verb: Verb) -> Result<Outcome> {
         self.cancel().check()?;
         let up = rising(&verb);
-        let outcome = self.txn(|txn| txn.perform(verb))?;
+        let made = match &verb {
+            Verb::NetnsAdd { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        let outcome = match (self.txn(|txn| txn.perform(verb)), made) {
+            (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error)?,
+            (result, _) => result?,
+        };
         if let Some((ns, index)) = up {
             let index = outcome.link.as_ref().map_or(index, |l| l.index);
             self.0.rising.borrow_mut().push((ns, index));
         }
         Ok(outcome)
+    }
+
+    /// A namespace's name is taken. By a run that was killed: it is recovered, and the namespace made. By a lab that
+    /// stands: the error names it.
+    fn collided(&self, name: &str, error: Error) -> Result<Outcome> {
+        let Some(lab) = labs::owner(name) else { return Err(error) };
+        if !matches!(journal::standing(&lab), Ok(Standing::Broken(_))) {
+            return Err(error.with_hint(format!(
+                "it belongs to lab `{lab}`: `nsscript down {lab}` takes that down; or choose another name"
+            )));
+        }
+        self.recover(&lab)?;
+        self.txn(|txn| txn.perform(Verb::NetnsAdd { name: name.into(), cookie: 0 }))
+    }
+
+    /// Undoes what a killed run of this name left, with one line said.
+    ///
+    /// # Errors
+    /// What could not be undone.
+    pub fn recover(&self, lab: &str) -> Result<()> {
+        let mut steps = || observer(&self.0.setting.listener, self.0.setting.steps);
+        for done in labs::recover(&self.0.kernel, Some(lab), &mut steps) {
+            let report = done.report?;
+            let how = if report.verified() { "verified" } else { "but not everything is as it was before" };
+            self.event(&Event::Note {
+                message: format!("run `{lab}` was killed: its {} steps are undone, {how}", report.steps),
+            });
+            for text in report.errors.iter().chain(&report.differences) {
+                self.event(&Event::Warning { message: text.clone(), hint: None });
+            }
+        }
+        Ok(())
     }
 
     /// Does several verbs, all or nothing.
@@ -373,7 +431,6 @@ impl Session {
         {
             report.errors.push(error.to_string());
         }
-        let _ = std::fs::remove_dir_all(self.folder());
         report
     }
 
@@ -393,11 +450,11 @@ impl Session {
     }
 
     /// The run stands.
-    pub fn commit(&self) {
-        let _ = self.txn(|txn| {
-            txn.commit();
-            Ok(())
-        });
+    ///
+    /// # Errors
+    /// The journal can't be written: nothing is committed.
+    pub fn commit(&self) -> Result<Report> {
+        self.txn(Txn::commit)
     }
 
     /// Remembers an IPv6 address that is to be waited for before it matters.

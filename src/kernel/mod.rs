@@ -136,6 +136,28 @@ pub trait Kernel {
     /// The name is taken.
     fn rebind(&self, ns: &Ns) -> Result<()>;
 
+    /// Opens a namespace of which only the cookie is known for sure: behind its name, behind the file `kept`, or wherever
+    /// else it is found. False where it is gone.
+    ///
+    /// # Errors
+    /// /proc or /run/netns can't be read.
+    fn reopen(&self, ns: &Ns, kept: Option<&std::path::Path>) -> Result<bool>;
+
+    /// Keeps a namespace by a bind mount at `path`.
+    ///
+    /// # Errors
+    /// Mounting is refused.
+    fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()>;
+
+    /// Takes such a mount away. Removing the file drops it in every mount namespace.
+    ///
+    /// # Errors
+    /// It is in use.
+    fn unhold(&self, path: &std::path::Path) -> Result<()>;
+
+    /// Whether the process runs that has this pid and start time.
+    fn runs(&self, pid: i32, start_time: u64) -> bool;
+
     /// Waits, by the kernel's events and at most `bound`, until duplicate address detection is done for the IPv6
     /// addresses of those links of `ns` that have carrier. `only` limits it to these (ifindex, address). Returns the
     /// duplicates found, and what was still tentative at the end.

@@ -1,6 +1,7 @@
 //! Verbs, their checks and their inverses: pure data and pure functions, no I/O.
 
 pub mod addr;
+pub mod attribute;
 pub mod error;
 pub mod ip;
 pub mod link;

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Links, records (in the kernel's order of dumping) and those sysctls that were asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// By ifindex. In JSON a list: a tagged enum around it would make its keys strings.
+    #[serde(with = "list")]
     pub links: BTreeMap<u32, LinkState>,
     pub recs: Vec<Rec>,
     pub sysctls: BTreeMap<String, String>,
@@ -378,6 +380,19 @@ pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
     add.sort_by_key(rank);
     del.sort_by_key(|r| std::cmp::Reverse(rank(r)));
     (del, add)
+}
+
+mod list {
+    use super::{BTreeMap, LinkState};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(links: &BTreeMap<u32, LinkState>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(links.values())
+    }
+
+    pub fn deserialize<'d, D: Deserializer<'d>>(d: D) -> Result<BTreeMap<u32, LinkState>, D::Error> {
+        Ok(Vec::<LinkState>::deserialize(d)?.into_iter().map(|l| (l.index, l)).collect())
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,11 @@ pub struct Entry {
 
 /// Where the log is kept. An entry is written before its verb is done; its outcome after.
 pub trait UndoLog {
+    /// Makes the log, if it is not there yet: the first intent does so too.
+    ///
+    /// # Errors
+    /// It can't be made, or the name is taken.
+    fn begin(&mut self) -> Result<()>;
     /// # Errors
     /// It can't be written: the step is then not done.
     fn intent(&mut self, entry: &Entry) -> Result<()>;
@@ -83,6 +88,18 @@ pub trait UndoLog {
     /// # Errors
     /// It can't be written.
     fn undone(&mut self, seq: u64) -> Result<()>;
+    /// The point of no return.
+    ///
+    /// # Errors
+    /// It can't be written: the run has to be undone.
+    fn commit(&mut self) -> Result<()>;
+    /// Where a namespace is kept by a bind mount until the commit; `None`: only by our own descriptor.
+    fn keep(&self, cookie: u64) -> Option<std::path::PathBuf>;
+    /// Nothing of the run is left: the log goes too.
+    ///
+    /// # Errors
+    /// It can't be removed.
+    fn end(&mut self) -> Result<()>;
 }
 
 /// A log that lives as long as the process: the entries are in the transaction itself.
@@ -90,6 +107,9 @@ pub trait UndoLog {
 pub struct InMemory;
 
 impl UndoLog for InMemory {
+    fn begin(&mut self) -> Result<()> {
+        Ok(())
+    }
     fn intent(&mut self, _: &Entry) -> Result<()> {
         Ok(())
     }
@@ -97,6 +117,15 @@ impl UndoLog for InMemory {
         Ok(())
     }
     fn undone(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn commit(&mut self) -> Result<()> {
+        Ok(())
+    }
+    fn keep(&self, _: u64) -> Option<std::path::PathBuf> {
+        None
+    }
+    fn end(&mut self) -> Result<()> {
         Ok(())
     }
 }

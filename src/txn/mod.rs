@@ -1,6 +1,9 @@
 //! Transactions: nothing is done before its undo is written down, and what is undone is looked at again.
 
+pub mod journal;
+pub mod labs;
 pub mod log;
+mod recover;
 mod rollback;
 
 pub use log::{Entry, InMemory, Undo, UndoLog};
@@ -29,6 +32,8 @@ pub struct Txn {
     savepoints: Vec<u64>,
     /// What the run made: (cookie, 0) a namespace, (cookie, ifindex) a link where it is now; and at which step.
     made: HashMap<(u64, u32), u64>,
+    /// The same, but for good: also what was moved or deleted since, under every place that it had.
+    ever: HashMap<(u64, u32), u64>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
     /// Namespaces whose name was unbound, held open until the commit.
@@ -38,7 +43,12 @@ pub struct Txn {
 /// A place to come back to. Dropping it does nothing: it is given to [`Txn::rollback_to`] or [`Txn::release`].
 #[must_use = "a savepoint is released or rolled back to"]
 #[derive(Debug)]
-pub struct Savepoint(u64);
+pub struct Savepoint {
+    /// The first step after it.
+    at: u64,
+    /// How many savepoints were open when it began. Two may begin at the same step.
+    depth: usize,
+}
 
 impl Txn {
     #[must_use]
@@ -51,6 +61,7 @@ impl Txn {
             next: 1,
             savepoints: Vec::new(),
             made: HashMap::new(),
+            ever: HashMap::new(),
             moved: HashMap::new(),
             held: Vec::new(),
         }
@@ -82,13 +93,14 @@ impl Txn {
 
     /// Begins a savepoint.
     pub fn savepoint(&mut self) -> Savepoint {
+        let savepoint = Savepoint { at: self.next, depth: self.savepoints.len() };
         self.savepoints.push(self.next);
-        Savepoint(self.next)
+        savepoint
     }
 
     /// Ends a savepoint whose work stands: it is part of the outer one now.
     pub fn release(&mut self, savepoint: Savepoint) {
-        self.savepoints.retain(|s| *s < savepoint.0);
+        self.savepoints.truncate(savepoint.depth);
     }
 
     /// Registers a compensation of the script's own.
@@ -100,6 +112,14 @@ impl Txn {
         self.log.intent(&entry)?;
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Makes the log, for whoever wants to put something beside it.
+    ///
+    /// # Errors
+    /// It can't be made, or the name is taken.
+    pub fn begin(&mut self) -> Result<()> {
+        self.log.begin()
     }
 
     /// Writes down a process that is set up and waits to be let go.
@@ -144,6 +164,13 @@ impl Txn {
         self.log.intent(&entry)?;
         let Some(verb) = entry.verb.take() else { return Ok(Outcome::default()) };
         self.observer.step(entry.seq, &verb, false);
+        if let (Verb::NetnsDel { ns }, Undo::Rebind { .. }) = (&verb, &entry.undo)
+            && let Some(path) = self.log.keep(ns.cookie)
+            && let Err(error) = kernel.hold(ns, &path)
+        {
+            self.log.undone(entry.seq)?;
+            return Err(error);
+        }
         let result = self.apply(&verb, &mut entry);
         entry.verb = Some(verb);
         match result {
@@ -153,7 +180,7 @@ impl Txn {
                 // A link of the run's own whose state was read only in case the set was done by halves.
                 if let Undo::Restore { changes, back: None } = &entry.undo
                     && changes.iter().all(|c| c.only != 0)
-                    && entry.on.iter().all(|o| self.made.get(o).is_some_and(|seq| *seq >= since))
+                    && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
                 {
                     entry.undo = Undo::Whole;
                 }
@@ -177,8 +204,22 @@ impl Txn {
                     if let Some(first) = report.errors.first().cloned().or_else(|| report.differences.first().cloned()) {
                         error.message += &format!("; and what was done of it could not be undone: {first}");
                     }
-                } else if let Some(Verb::NetnsAdd { cookie, name }) = &entry.verb {
-                    kernel.release(&Ns { cookie: *cookie, name: name.clone() });
+                } else {
+                    match &entry.verb {
+                        Some(Verb::NetnsAdd { cookie, name }) => {
+                            kernel.release(&Ns { cookie: *cookie, name: name.clone() });
+                        }
+                        Some(Verb::NetnsDel { ns }) => {
+                            if let Some(path) = self.log.keep(ns.cookie) {
+                                let _ = kernel.unhold(&path);
+                            }
+                        }
+                        _ => {}
+                    }
+                    // Nothing of it was done: recover must not look for it.
+                    if let Err(second) = self.log.undone(entry.seq) {
+                        error.message += &format!("; and the journal can't be written: {second}");
+                    }
                 }
                 Err(error)
             }
@@ -219,6 +260,17 @@ impl Txn {
 
     /// Keeps account of what the run made and where it is.
     fn note(&mut self, entry: &Entry, outcome: &Outcome) {
+        self.account(entry, outcome);
+        self.ever.extend(self.made.iter().filter(|(_, seq)| **seq == entry.seq).map(|(k, v)| (*k, *v)));
+        if let Some(Verb::LinkMove { to, .. }) = &entry.verb
+            && let Some(now) = &outcome.link
+            && let Some(seq) = self.made.get(&(to.cookie, now.index))
+        {
+            self.ever.insert((to.cookie, now.index), *seq);
+        }
+    }
+
+    fn account(&mut self, entry: &Entry, outcome: &Outcome) {
         match &entry.verb {
             Some(Verb::NetnsAdd { .. }) => {
                 if let Some(ns) = &outcome.ns {
@@ -305,7 +357,8 @@ impl Txn {
                         changes.push(self.read_before(ns, 0, self.device_sysctls(ns, *index)?)?);
                     }
                 }
-                Ok((Undo::Restore { changes, back: None }, vec![]))
+                let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
+                Ok((Undo::Restore { changes, back: None }, on))
             }
             Verb::LinkSet { ns, link, change } => {
                 let mut on = vec![(ns.cookie, link.index)];
@@ -340,7 +393,7 @@ impl Txn {
                     self.read_before(to, 0, Vec::new())?,
                 ];
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0 };
-                Ok((Undo::Restore { changes, back: Some(back) }, vec![]))
+                Ok((Undo::Restore { changes, back: Some(back) }, vec![(ns.cookie, link.index)]))
             }
             Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
             Verb::RecAdd { ns, rec, mode, .. } => {

@@ -24,6 +24,8 @@ pub struct Report {
     pub errors: Vec<String>,
     /// What is not as it was before.
     pub differences: Vec<String>,
+    /// What was found on the way, and is no difference: somebody else had deleted it already.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -39,6 +41,7 @@ impl Report {
         self.elapsed += other.elapsed;
         self.errors.extend(other.errors);
         self.differences.extend(other.differences);
+        self.notes.extend(other.notes);
     }
 }
 
@@ -63,24 +66,53 @@ impl Txn {
         savepoint: super::Savepoint,
         hook: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Report {
-        self.savepoints.retain(|s| *s < savepoint.0);
-        self.undo_from(savepoint.0, hook)
+        self.savepoints.truncate(savepoint.depth);
+        self.undo_from(savepoint.at, hook)
     }
 
-    /// Undoes the whole run.
+    /// Undoes the whole run. The log goes with it.
     pub fn rollback(&mut self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.clear();
-        self.undo_from(0, hook)
+        let mut report = self.undo_from(0, hook);
+        if let Err(error) = self.log.end() {
+            report.errors.push(error.to_string());
+        }
+        report
     }
 
-    /// The run stands: what was held for its undo is let go.
-    pub fn commit(&mut self) {
-        for ns in std::mem::take(&mut self.held) {
-            self.kernel.release(&ns);
+    /// The run stands: the point of no return is written down, and what was held for its undo is let go. A run that
+    /// changed nothing leaves no log.
+    ///
+    /// # Errors
+    /// The log can't be written; then nothing is committed, and the run has to be undone.
+    pub fn commit(&mut self) -> Result<Report> {
+        let mut report = Report::default();
+        if self.entries.is_empty() {
+            self.log.end()?;
+            return Ok(report);
         }
+        self.log.commit()?;
+        self.finish(&mut report);
         self.entries.clear();
         self.made.clear();
+        self.ever.clear();
         self.savepoints.clear();
+        Ok(report)
+    }
+
+    /// What comes after the point of no return: the namespaces that were kept go.
+    pub(super) fn finish(&mut self, report: &mut Report) {
+        for ns in std::mem::take(&mut self.held) {
+            if let Some(path) = self.log.keep(ns.cookie)
+                && let Err(error) = self.kernel.unhold(&path)
+            {
+                report.errors.push(error.to_string());
+            }
+            self.kernel.release(&ns);
+        }
+        if let Some(dir) = self.log.keep(0).as_deref().and_then(std::path::Path::parent) {
+            let _ = std::fs::remove_dir(dir);
+        }
     }
 
     pub(super) fn undo_from(&mut self, since: u64, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
@@ -96,13 +128,21 @@ impl Txn {
                 self.forget(&entry);
                 continue;
             }
+            let (errors, differences) = (report.errors.len(), report.differences.len());
             self.undo(&entry, hook, &mut report, &mut expected);
+            // What is undone later builds on this: a refusal of the moment gets a second try, at once.
+            if report.errors.len() > errors && !matches!(entry.undo, Undo::Hook { .. }) {
+                report.errors.truncate(errors);
+                report.differences.truncate(differences);
+                self.undo(&entry, hook, &mut report, &mut expected);
+            }
             self.forget(&entry);
+            // Killed from here on, recover goes on from the step before.
+            if let Err(error) = self.log.undone(entry.seq) {
+                report.errors.push(error.to_string());
+            }
         }
         self.verify(&expected, &mut report);
-        if let Err(error) = self.log.undone(since) {
-            report.errors.push(error.to_string());
-        }
         report.elapsed = start.elapsed();
         report
     }
@@ -125,14 +165,15 @@ impl Txn {
         }
     }
 
-    fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
-        let made = |key: (u64, u32)| self.made.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
+    pub(super) fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
+        let made = |key: (u64, u32)| self.ever.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
         made((cookie, 0)) || made((cookie, index))
     }
 
     /// What the step made is no longer.
     fn forget(&mut self, entry: &Entry) {
         self.made.retain(|_, seq| *seq != entry.seq);
+        self.ever.retain(|_, seq| *seq != entry.seq);
     }
 
     fn undo(
@@ -161,10 +202,7 @@ impl Txn {
                         path: format!("(namespace {} as it was)", ns.cookie),
                     };
                     self.observer.step(entry.seq, &verb, true);
-                    if let Err(error) = self.kernel.rebind(ns) {
-                        report.errors.push(error.to_string());
-                    }
-                    self.held.retain(|h| h != ns);
+                    self.rebind(ns, report);
                     expected.bound.push(ns.clone());
                 }
             },
@@ -236,7 +274,7 @@ impl Txn {
                 return;
             }
             Err(error) if error.kind == Kind::NotFound => {
-                report.errors.push(format!("namespace `{}` was deleted by somebody else", ns.name));
+                report.notes.push(format!("namespace `{}` was deleted already", ns.name));
                 self.kernel.release(ns);
                 return;
             }
@@ -244,6 +282,22 @@ impl Txn {
         }
         self.step(seq, &Verb::NetnsDel { ns: ns.clone() }, report, &[]);
         self.kernel.release(ns);
+    }
+
+    /// Binds a name again to the namespace that was kept.
+    fn rebind(&mut self, ns: &Ns, report: &mut Report) {
+        let there = self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie);
+        if !there && let Err(error) = self.kernel.rebind(ns) {
+            report.errors.push(error.to_string());
+            // It is still kept: better so than gone.
+            return;
+        }
+        if let Some(path) = self.log.keep(ns.cookie)
+            && let Err(error) = self.kernel.unhold(&path)
+        {
+            report.errors.push(error.to_string());
+        }
+        self.held.retain(|h| h != ns);
     }
 
     fn delete(&mut self, seq: u64, ns: &Ns, link: &LinkRef, kind: &str, report: &mut Report) {

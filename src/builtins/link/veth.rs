@@ -52,7 +52,7 @@ pub mod functions {
     /// Makes a pair of virtual Ethernet devices: what goes into one end comes out of the other.
     ///
     /// Each end may be `"ns:dev"`, and is then born in that namespace. With one name the kernel names the other end,
-    /// with none both: `veth0`, `veth1`, as `ip link add type veth` does.
+    /// with none both: `veth0`, `veth1` …, as `ip link add type veth` does (the other end gets the lower number).
     ///
     /// Options: `up`, `mtu`, `queues`, `txqueuelen`, `group` for both ends; `mac`, `master`, `addr` (a string or an array),
     /// `index`, `alias` for the first; and `a: #{…}`, `b: #{…}` with all of these for one end.
@@ -65,7 +65,7 @@ pub mod functions {
     /// assert_eq(cable.peer.name, "eth0");
     /// assert_ping("h1", "10.0.0.2");
     /// let unnamed = veth();
-    /// assert_eq(unnamed.name + " " + unnamed.peer.name, "veth0 veth1");
+    /// assert_eq(unnamed.name + " " + unnamed.peer.name, "veth1 veth0");
     /// ```
     #[rhai_fn(name = "veth", return_raw)]
     pub fn veth(ctx: NativeCallContext) -> Fallible<LinkHandle> {

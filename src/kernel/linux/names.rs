@@ -98,6 +98,37 @@ pub fn unbind(name: &str) -> Result<()> {
     }
 }
 
+/// Keeps the namespace of an nsfs file by a bind mount at `path`, whose directory is made.
+///
+/// # Errors
+/// The file can't be made, or mounting is refused.
+pub fn hold(source: &str, path: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let what = || format!("keep a namespace at `{}`", path.display());
+    if let Some(dir) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| Error::from_io(&e, what()))?;
+    }
+    std::fs::File::create(path).map_err(|e| Error::from_io(&e, what()))?;
+    mount(Some(source), path, NONE, MsFlags::MS_BIND, NONE).map_err(|e| Error::from_errno(e as i32, what()))
+}
+
+/// Takes away what [`hold`] made.
+///
+/// # Errors
+/// It is in use.
+pub fn unhold(path: &std::path::Path) -> Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
+        Err(e) => return Err(Error::from_errno(e as i32, format!("unmount `{}`", path.display()))),
+    }
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::from_io(&e, format!("remove `{}`", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `not_found`, with the nearest name that there is.
 #[must_use]
 pub fn unknown(name: &str) -> Error {

@@ -1,0 +1,11 @@
+# Everything that CI runs: formatting, lints, all tests.
+ci:
+    bash tests/run
+
+# The reference page, from the doc comments of the functions.
+reference:
+    cargo run --quiet -- doc --markdown > docs/reference.md
+
+# Transcripts of the tutorial, from what the program prints.
+transcripts:
+    ACCEPT=1 cargo test --test tutorial

@@ -1,0 +1,128 @@
+//! What a verb has done, where nobody was left to write it down: from the state before and the state now, only what
+//! this verb can have done counts. What differs otherwise is somebody else's, and stays.
+
+use super::record::Rec;
+use super::state::State;
+use super::verb::Verb;
+
+/// The state after the verb, as far as it can have caused it: `before`, with what it was to change as it is now, and
+/// without what it can have taken along and is gone now.
+#[must_use]
+pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
+    let mut after = before.clone();
+    let mut touched: Vec<u32> = Vec::new();
+    match verb {
+        Verb::LinkSet { link, change, .. } => {
+            touched.push(link.index);
+            if let (Some(a), Some(n)) = (after.links.get_mut(&link.index), now.links.get(&link.index)) {
+                macro_rules! taken {
+                    ($($asked:ident => $field:ident),*) => {$(
+                        if change.$asked.is_some() {
+                            a.$field = n.$field.clone();
+                        }
+                    )*};
+                }
+                taken!(up => up, name => name, mtu => mtu, mac => mac, broadcast => broadcast, master => master,
+                    alias => alias, txqueuelen => txqueuelen, group => group, kind => options, port => port,
+                    master => port, master => port_kind);
+                if change.addrgenmode.is_some() {
+                    a.addrgenmode = n.addrgenmode;
+                }
+                let flags = [change.promisc, change.allmulticast, change.arp, change.multicast, change.dynamic];
+                if flags.iter().any(Option::is_some) {
+                    a.flags = n.flags;
+                }
+            }
+        }
+        Verb::LinkDel { link, .. } | Verb::LinkMove { link, .. } => {
+            touched.push(link.index);
+            // The other end of a veth, and what is on top, go along.
+            for (index, l) in &before.links {
+                if (l.lower == link.index || *index == link.index) && !now.links.contains_key(index) {
+                    touched.push(*index);
+                    after.links.remove(index);
+                }
+                // Ports of a deleted bridge have no master now.
+                if l.master == link.index
+                    && let (Some(a), Some(n)) = (after.links.get_mut(index), now.links.get(index))
+                {
+                    a.master = n.master;
+                    a.port_kind.clone_from(&n.port_kind);
+                    a.port.clone_from(&n.port);
+                }
+            }
+        }
+        Verb::LinkAltname { link, .. } => {
+            if let (Some(a), Some(n)) = (after.links.get_mut(&link.index), now.links.get(&link.index)) {
+                a.altnames.clone_from(&n.altnames);
+            }
+        }
+        Verb::RecAdd { rec, .. } => {
+            touched.extend(rec.devices());
+            for added in now.recs.iter().filter(|r| alike(r, rec) && !before.recs.contains(r)) {
+                after.recs.push(added.clone());
+            }
+        }
+        Verb::RecDel { rec, .. } => touched.extend(rec.devices()),
+        Verb::Sysctl { .. } => after.sysctls.clone_from(&now.sysctls),
+        _ => {}
+    }
+    // What is gone of those that hang on the links concerned, or that has a source address which is gone.
+    after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
+    // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
+    after
+}
+
+/// Whether a record that is there now is the one that was to be added: same table, family and main address, whatever
+/// the kernel filled in.
+fn alike(found: &Rec, asked: &Rec) -> bool {
+    found.what == asked.what
+        && found.family() == asked.family()
+        && found.byte(1) == asked.byte(1)
+        && match found.what {
+            super::What::Addr => found.local() == asked.local() && found.devices() == asked.devices(),
+            super::What::Route => {
+                found.destination() == asked.destination()
+                    && found.table() == asked.table()
+                    && (asked.devices().is_empty() || found.devices() == asked.devices())
+            }
+            super::What::Neigh => {
+                found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST) && found.devices() == asked.devices()
+            }
+            super::What::Rule | super::What::Nexthop => found.attr_u32(6) == asked.attr_u32(6) && found.attr_u32(1) == asked.attr_u32(1),
+        }
+}
+
+/// Whether the verb can have taken this record away.
+fn concerned(rec: &Rec, links: &[u32], verb: &Verb) -> bool {
+    if rec.devices().iter().any(|d| links.contains(d)) {
+        return true;
+    }
+    match verb {
+        Verb::RecDel { rec: deleted, .. } => alike(rec, deleted) || rec.ip(super::record::RTA_PREFSRC).is_some(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{LinkChange, LinkRef, LinkState, Ns};
+
+    fn state(mtu: u32, up: bool, alias: &str) -> State {
+        let link = LinkState { index: 2, name: "a".into(), mtu, up, alias: alias.into(), ..LinkState::default() };
+        State { links: [(2, link)].into(), ..State::default() }
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_the_verbs() {
+        let verb = Verb::LinkSet {
+            ns: Ns { cookie: 1, name: "x".into() },
+            link: LinkRef { index: 2, name: "a".into() },
+            change: LinkChange { mtu: Some(1400), ..LinkChange::default() },
+        };
+        let after = attribute(&verb, &state(1500, true, ""), &state(1400, true, "somebody"));
+        assert_eq!(after.links[&2].mtu, 1400);
+        assert_eq!(after.links[&2].alias, "", "a stranger's change is not ours to undo");
+    }
+}

@@ -1,0 +1,180 @@
+//! Labs: committed runs that stand, each with its journal as the record of what it made.
+
+use super::journal::{self, Standing, Story};
+use super::log::Undo;
+use super::{Observer, Report, Txn};
+use crate::kernel::{By, Kernel};
+use crate::plan::{Error, Kind, Ns, Result, Verb};
+use std::rc::Rc;
+
+/// What of a lab is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Names of the namespaces that it made.
+    pub namespaces: Vec<String>,
+    /// `ns:dev` of the links that it made.
+    pub links: Vec<String>,
+    /// pid and command of what it started and that runs.
+    pub processes: Vec<(i32, String)>,
+    /// What somebody changed or deleted since.
+    pub drift: Vec<String>,
+}
+
+/// Looks at what a lab made.
+#[must_use]
+pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
+    let mut out = Health::default();
+    let mut moved: std::collections::HashMap<(u64, u32), (Ns, u32)> = std::collections::HashMap::new();
+    for entry in &story.entries {
+        if let (Some(Verb::LinkMove { ns, link, to, .. }), Some(outcome)) = (&entry.verb, &entry.outcome)
+            && let Some(now) = &outcome.link
+        {
+            for place in moved.values_mut() {
+                if place.0.cookie == ns.cookie && place.1 == link.index {
+                    *place = (to.clone(), now.index);
+                }
+            }
+            moved.insert((ns.cookie, link.index), (to.clone(), now.index));
+        }
+    }
+    let deleted = |ns: &Ns, index: u32| {
+        story.entries.iter().any(|e| match &e.verb {
+            Some(Verb::LinkDel { ns: n, link }) => n.cookie == ns.cookie && (index == 0 || link.index == index),
+            Some(Verb::NetnsDel { ns: n }) => n.cookie == ns.cookie,
+            _ => false,
+        })
+    };
+    for entry in &story.entries {
+        match (&entry.verb, &entry.outcome, &entry.undo) {
+            (Some(Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. }), Some(outcome), _) => {
+                let Some(ns) = &outcome.ns else { continue };
+                if story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsDel { ns: n }) if n == ns)) {
+                    continue;
+                }
+                out.namespaces.push(ns.name.clone());
+                match kernel.find_ns(&ns.name) {
+                    Ok(found) if found.cookie == ns.cookie => {}
+                    Ok(_) => out.drift.push(format!("namespace `{}` is another one now", ns.name)),
+                    Err(_) => out.drift.push(format!("namespace `{}` is gone", ns.name)),
+                }
+            }
+            (Some(Verb::LinkAdd { ns, spec }), Some(outcome), _) => {
+                let ends = [
+                    outcome.link.as_ref().map(|l| (ns, l)),
+                    outcome.peer.as_ref().zip(spec.peer.as_ref()).map(|(l, p)| (&p.0, l)),
+                ];
+                for (ns, link) in ends.into_iter().flatten() {
+                    let (ns, index) =
+                        moved.get(&(ns.cookie, link.index)).cloned().unwrap_or_else(|| (ns.clone(), link.index));
+                    if deleted(&ns, index) {
+                        continue;
+                    }
+                    let _ = kernel.reopen(&ns, None);
+                    let shown = format!("{}:{}", ns.name, link.name);
+                    match kernel.link(&ns, By::Index(index)) {
+                        Ok(Some(info)) => out.links.push(format!("{}:{}", ns.name, info.state.name)),
+                        _ => {
+                            out.drift.push(format!("link `{shown}` is gone"));
+                            out.links.push(shown);
+                        }
+                    }
+                }
+            }
+            (Some(Verb::ProcessStart { words, .. }), _, Undo::Process { pid, start_time, .. }) => {
+                if kernel.runs(*pid, *start_time) {
+                    out.processes.push((*pid, words.clone()));
+                } else {
+                    out.drift.push(format!("process {pid} (`{words}`) has ended"));
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Takes a standing lab down.
+///
+/// # Errors
+/// `not_found`, `busy`, or a journal that can't be read.
+pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> Result<Report> {
+    journal::check_name(name)?;
+    match journal::standing(name)? {
+        Standing::Committed(story) => {
+            let mut txn = Txn::replay(kernel, &story, observer)?;
+            Ok(txn.down())
+        }
+        Standing::Void => {
+            journal::remove_void(name)?;
+            Ok(Report::default())
+        }
+        Standing::Broken(_) => Err(Error::new(Kind::Invalid, format!("lab `{name}` was never finished: its run was killed"))
+            .with_target(name)
+            .with_hint("`nsscript recover` undoes what it left")),
+        Standing::Running(_) => Err(journal::taken(name)),
+        Standing::Free => {
+            let all = journal::names();
+            let error = Error::new(Kind::NotFound, format!("there is no lab `{name}`")).with_target(name);
+            Err(match crate::plan::nearest(name, all.iter().map(String::as_str)) {
+                Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+                None if all.is_empty() => error.with_hint("no lab stands"),
+                None => error.with_hint(format!("those that stand: {}", all.join(", "))),
+            })
+        }
+    }
+}
+
+/// What came of recovering one run.
+#[derive(Debug)]
+pub struct Recovered {
+    pub name: String,
+    pub report: Result<Report>,
+}
+
+/// Undoes what runs that are no longer alive left open, finishes commits that were begun, and removes what is left of
+/// another boot. `only` limits it to one name.
+pub fn recover(kernel: &Rc<dyn Kernel>, only: Option<&str>, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Vec<Recovered> {
+    let mut out = Vec::new();
+    for name in journal::names().into_iter().filter(|n| only.is_none_or(|o| o == n)) {
+        match journal::standing(&name) {
+            Ok(Standing::Broken(story)) => {
+                let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.recover());
+                out.push(Recovered { name, report });
+            }
+            Ok(Standing::Committed(story)) if story.folder.join("keep").exists() => {
+                // Killed between the point of no return and the end.
+                let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.finish_commit());
+                let _ = std::fs::remove_dir(story.folder.join("keep"));
+                out.push(Recovered { name, report });
+            }
+            Ok(Standing::Void) => {
+                let report = journal::remove_void(&name).map(|()| Report::default());
+                out.push(Recovered { name, report });
+            }
+            Ok(_) => {}
+            Err(error) => out.push(Recovered { name, report: Err(error) }),
+        }
+    }
+    out
+}
+
+/// The names of runs that were killed and left something open. Cheap: a look at the folders that there are.
+#[must_use]
+pub fn broken() -> Vec<String> {
+    journal::names()
+        .into_iter()
+        .filter(|name| matches!(journal::standing(name), Ok(Standing::Broken(_))))
+        .collect()
+}
+
+/// The lab that a namespace name belongs to.
+#[must_use]
+pub fn owner(namespace: &str) -> Option<String> {
+    journal::names().into_iter().find(|name| {
+        let story = match journal::standing(name) {
+            Ok(Standing::Committed(story) | Standing::Broken(story)) => story,
+            _ => return false,
+        };
+        story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsAdd { name, .. }) if name == namespace))
+    })
+}

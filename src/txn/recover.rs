@@ -1,0 +1,154 @@
+//! From a journal back to a transaction: to undo what a run that was killed left open, to finish a commit that was
+//! begun, and to take down a lab that stands.
+
+use super::journal::{Journal, Story};
+use super::log::{Entry, Undo};
+use super::{Observer, Report, Txn, read};
+use crate::kernel::{By, Kernel};
+use crate::plan::attribute::attribute;
+use crate::plan::{Ns, Result, Verb};
+use std::rc::Rc;
+
+impl Txn {
+    /// The transaction of a story, as it was when its last line was written. What was begun and perhaps not done is
+    /// resolved by looking at the kernel.
+    ///
+    /// # Errors
+    /// Another process is at it.
+    pub fn replay(kernel: Rc<dyn Kernel>, story: &Story, observer: Box<dyn Observer>) -> Result<Txn> {
+        let journal = Journal::take_over(story)?;
+        let mut txn = Txn::new(kernel, Box::new(journal), observer);
+        txn.next = story.entries.last().map_or(1, |e| e.seq + 1);
+        for entry in &story.entries {
+            for ns in spaces(entry) {
+                let kept = txn.log.keep(ns.cookie);
+                txn.kernel.reopen(&ns, kept.as_deref())?;
+            }
+        }
+        for entry in &story.entries {
+            let mut entry = entry.clone();
+            match &entry.outcome {
+                Some(outcome) => {
+                    let outcome = outcome.clone();
+                    txn.remember(&entry, &outcome);
+                }
+                None => txn.resolve(&mut entry),
+            }
+            txn.entries.push(entry);
+        }
+        Ok(txn)
+    }
+
+    /// [`Txn::note`] without letting go of anything.
+    fn remember(&mut self, entry: &Entry, outcome: &crate::plan::Outcome) {
+        match &entry.verb {
+            Some(Verb::NetnsDel { ns }) if !matches!(entry.undo, Undo::Whole) => self.held.push(ns.clone()),
+            Some(Verb::NetnsDel { ns }) => self.made.retain(|(cookie, _), _| *cookie != ns.cookie),
+            _ => self.note(entry, outcome),
+        }
+    }
+
+    /// What was begun: was it done? The kernel tells.
+    fn resolve(&mut self, entry: &mut Entry) {
+        let Some(verb) = entry.verb.clone() else { return };
+        if let Undo::Restore { changes, back } = &mut entry.undo {
+            if let Some(back) = back {
+                let there = self.kernel.link(&back.to, By::Name(&back.link.name)).ok().flatten();
+                let was = changes.iter().find(|c| c.ns == back.to).map(|c| &c.before);
+                let arrived = there.filter(|l| was.is_some_and(|b| !b.links.contains_key(&l.state.index)));
+                back.index = arrived.map_or(0, |l| l.state.index);
+            }
+            for change in changes {
+                if change.after.is_none()
+                    && let Ok(now) = read(&*self.kernel, &change.ns, change.only, &change.sysctls)
+                {
+                    change.after = Some(attribute(&verb, &change.before, &now));
+                }
+            }
+        }
+        // A link of the run's own on its way: where did it get to?
+        if let Verb::LinkMove { ns, link, to, name, .. } = &verb
+            && !matches!(entry.undo, Undo::Restore { .. })
+            && matches!(self.kernel.link(ns, By::Index(link.index)), Ok(None))
+        {
+            let names = [name.as_deref(), Some(link.name.as_str())];
+            let found = names.iter().flatten().find_map(|n| self.kernel.link(to, By::Name(n)).ok().flatten());
+            if let Some(info) = found {
+                let link = crate::plan::LinkRef { index: info.state.index, name: info.state.name };
+                let outcome = crate::plan::Outcome { link: Some(link), ..Default::default() };
+                self.note(entry, &outcome);
+                entry.outcome = Some(outcome);
+            }
+        }
+        if let Verb::NetnsDel { ns } = &verb
+            && matches!(entry.undo, Undo::Rebind { .. })
+        {
+            self.held.push(ns.clone());
+        }
+        if let (Verb::NetnsAttach { name, .. }, Undo::Rebind { .. }) = (&verb, &entry.undo)
+            && let Ok(ns) = self.kernel.find_ns(name)
+        {
+            // Bound a moment before the end: by us, since the name was free when it was begun.
+            entry.outcome = Some(crate::plan::Outcome { ns: Some(ns), ..Default::default() });
+        }
+    }
+
+    /// Finishes a commit that was begun: what was kept goes.
+    pub fn finish_commit(&mut self) -> Report {
+        let mut report = Report::default();
+        self.finish(&mut report);
+        report
+    }
+
+    /// Takes a lab down: what it deleted is gone since its commit, and is said; everything else is undone.
+    pub fn down(&mut self) -> Report {
+        let mut notes = Vec::new();
+        self.entries.retain(|entry| match (&entry.verb, &entry.undo) {
+            (Some(Verb::NetnsDel { ns }), Undo::Rebind { .. }) => {
+                notes.push(format!("namespace `{}`, which the lab deleted, is gone since its commit", ns.name));
+                false
+            }
+            (_, Undo::Hook { .. }) => false,
+            _ => true,
+        });
+        let mut report = self.rollback(&mut |_| Ok(()));
+        report.notes.extend(notes);
+        report
+    }
+
+    /// Undoes what a run that is no longer alive left open.
+    pub fn recover(&mut self) -> Report {
+        let hooks = self.entries.iter().filter(|e| matches!(e.undo, Undo::Hook { .. })).count();
+        let mut report = self.rollback(&mut |_| Ok(()));
+        if hooks > 0 {
+            report.differences.push(format!(
+                "{hooks} compensation(s) of the script's own (on_rollback) could not be run: they went with the process"
+            ));
+        }
+        report
+    }
+}
+
+/// The namespaces that an entry is about.
+fn spaces(entry: &Entry) -> Vec<Ns> {
+    let mut out = Vec::new();
+    if let Some(verb) = &entry.verb {
+        out.extend(verb.ns().cloned());
+        match verb {
+            Verb::NetnsAdd { name, cookie } => out.push(Ns { cookie: *cookie, name: name.clone() }),
+            Verb::LinkMove { to, .. } => out.push(to.clone()),
+            Verb::LinkAdd { spec, .. } => out.extend(spec.peer.as_ref().map(|p| p.0.clone())),
+            _ => {}
+        }
+    }
+    out.extend(entry.outcome.as_ref().and_then(|o| o.ns.clone()));
+    match &entry.undo {
+        Undo::Unbind { ns } | Undo::Rebind { ns } | Undo::Delete { ns, .. } => out.push(ns.clone()),
+        Undo::Restore { changes, .. } => out.extend(changes.iter().map(|c| c.ns.clone())),
+        _ => {}
+    }
+    out.retain(|ns| ns.cookie != 0);
+    out.sort();
+    out.dedup();
+    out
+}

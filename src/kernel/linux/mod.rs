@@ -1,8 +1,11 @@
 //! The real kernel.
 
 pub mod fault;
+pub mod features;
 pub mod message;
+pub mod monitor;
 pub mod names;
+pub mod nsid;
 pub mod ping;
 pub mod process;
 pub mod settle;

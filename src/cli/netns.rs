@@ -157,7 +157,7 @@ impl Here<'_> {
             self.cancel.check()?;
             txn.perform(verb).map(drop)
         });
-        match done.and_then(|()| txn.commit()) {
+        match done.and_then(|()| txn.commit(|_| ())) {
             Ok(report) => {
                 for message in report.errors {
                     self.event(&Event::Warning { message, hint: None });

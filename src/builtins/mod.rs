@@ -6,6 +6,7 @@ pub mod exec;
 pub mod file;
 pub mod flow;
 pub mod link;
+pub mod monitor;
 pub mod neigh;
 pub mod netns;
 pub mod ping;
@@ -14,26 +15,42 @@ mod show;
 pub mod subnet;
 pub mod sysctl;
 
-use rhai::Engine;
 use rhai::plugin::*;
+use rhai::{Engine, Module};
 
-/// Registers every family, in alphabetical order.
+/// A family's functions, under the name of its room.
+macro_rules! family {
+    ($room:ident $($path:tt)*) => {{
+        let mut module = exported_module!($room $($path)*);
+        module.set_id(stringify!($room));
+        module
+    }};
+}
+
+/// Every family, in alphabetical order.
+#[must_use]
+pub fn modules() -> Vec<Module> {
+    vec![
+        family!(addr::functions),
+        family!(exec::functions),
+        family!(file::functions),
+        family!(flow::functions),
+        family!(link::functions),
+        family!(link::bridge::functions),
+        family!(link::veth::functions),
+        family!(monitor::functions),
+        family!(neigh::functions),
+        family!(netns::functions),
+        family!(ping::functions),
+        family!(route::functions),
+        family!(subnet::functions),
+        family!(sysctl::functions),
+    ]
+}
+
+/// Registers every family.
 pub fn register(engine: &mut Engine) {
-    for module in [
-        exported_module!(addr::functions),
-        exported_module!(exec::functions),
-        exported_module!(file::functions),
-        exported_module!(flow::functions),
-        exported_module!(link::functions),
-        exported_module!(link::bridge::functions),
-        exported_module!(link::veth::functions),
-        exported_module!(neigh::functions),
-        exported_module!(netns::functions),
-        exported_module!(ping::functions),
-        exported_module!(route::functions),
-        exported_module!(subnet::functions),
-        exported_module!(sysctl::functions),
-    ] {
+    for module in modules() {
         engine.register_global_module(module.into());
     }
 }

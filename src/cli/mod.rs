@@ -1,14 +1,21 @@
 //! The command line: arguments, exit codes, and what each command does.
 
+mod completions;
+pub mod doc;
+mod doctor;
 mod labs;
+mod monitor;
+mod netns;
 mod run;
 
 use crate::kernel::sandbox::{self, State, Wish};
 use crate::plan::Error;
 use crate::report::{Diagnostic, Event, JsonLines, Level, Sink, Style, Terminal};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::cell::RefCell;
-use std::io::IsTerminal as _;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 /// Exit statuses (README, "Exit codes").
@@ -75,6 +82,9 @@ pub struct RunArgs {
     /// Take everything down when the script has ended
     #[arg(long)]
     pub rm: bool,
+    /// Put the lab in the place of the one of its name that stands; if the script fails, that one stands as before
+    #[arg(long)]
+    pub replace: bool,
     /// The lab's name; by default the file's, without `.rhai`
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -109,11 +119,27 @@ pub enum Command {
     },
     /// Undo what runs that were killed left open
     Recover,
+    /// Explain a function, or list them all
+    Doc(doc::DocArgs),
+    /// Find out what this kernel and this user can do
+    Doctor,
+    /// Do what `ip netns` does, all or nothing
+    Netns(netns::NetnsArgs),
+    /// Show namespaces, links, addresses, routes and neighbours as they change
+    Monitor(monitor::MonitorArgs),
+    /// Print a shell's completion script
+    Completions(completions::CompletionsArgs),
 }
 
 impl Global {
+    /// How to draw on stderr.
     fn style(&self) -> Style {
-        let terminal = std::io::stderr().is_terminal();
+        self.style_on(&std::io::stderr())
+    }
+
+    /// How to draw on one of our outputs.
+    fn style_on(&self, output: &(impl std::io::IsTerminal + AsRawFd)) -> Style {
+        let terminal = output.is_terminal();
         let dumb = std::env::var("TERM").is_ok_and(|t| t == "dumb");
         let color = match self.color {
             Color::Always => true,
@@ -125,7 +151,7 @@ impl Global {
             .iter()
             .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
             .is_some_and(|v| v.to_lowercase().contains("utf"));
-        Style { color, unicode: utf8 && !dumb, width: width() }
+        Style { color, unicode: utf8 && !dumb, width: width(output) }
     }
 
     fn level(&self) -> Level {
@@ -160,24 +186,47 @@ impl Global {
     }
 }
 
-/// Columns of the terminal on stderr; 80 elsewhere.
-fn width() -> usize {
-    terminal_columns().filter(|c| *c >= 20).unwrap_or(80)
+/// Columns of the terminal; 80 elsewhere.
+fn width(output: &impl AsRawFd) -> usize {
+    terminal_columns(output).filter(|c| *c >= 20).unwrap_or(80)
 }
 
-fn terminal_columns() -> Option<usize> {
-    use std::os::fd::AsRawFd as _;
+fn terminal_columns(output: &impl AsRawFd) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the pointer is to a local of the type that TIOCGWINSZ fills (ioctl_tty(2)).
-    let done = unsafe { libc::ioctl(std::io::stderr().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    let done = unsafe { libc::ioctl(output.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
     (done == 0).then(|| usize::from(size.ws_col))
+}
+
+/// The arguments with the options of every command behind the command: `--json netns list` as `netns --json list`. In
+/// front of it clap would take the command for a file, since a script's own arguments may be called like commands.
+fn arguments(mut args: Vec<OsString>) -> Vec<OsString> {
+    const FLAGS: [&str; 8] = ["-v", "--verbose", "--explain", "--json", "-q", "--quiet", "--sandbox", "--host"];
+    let mut at = 1;
+    while let Some(arg) = args.get(at).and_then(|a| a.to_str()) {
+        at += match arg {
+            "--color" => 2,
+            _ if FLAGS.contains(&arg) || arg.starts_with("--color=") => 1,
+            _ => break,
+        };
+    }
+    if let Some(word) = args.get(at).filter(|_| at > 1)
+        && Cli::command().get_subcommands().any(|c| word == c.get_name())
+    {
+        args[1..=at].rotate_right(1);
+    }
+    netns::dashes(args.into_iter())
 }
 
 /// Runs the command line and returns the exit status. Called before any thread exists: a sandbox needs that.
 #[must_use]
 pub fn main() -> i32 {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(arguments(std::env::args_os().collect()));
     let global = cli.global.clone();
+    // Leaves our namespaces, which a process with threads may not.
+    if matches!(cli.command, Some(Command::Doctor)) {
+        return doctor::run(&global);
+    }
     let needs_sandbox = cli.command.is_none();
     let state = if needs_sandbox {
         match sandbox::enter(global.wish()) {
@@ -190,7 +239,12 @@ pub fn main() -> i32 {
     // Scripts may nest deeply: they run on a stack of their own, of which only what is used costs memory.
     let thread = std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || match cli.command {
         Some(Command::Check { files }) => run::check(&global, &files),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Doc(args)) => doc::run(&global, &args),
+        Some(Command::Doctor) => status::DONE, // done above
         Some(Command::Ls) => labs::ls(&global),
+        Some(Command::Monitor(args)) => monitor::run(&global, &args),
+        Some(Command::Netns(args)) => netns::run(&global, args),
         Some(Command::Show { name }) => labs::show(&global, &name),
         Some(Command::Down { names, all }) => labs::down(&global, &names, all),
         Some(Command::Recover) => labs::recover(&global),
@@ -209,8 +263,48 @@ pub fn main() -> i32 {
     }
 }
 
+/// Writes data to stdout; returns the exit status. A reader that has gone (`| head`) has read what it wanted.
+fn put(text: &str) -> i32 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("nsscript: write to standard output: {e}");
+            status::FAILED
+        }
+        _ => status::DONE,
+    }
+}
+
 /// Shows an error of before the run; returns the exit status.
 fn report_error(global: &Global, error: &Error) -> i32 {
     global.listener().borrow_mut().event(&Event::error(Diagnostic::from(error)));
     status::FAILED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_may_stand_before_the_command() {
+        for (given, want) in [
+            ("nsscript --json netns list", "nsscript netns --json list"),
+            ("nsscript -v --color never check a.rhai", "nsscript check -v --color never a.rhai"),
+            ("nsscript -v lab.rhai check", "nsscript -v lab.rhai check"),
+            ("nsscript -e 1 check", "nsscript -e 1 check"),
+            ("nsscript netns -all del", "nsscript netns --all del"),
+            ("nsscript -v netns -all del", "nsscript netns -v --all del"),
+            ("nsscript -v", "nsscript -v"),
+            ("nsscript", "nsscript"),
+        ] {
+            let words = arguments(given.split(' ').map(OsString::from).collect());
+            let words: Vec<_> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+            assert_eq!(words.join(" "), want);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -122,7 +122,7 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
             true
         }
     };
-    if let Err(error) = clear_the_way(&session, &script.lab) {
+    if let Err(error) = clear_the_way(&session, &script.lab, args.replace) {
         return report_error(global, &error);
     }
     session.event(&Event::Started { name: script.lab.clone(), sandbox: inside });
@@ -183,12 +183,13 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
 
 /// The name must be free before anything is done. A run of that name that was killed is recovered; others that were
 /// are said.
-fn clear_the_way(session: &Session, lab: &str) -> Result<()> {
+fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Result<()> {
     journal::check_name(lab)?;
     match journal::standing(lab)? {
         Standing::Free => {}
         Standing::Void => journal::remove_void(lab)?,
         Standing::Broken(_) => session.recover(lab)?,
+        Standing::Committed(story) if replace => session.replace(&story)?,
         Standing::Running(_) | Standing::Committed(_) => return Err(journal::taken(lab)),
     }
     let broken = labs::broken();

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod diagnose;
+pub mod docs;
 mod host;
 pub mod modules;
 #[cfg(test)]

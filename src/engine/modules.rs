@@ -11,6 +11,7 @@ use std::sync::Arc;
 /// The standard library: name and text.
 pub const STDLIB: &[(&str, &str)] = &[
     ("assert", include_str!("../../stdlib/assert.rhai")),
+    ("lesson", include_str!("../../stdlib/lesson.rhai")),
     ("topology", include_str!("../../stdlib/topology.rhai")),
 ];
 

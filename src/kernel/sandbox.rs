@@ -735,7 +735,7 @@ fn regain_terminal() -> bool {
 // Why not
 
 /// The error for `errno` when doing `what`, with the switch that is off.
-fn refused(errno: i32, what: &str) -> Error {
+pub(crate) fn refused(errno: i32, what: &str) -> Error {
     diagnose(errno, what, |path| std::fs::read_to_string(path).ok(), capabilities() & CAP_SYS_ADMIN != 0)
 }
 

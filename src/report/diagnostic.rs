@@ -252,7 +252,7 @@ fn push_wrapped(out: &mut String, title: &str, color: &str, text: &str, style: S
 
 /// `line` in pieces of at most `room` characters, broken at spaces; a word longer than that is left whole, since it is
 /// often a path or a command to copy.
-fn wrap(line: &str, room: usize) -> Vec<String> {
+pub(crate) fn wrap(line: &str, room: usize) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut used = 0;
     for word in line.split(' ') {

@@ -34,6 +34,9 @@ pub struct Header {
     pub pid: u32,
     /// The script, for people.
     pub script: String,
+    /// Where the lab was set aside that this run is to replace.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub aside: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +45,8 @@ enum Line {
     Intent { entry: Entry },
     Outcome { seq: u64, outcome: Outcome, #[serde(skip_serializing_if = "Option::is_none")] undo: Option<Undo> },
     Undone { since: u64 },
+    /// The steps before this one only cleared the way.
+    Cleared { before: u64 },
     /// The point of no return: before it recover undoes, after it recover finishes.
     Commit { at: u64, seconds: u64 },
 }
@@ -119,6 +124,7 @@ impl Journal {
             started: seconds_now(),
             pid: std::process::id(),
             script: script.into(),
+            aside: None,
         };
         Journal { folder: folder(name), header, file: None, length: 0 }
     }
@@ -222,6 +228,14 @@ pub fn taken(name: &str) -> Error {
 }
 
 impl UndoLog for Journal {
+    fn replaces(&mut self, aside: PathBuf) {
+        self.header.aside = Some(aside);
+    }
+
+    fn cleared(&mut self, seq: u64) -> Result<()> {
+        self.line(&Line::Cleared { before: seq })
+    }
+
     fn begin(&mut self) -> Result<()> {
         self.open()
     }
@@ -258,6 +272,7 @@ impl UndoLog for Journal {
         std::fs::remove_dir_all(&folder).map_err(|e| failed("remove", &folder, &e))?;
         // Directories that are empty now leave no trace.
         let _ = std::fs::remove_dir(Path::new(ROOT).join("labs"));
+        let _ = std::fs::remove_dir(Path::new(ROOT).join("aside"));
         let _ = std::fs::remove_dir(ROOT);
         Ok(())
     }
@@ -312,6 +327,36 @@ fn header(path: &Path) -> Option<Header> {
     serde_json::from_str(text.lines().next()?).ok()
 }
 
+/// The story in a folder that nobody else looks into: that of a lab that was set aside.
+///
+/// # Errors
+/// It can't be read.
+pub fn story_in(folder: &Path) -> Result<Story> {
+    read(folder)?.ok_or_else(|| Error::internal(format!("`{}` holds no journal", folder.display())))
+}
+
+/// Where a lab is set aside.
+#[must_use]
+pub fn aside(name: &str, mark: &str) -> PathBuf {
+    Path::new(ROOT).join("aside").join(format!("{name}-{mark}"))
+}
+
+/// Sets a lab's folder aside, or puts it back: one rename.
+///
+/// # Errors
+/// It can't be renamed.
+pub fn relocate(from: &Path, to: &Path) -> Result<()> {
+    if let Some(dir) = to.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| failed("make", dir, &e))?;
+    }
+    std::fs::rename(from, to).map_err(|e| failed("rename", from, &e))?;
+    // Empty directories leave no trace.
+    for dir in [from.parent(), Some(Path::new(ROOT))].into_iter().flatten() {
+        let _ = std::fs::remove_dir(dir);
+    }
+    Ok(())
+}
+
 /// Reads a journal whole. `None`: not even its first line is.
 fn read(folder: &Path) -> Result<Option<Story>> {
     let path = folder.join("journal");
@@ -329,6 +374,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
         return Err(refuse(1, format!("its version is {}, this program reads {VERSION}", header.nsscript)));
     }
     let mut story = Story { header, entries: Vec::new(), committed: None, folder: folder.to_path_buf() };
+    let mut cleared = 0;
     for (at, line) in lines {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
             Line::Intent { entry } => story.entries.push(entry),
@@ -341,8 +387,13 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                 }
             }
             Line::Undone { since } => story.entries.retain(|e| e.seq < since),
+            Line::Cleared { before } => cleared = before,
             Line::Commit { seconds, .. } => story.committed = Some(seconds),
         }
+    }
+    // While the commit is not finished what was cleared away is still kept, and is needed to let go of it.
+    if story.committed.is_some() && !folder.join("keep").exists() {
+        story.entries.retain(|e| e.seq >= cleared);
     }
     Ok(Some(story))
 }
@@ -410,6 +461,7 @@ mod tests {
             started: 1,
             pid: 1,
             script: "x.rhai".into(),
+            aside: None,
         };
         serde_json::to_string(&header).expect("json")
     }

@@ -32,6 +32,8 @@ pub struct Txn {
     savepoints: Vec<u64>,
     /// What the run made: (cookie, 0) a namespace, (cookie, ifindex) a link where it is now; and at which step.
     made: HashMap<(u64, u32), u64>,
+    /// The same, but for good: also what was moved or deleted since, under every place that it had.
+    ever: HashMap<(u64, u32), u64>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
     /// Namespaces whose name was unbound, held open until the commit.
@@ -41,7 +43,12 @@ pub struct Txn {
 /// A place to come back to. Dropping it does nothing: it is given to [`Txn::rollback_to`] or [`Txn::release`].
 #[must_use = "a savepoint is released or rolled back to"]
 #[derive(Debug)]
-pub struct Savepoint(u64);
+pub struct Savepoint {
+    /// The first step after it.
+    at: u64,
+    /// How many savepoints were open when it began. Two may begin at the same step.
+    depth: usize,
+}
 
 impl Txn {
     #[must_use]
@@ -54,6 +61,7 @@ impl Txn {
             next: 1,
             savepoints: Vec::new(),
             made: HashMap::new(),
+            ever: HashMap::new(),
             moved: HashMap::new(),
             held: Vec::new(),
         }
@@ -85,13 +93,14 @@ impl Txn {
 
     /// Begins a savepoint.
     pub fn savepoint(&mut self) -> Savepoint {
+        let savepoint = Savepoint { at: self.next, depth: self.savepoints.len() };
         self.savepoints.push(self.next);
-        Savepoint(self.next)
+        savepoint
     }
 
     /// Ends a savepoint whose work stands: it is part of the outer one now.
     pub fn release(&mut self, savepoint: Savepoint) {
-        self.savepoints.retain(|s| *s < savepoint.0);
+        self.savepoints.truncate(savepoint.depth);
     }
 
     /// Registers a compensation of the script's own.
@@ -111,6 +120,23 @@ impl Txn {
     /// It can't be made, or the name is taken.
     pub fn begin(&mut self) -> Result<()> {
         self.log.begin()
+    }
+
+    /// Writes down where the lab was set aside that this run replaces.
+    ///
+    /// # Errors
+    /// The log can't be made.
+    pub fn replaces(&mut self, aside: std::path::PathBuf) -> Result<()> {
+        self.log.replaces(aside);
+        self.log.begin()
+    }
+
+    /// Writes down that the steps so far only cleared the way.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn cleared(&mut self) -> Result<()> {
+        self.log.cleared(self.next)
     }
 
     /// Writes down a process that is set up and waits to be let go.
@@ -171,7 +197,7 @@ impl Txn {
                 // A link of the run's own whose state was read only in case the set was done by halves.
                 if let Undo::Restore { changes, back: None } = &entry.undo
                     && changes.iter().all(|c| c.only != 0)
-                    && entry.on.iter().all(|o| self.made.get(o).is_some_and(|seq| *seq >= since))
+                    && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
                 {
                     entry.undo = Undo::Whole;
                 }
@@ -251,6 +277,17 @@ impl Txn {
 
     /// Keeps account of what the run made and where it is.
     fn note(&mut self, entry: &Entry, outcome: &Outcome) {
+        self.account(entry, outcome);
+        self.ever.extend(self.made.iter().filter(|(_, seq)| **seq == entry.seq).map(|(k, v)| (*k, *v)));
+        if let Some(Verb::LinkMove { to, .. }) = &entry.verb
+            && let Some(now) = &outcome.link
+            && let Some(seq) = self.made.get(&(to.cookie, now.index))
+        {
+            self.ever.insert((to.cookie, now.index), *seq);
+        }
+    }
+
+    fn account(&mut self, entry: &Entry, outcome: &Outcome) {
         match &entry.verb {
             Some(Verb::NetnsAdd { .. }) => {
                 if let Some(ns) = &outcome.ns {
@@ -337,7 +374,8 @@ impl Txn {
                         changes.push(self.read_before(ns, 0, self.device_sysctls(ns, *index)?)?);
                     }
                 }
-                Ok((Undo::Restore { changes, back: None }, vec![]))
+                let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
+                Ok((Undo::Restore { changes, back: None }, on))
             }
             Verb::LinkSet { ns, link, change } => {
                 let mut on = vec![(ns.cookie, link.index)];
@@ -372,7 +410,7 @@ impl Txn {
                     self.read_before(to, 0, Vec::new())?,
                 ];
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0 };
-                Ok((Undo::Restore { changes, back: Some(back) }, vec![]))
+                Ok((Undo::Restore { changes, back: Some(back) }, vec![(ns.cookie, link.index)]))
             }
             Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
             Verb::RecAdd { ns, rec, mode, .. } => {

@@ -66,6 +66,20 @@ impl Txn {
                 }
             }
         }
+        // A link of the run's own on its way: where did it get to?
+        if let Verb::LinkMove { ns, link, to, name, .. } = &verb
+            && !matches!(entry.undo, Undo::Restore { .. })
+            && matches!(self.kernel.link(ns, By::Index(link.index)), Ok(None))
+        {
+            let names = [name.as_deref(), Some(link.name.as_str())];
+            let found = names.iter().flatten().find_map(|n| self.kernel.link(to, By::Name(n)).ok().flatten());
+            if let Some(info) = found {
+                let link = crate::plan::LinkRef { index: info.state.index, name: info.state.name };
+                let outcome = crate::plan::Outcome { link: Some(link), ..Default::default() };
+                self.note(entry, &outcome);
+                entry.outcome = Some(outcome);
+            }
+        }
         if let Verb::NetnsDel { ns } = &verb
             && matches!(entry.undo, Undo::Rebind { .. })
         {

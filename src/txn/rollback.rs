@@ -66,8 +66,8 @@ impl Txn {
         savepoint: super::Savepoint,
         hook: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Report {
-        self.savepoints.retain(|s| *s < savepoint.0);
-        self.undo_from(savepoint.0, hook)
+        self.savepoints.truncate(savepoint.depth);
+        self.undo_from(savepoint.at, hook)
     }
 
     /// Undoes the whole run. The log goes with it.
@@ -85,16 +85,20 @@ impl Txn {
     ///
     /// # Errors
     /// The log can't be written; then nothing is committed, and the run has to be undone.
-    pub fn commit(&mut self) -> Result<Report> {
+    ///
+    /// `before_release` runs after the point of no return, while what was held is still there.
+    pub fn commit(&mut self, before_release: impl FnOnce(&mut Report)) -> Result<Report> {
         let mut report = Report::default();
         if self.entries.is_empty() {
             self.log.end()?;
             return Ok(report);
         }
         self.log.commit()?;
+        before_release(&mut report);
         self.finish(&mut report);
         self.entries.clear();
         self.made.clear();
+        self.ever.clear();
         self.savepoints.clear();
         Ok(report)
     }
@@ -127,7 +131,14 @@ impl Txn {
                 self.forget(&entry);
                 continue;
             }
+            let (errors, differences) = (report.errors.len(), report.differences.len());
             self.undo(&entry, hook, &mut report, &mut expected);
+            // What is undone later builds on this: a refusal of the moment gets a second try, at once.
+            if report.errors.len() > errors && !matches!(entry.undo, Undo::Hook { .. }) {
+                report.errors.truncate(errors);
+                report.differences.truncate(differences);
+                self.undo(&entry, hook, &mut report, &mut expected);
+            }
             self.forget(&entry);
             // Killed from here on, recover goes on from the step before.
             if let Err(error) = self.log.undone(entry.seq) {
@@ -157,14 +168,15 @@ impl Txn {
         }
     }
 
-    fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
-        let made = |key: (u64, u32)| self.made.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
+    pub(super) fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
+        let made = |key: (u64, u32)| self.ever.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
         made((cookie, 0)) || made((cookie, index))
     }
 
     /// What the step made is no longer.
     fn forget(&mut self, entry: &Entry) {
         self.made.retain(|_, seq| *seq != entry.seq);
+        self.ever.retain(|_, seq| *seq != entry.seq);
     }
 
     fn undo(
@@ -188,10 +200,9 @@ impl Txn {
                     }
                 }
                 _ => {
-                    let verb = Verb::NetnsAttach {
-                        name: ns.name.clone(),
-                        path: format!("(namespace {} as it was)", ns.cookie),
-                    };
+                    let kept = self.log.keep(ns.cookie);
+                    let path = kept.map_or_else(|| "/proc/self/fd/…".into(), |p| p.to_string_lossy().into_owned());
+                    let verb = Verb::NetnsAttach { name: ns.name.clone(), path };
                     self.observer.step(entry.seq, &verb, true);
                     self.rebind(ns, report);
                     expected.bound.push(ns.clone());
@@ -332,6 +343,11 @@ impl Txn {
             slot.3.extend(change.sysctls.iter().cloned());
             let now = match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
                 Ok(now) => now,
+                Err(error) if error.kind == Kind::NotFound => {
+                    report.notes.push(format!("{} is gone: what was changed in it went with it", change.ns.label()));
+                    expected.states.remove(&key);
+                    continue;
+                }
                 Err(error) => {
                     report.errors.push(error.to_string());
                     continue;
@@ -460,6 +476,13 @@ impl Txn {
             }
         }
         for (ns, link, kind) in &expected.links {
+            // Deleted, and then made again as it was before: a step before had deleted that.
+            let belongs = expected.states.values().any(|(n, before, ..)| {
+                n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name)
+            });
+            if belongs {
+                continue;
+            }
             if let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
                 && same_link(&info.state, kind)
                 && info.state.name == link.name

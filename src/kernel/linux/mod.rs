@@ -1,7 +1,11 @@
 //! The real kernel.
 
+pub mod fault;
+pub mod features;
 pub mod message;
+pub mod monitor;
 pub mod names;
+pub mod nsid;
 pub mod ping;
 pub mod process;
 pub mod settle;
@@ -310,64 +314,10 @@ impl Kernel for Linux {
     }
 
     fn apply(&self, verb: &Verb) -> Result<Outcome> {
-        let send = |ns: &Ns, kind: u16, flags: u16, body: &[u8]| -> Result<()> {
-            self.space(ns)?.netlink.request(kind, flags, body).map(|_| ()).map_err(|r| Self::refused(verb, r))
-        };
-        match verb {
-            Verb::NetnsAdd { name, cookie } => return self.netns_add(name, *cookie),
-            Verb::NetnsAttach { name, path } => return self.netns_attach(name, path),
-            Verb::NetnsDel { ns } => {
-                names::unbind(&ns.name)?;
-                self.names.borrow_mut().remove(&ns.name);
-            }
-            Verb::NetnsSetId { at, target, id } => {
-                let body = message::nsid_body(Some(self.raw_fd(target)?), Some(id.unwrap_or(-1)));
-                send(at, rtm::NEWNSID, 0, &body)?;
-            }
-            Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
-            Verb::LinkDel { ns, link } => send(ns, rtm::DELLINK, 0, &ifinfo(link.index, 0, 0))?,
-            Verb::LinkSet { ns, link, change } => {
-                send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, change))?;
-            }
-            Verb::LinkMove { ns, link, to, name, index } => {
-                let body = message::link_move(link.index, self.raw_fd(to)?, name.as_deref(), *index);
-                send(ns, rtm::NEWLINK, 0, &body)?;
-                let name = name.clone().unwrap_or_else(|| link.name.clone());
-                // A chosen index is silently ignored by kernels before 5.17: read back.
-                let info = self.link(to, By::Name(&name))?.ok_or_else(|| {
-                    Error::internal(format!("`{name}` was moved, but is not in {}", to.label()))
-                })?;
-                let link = LinkRef { index: info.state.index, name };
-                return Ok(Outcome { link: Some(link), ..Outcome::default() });
-            }
-            Verb::LinkAltname { ns, link, name, add } => {
-                let (kind, flags) = if *add {
-                    (rtm::NEWLINKPROP, rtm::CREATE | rtm::EXCL | rtm::APPEND)
-                } else {
-                    (rtm::DELLINKPROP, 0)
-                };
-                send(ns, kind, flags, &message::altname(link.index, name))?;
-            }
-            Verb::RecAdd { ns, rec, mode, .. } => {
-                let body = message::rec_body(rec, self.now());
-                send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
-            }
-            Verb::RecDel { ns, rec, .. } => {
-                send(ns, message::rec_del(rec.what), 0, &rec.body)?;
-            }
-            Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
-            Verb::FileWrite { path, content, mode } => write_file(path, content, *mode)?,
-            // Running it is the process room's, which asks for this to be written down first.
-            Verb::ProcessStart { .. } => {}
-            Verb::ProcessEnd { pid, start_time, tag } => {
-                let lineage =
-                    process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
-                process::end_trees(&[lineage], GRACE)?;
-            }
-            Verb::FileRemove { path } => std::fs::remove_file(path)
-                .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
-        }
-        Ok(Outcome::default())
+        fault::before(verb.word())?;
+        let outcome = self.act(verb);
+        fault::after();
+        outcome
     }
 
     fn state(&self, ns: &Ns, sysctls: &[String]) -> Result<State> {
@@ -505,6 +455,7 @@ impl Kernel for Linux {
     }
 
     fn rebind(&self, ns: &Ns) -> Result<()> {
+        fault::before("rebind")?;
         self.netns_add(&ns.name, ns.cookie).map(|_| ())
     }
 
@@ -539,12 +490,16 @@ impl Kernel for Linux {
     }
 
     fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()> {
+        fault::before("hold")?;
         let fd = self.raw_fd(ns)?;
         names::hold(&format!("/proc/self/fd/{fd}"), path)
     }
 
     fn unhold(&self, path: &std::path::Path) -> Result<()> {
-        names::unhold(path)
+        fault::before("unhold")?;
+        let done = names::unhold(path);
+        fault::after();
+        done
     }
 
     fn runs(&self, pid: i32, start_time: u64) -> bool {
@@ -585,11 +540,75 @@ impl Kernel for Linux {
     }
 
     fn release(&self, ns: &Ns) {
-        self.spaces.borrow_mut().remove(&ns.cookie);
+        // A second name of the host's own namespace may go; the namespace itself stays.
+        if ns.cookie != self.host.cookie {
+            self.spaces.borrow_mut().remove(&ns.cookie);
+        }
     }
 }
 
 impl Linux {
+    fn act(&self, verb: &Verb) -> Result<Outcome> {
+        let send = |ns: &Ns, kind: u16, flags: u16, body: &[u8]| -> Result<()> {
+            self.space(ns)?.netlink.request(kind, flags, body).map(|_| ()).map_err(|r| Self::refused(verb, r))
+        };
+        match verb {
+            Verb::NetnsAdd { name, cookie } => return self.netns_add(name, *cookie),
+            Verb::NetnsAttach { name, path } => return self.netns_attach(name, path),
+            Verb::NetnsDel { ns } => {
+                names::unbind(&ns.name)?;
+                self.names.borrow_mut().remove(&ns.name);
+            }
+            Verb::NetnsSetId { at, target, id } => {
+                let body = message::nsid_body(Some(self.raw_fd(target)?), Some(id.unwrap_or(-1)));
+                send(at, rtm::NEWNSID, 0, &body)?;
+            }
+            Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
+            Verb::LinkDel { ns, link } => send(ns, rtm::DELLINK, 0, &ifinfo(link.index, 0, 0))?,
+            Verb::LinkSet { ns, link, change } => {
+                send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, change))?;
+            }
+            Verb::LinkMove { ns, link, to, name, index } => {
+                let body = message::link_move(link.index, self.raw_fd(to)?, name.as_deref(), *index);
+                send(ns, rtm::NEWLINK, 0, &body)?;
+                let name = name.clone().unwrap_or_else(|| link.name.clone());
+                // A chosen index is silently ignored by kernels before 5.17: read back.
+                let info = self.link(to, By::Name(&name))?.ok_or_else(|| {
+                    Error::internal(format!("`{name}` was moved, but is not in {}", to.label()))
+                })?;
+                let link = LinkRef { index: info.state.index, name };
+                return Ok(Outcome { link: Some(link), ..Outcome::default() });
+            }
+            Verb::LinkAltname { ns, link, name, add } => {
+                let (kind, flags) = if *add {
+                    (rtm::NEWLINKPROP, rtm::CREATE | rtm::EXCL | rtm::APPEND)
+                } else {
+                    (rtm::DELLINKPROP, 0)
+                };
+                send(ns, kind, flags, &message::altname(link.index, name))?;
+            }
+            Verb::RecAdd { ns, rec, mode, .. } => {
+                let body = message::rec_body(rec, self.now());
+                send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
+            }
+            Verb::RecDel { ns, rec, .. } => {
+                send(ns, message::rec_del(rec.what), 0, &rec.body)?;
+            }
+            Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
+            Verb::FileWrite { path, content, mode } => write_file(path, content, *mode)?,
+            // Running it is the process room's, which asks for this to be written down first.
+            Verb::ProcessStart { .. } => {}
+            Verb::ProcessEnd { pid, start_time, tag } => {
+                let lineage =
+                    process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
+                process::end_trees(&[lineage], GRACE)?;
+            }
+            Verb::FileRemove { path } => std::fs::remove_file(path)
+                .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
+        }
+        Ok(Outcome::default())
+    }
+
     fn by_altname(&self, space: &Space, name: &str) -> Result<Option<LinkInfo>> {
         let mut body = ifinfo(0, 0, 0);
         message::put_text(&mut body, IFLA_ALT_IFNAME, name);

@@ -133,12 +133,12 @@ pub fn unhold(path: &std::path::Path) -> Result<()> {
 #[must_use]
 pub fn unknown(name: &str) -> Error {
     let all = list();
-    let near = all.iter().map(|n| (strsim::damerau_levenshtein(n, name), n)).min().filter(|(d, _)| *d <= 2);
+    let near = crate::plan::nearest(name, all.iter().map(String::as_str));
     let error = Error::new(Kind::NotFound, format!("there is no namespace `{name}`"))
         .with_target(name)
         .with_errno(libc::ENOENT);
     match (near, all.is_empty()) {
-        (Some((_, near)), _) => error.with_hint(format!("did you mean `{near}`?")),
+        (Some(near), _) => error.with_hint(format!("did you mean `{near}`?")),
         (None, true) => error.with_hint(format!("there is none at all; make it first: netns_add({name:?})")),
         (None, false) => error.with_hint(format!("make it first: netns_add({name:?})")),
     }

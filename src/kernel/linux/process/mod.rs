@@ -11,6 +11,7 @@
 mod child;
 mod proc;
 mod pump;
+mod replace;
 mod spawn;
 mod start;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tree;
 pub use child::{Ended, signal_by_name, signal_name};
 pub use proc::{marked, pids_in_netns, process_start_time};
 pub use pump::Tee;
+pub use replace::replace;
 pub use start::{Started, start};
 pub use tree::{
     EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, reap_orphans,

@@ -124,7 +124,7 @@ fn environment(spec: &Spec, tag: &str) -> Result<BTreeMap<OsString, OsString>> {
 }
 
 /// Where execvp(3) would look for the program, in order.
-fn candidates(program: &OsStr, path: Option<&OsString>) -> Vec<OsString> {
+pub(super) fn candidates(program: &OsStr, path: Option<&OsString>) -> Vec<OsString> {
     if program.as_bytes().contains(&b'/') {
         return vec![program.to_owned()];
     }
@@ -141,7 +141,7 @@ fn candidates(program: &OsStr, path: Option<&OsString>) -> Vec<OsString> {
 }
 
 /// `/etc/netns/NAME/x` over `/etc/x`, for all x, as `ip netns exec` does.
-fn etc_binds(name: Option<&str>) -> Vec<(CString, CString)> {
+pub(super) fn etc_binds(name: Option<&str>) -> Vec<(CString, CString)> {
     let Some(name) = name.filter(|n| !n.is_empty() && !n.contains('/') && *n != "." && *n != "..") else {
         return Vec::new();
     };
@@ -352,7 +352,7 @@ fn program(spec: &Spec) -> String {
     spec.argv.first().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn annotate(error: Error, spec: &Spec) -> Error {
+pub(super) fn annotate(error: Error, spec: &Spec) -> Error {
     error.with_ns(spec.netns_name.clone().unwrap_or_default()).with_target(program(spec))
 }
 
@@ -379,7 +379,7 @@ fn step_error(spec: &Spec, step: Step, errno: i32) -> Error {
     annotate(error, spec)
 }
 
-fn exec_error(spec: &Spec, found: &[OsString], errno: i32) -> Error {
+pub(super) fn exec_error(spec: &Spec, found: &[OsString], errno: i32) -> Error {
     let name = program(spec);
     let in_cwd = |c: &OsString| spec.cwd.as_deref().unwrap_or(Path::new("")).join(c);
     let present = found.iter().map(in_cwd).find(|p| p.exists());

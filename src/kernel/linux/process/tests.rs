@@ -767,6 +767,6 @@ fn all_the_same_as_root_of_a_user_namespace() {
         .env(ISOLATED, "not those that are isolated anyway")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
 }

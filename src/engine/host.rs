@@ -135,7 +135,10 @@ impl Host {
     }
 
     /// Runs `work`; a panic becomes an error of kind `internal`.
-    fn guarded(&self, work: impl FnOnce() -> std::result::Result<(), Box<EvalAltResult>>) -> std::result::Result<(), Box<EvalAltResult>> {
+    fn guarded(
+        &self,
+        work: impl FnOnce() -> std::result::Result<(), Box<EvalAltResult>>,
+    ) -> std::result::Result<(), Box<EvalAltResult>> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic
                 .downcast_ref::<String>()
@@ -226,12 +229,12 @@ fn missing_key<'a>(map: &'a mut Map, key: &str) -> std::result::Result<rhai::Tar
         return Ok(Dynamic::from(kind_of_name(&name).to_string()).into());
     }
     let error = Error::new(Kind::NotFound, format!("there is no key `{key}` in this map")).with_target(key);
-    let near = crate::plan::nearest(key, map.keys().map(|k| k.as_str()));
+    let near = crate::plan::nearest(key, map.keys().map(AsRef::as_ref));
     let hint = match near {
         Some(near) => format!("did you mean `{near}`?"),
         None if map.is_empty() => "the map is empty".into(),
         None => {
-            let all = map.keys().take(24).map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
+            let all = map.keys().take(24).map(AsRef::<str>::as_ref).collect::<Vec<_>>().join(", ");
             format!("it has: {all}")
         }
     };
@@ -246,16 +249,24 @@ fn missing_key<'a>(map: &'a mut Map, key: &str) -> std::result::Result<rhai::Tar
 /// The kind of a caught error of Rhai's own, whose map names the variant.
 fn kind_of_name(name: &str) -> &'static str {
     match name {
-        "ErrorFunctionNotFound" | "ErrorVariableNotFound" | "ErrorModuleNotFound" | "ErrorPropertyNotFound"
+        "ErrorFunctionNotFound"
+        | "ErrorVariableNotFound"
+        | "ErrorModuleNotFound"
+        | "ErrorPropertyNotFound"
         | "ErrorIndexNotFound" => "not_found",
-        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => "type",
+        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => {
+            "type"
+        }
         "ErrorArithmetic" => "arithmetic",
         "ErrorArrayBounds" | "ErrorStringBounds" | "ErrorBitFieldBounds" => "bounds",
         "ErrorDataRace" => "data_race",
         "ErrorNonPureMethodCallOnConstant" | "ErrorAssignmentToConstant" => "constant",
         "ErrorParsing" => "syntax",
         "ErrorVariableExists" => "exists",
-        "ErrorTooManyOperations" | "ErrorTooManyModules" | "ErrorTooManyVariables" | "ErrorStackOverflow"
+        "ErrorTooManyOperations"
+        | "ErrorTooManyModules"
+        | "ErrorTooManyVariables"
+        | "ErrorStackOverflow"
         | "ErrorDataTooLarge" => "limit",
         _ => "script",
     }

@@ -385,7 +385,9 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
         libc::EOPNOTSUPP => {
             let hint = match kind_option(&spec.kind) {
                 Some((option, module)) => {
-                    format!("the kernel option {option} (module `{module}`) is missing: try `modprobe {module}`, or another kernel")
+                    format!(
+                        "the kernel option {option} (module `{module}`) is missing: try `modprobe {module}`, or another kernel"
+                    )
                 }
                 None => "`nsscript doctor` lists what this kernel has".into(),
             };

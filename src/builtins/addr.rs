@@ -54,6 +54,14 @@ fn life(opts: &Opts, key: &str) -> Result<Option<u32>> {
     }
 }
 
+/// A word or a number.
+fn word(opts: &Opts, key: &str) -> Result<Option<String>> {
+    match opts.get(key).and_then(|v| v.as_int().ok()) {
+        Some(number) => Ok(Some(number.to_string())),
+        None => opts.text(key),
+    }
+}
+
 fn with_options(cidr: &str, opts: &Opts) -> Result<AddrSpec> {
     let mut addr = simple(cidr)?;
     let full = |ip: IpAddr| ip.is_ipv4() == addr.net.addr().is_ipv4();
@@ -72,7 +80,7 @@ fn with_options(cidr: &str, opts: &Opts) -> Result<AddrSpec> {
         Some(ip) => Some(parse_ip(ip)?),
         None => None,
     };
-    if let Some(scope) = opts.text("scope")? {
+    if let Some(scope) = word(opts, "scope")? {
         addr.scope = Some(scope_of(&scope).ok_or_else(|| {
             Error::invalid(format!("`{scope}` is no scope"))
                 .with_hint("global, site, link, host, or a number up to 255")
@@ -180,7 +188,7 @@ fn flush(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, options: Map) -
         Some("inet6" | "6" | "ipv6") => Some(crate::plan::record::AF_INET6),
         Some(other) => return Err(Error::invalid(format!("`{other}` is no family")).with_hint("\"inet\" or \"inet6\"")),
     };
-    let scope = match opts.text("scope")? {
+    let scope = match word(&opts, "scope")? {
         Some(scope) => Some(scope_of(&scope).ok_or_else(|| Error::invalid(format!("`{scope}` is no scope")))?),
         None => None,
     };

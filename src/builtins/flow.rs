@@ -322,6 +322,17 @@ pub mod functions {
         run(&ctx, |s| s.pause(value::duration(&time, "sleep")?))
     }
 
+    // Rhai has a sleep of its own for these two, which no signal ends.
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_seconds(ctx: NativeCallContext, seconds: INT) -> Fallible<()> {
+        run(&ctx, |s| s.pause(value::duration(&seconds.into(), "sleep")?))
+    }
+
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_fraction(ctx: NativeCallContext, seconds: f64) -> Fallible<()> {
+        run(&ctx, |s| s.pause(value::duration(&seconds.into(), "sleep")?))
+    }
+
     /// Waits until a closure gives true. Options: `timeout` (default 10 s) and `what`, which the error names. Errors:
     /// `timeout`.
     ///

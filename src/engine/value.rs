@@ -316,11 +316,18 @@ impl Opts {
     /// Not one.
     pub fn mac(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let Some(text) = self.text(key)? else { return Ok(None) };
-        crate::plan::link::parse_mac(&text).map(Some).ok_or_else(|| {
+        let mac = crate::plan::link::parse_mac(&text).ok_or_else(|| {
             Error::invalid(format!("`{text}` is not a MAC address"))
                 .with_target(key)
                 .with_hint("six pairs of hex digits: 02:00:00:00:00:01")
-        })
+        })?;
+        // The kernel's words for these are "cannot assign requested address" (is_valid_ether_addr, etherdevice.h).
+        if key == "mac" && (mac.iter().all(|b| *b == 0) || mac.first().is_some_and(|b| b & 1 != 0)) {
+            return Err(Error::invalid(format!("`{text}` can't be a link's own MAC address: it is zero or of a group"))
+                .with_target(key)
+                .with_hint("the second hex digit must be even: 02:00:00:00:00:01"));
+        }
+        Ok(Some(mac))
     }
 
     /// A map or array of maps, texts …: as it is.

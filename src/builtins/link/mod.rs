@@ -547,8 +547,11 @@ pub mod functions {
     pub fn get_master(ctx: NativeCallContext, link: &mut LinkHandle) -> Fallible<Dynamic> {
         run(&ctx, |s| {
             let (ns, info) = read(s, link)?;
+            if info.state.master == 0 {
+                return Ok(Dynamic::UNIT);
+            }
             let master = s.kernel().link(&ns, By::Index(info.state.master))?;
-            Ok(master.filter(|_| info.state.master != 0).map_or(Dynamic::UNIT, |m| m.state.name.into()))
+            Ok(master.map_or(Dynamic::UNIT, |m| m.state.name.into()))
         })
     }
 

@@ -229,10 +229,11 @@ fn missing_key<'a>(map: &'a mut Map, key: &str) -> std::result::Result<rhai::Tar
     let near = crate::plan::nearest(key, map.keys().map(|k| k.as_str()));
     let hint = match near {
         Some(near) => format!("did you mean `{near}`?"),
-        None if map.is_empty() => "the map is empty".into(),
+        // An assignment to a new key comes here too: Rhai does not tell the two apart.
+        None if map.is_empty() => format!("the map is empty; `.set(\"{key}\", value)` adds a key"),
         None => {
             let all = map.keys().take(24).map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
-            format!("it has: {all}")
+            format!("it has: {all}; `.set(\"{key}\", value)` adds a key")
         }
     };
     let mut thrown = Map::new();

@@ -3,7 +3,7 @@
 //!
 //! What "equal" leaves out is in `common::world`: counters, ages, learned neighbours, nsids once given.
 
-#![allow(clippy::disallowed_methods, reason = "tests start programs")]
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
 
 mod common;
 

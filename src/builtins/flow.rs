@@ -264,6 +264,18 @@ pub mod functions {
         compare(&ctx, &got, &expected, Some(message))
     }
 
+    /// A caught error with all the keys that errors have: `kind`, `message`, `hint`, `op`, `ns`, `target`, `errno`, `kernel`,
+    /// `line`, `position`. Every `catch (e)` does this by itself; whatever else was thrown stays as it is.
+    ///
+    /// ```rhai
+    /// try { 1 / 0 } catch (e) { assert_eq(e.kind, "arithmetic"); }
+    /// try { throw "as it is"; } catch (e) { assert_eq(e, "as it is"); }
+    /// ```
+    #[rhai_fn(name = "caught")]
+    pub fn caught(error: Dynamic) -> Dynamic {
+        crate::engine::caught(error)
+    }
+
     /// Ends the script with an error of kind `fail`: everything is undone.
     ///
     /// ```rhai

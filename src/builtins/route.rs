@@ -125,6 +125,10 @@ fn add(session: &Session, ns: Option<&Dynamic>, dst: &str, options: Map) -> Resu
             .with_target(dst)
             .with_hint("route(ns, dst, #{ via: \"10.0.0.254\" }) or #{ dev: \"eth0\" }; or #{ type: \"blackhole\" }"));
     }
+    if route.src.is_some_and(|src| src.is_ipv6()) {
+        // An address that is still tentative can't be a source: the kernel says EINVAL (ip6_route_info_create).
+        session.settle()?;
+    }
     session.perform(Verb::RecAdd { ns, rec: route.record(false), words: route.words(), mode }).map(|_| ())
 }
 

@@ -312,6 +312,10 @@ impl Txn {
             }
             Some(Verb::LinkDel { ns, link }) => {
                 self.made.remove(&(ns.cookie, link.index));
+                // The other end of a veth went along.
+                for end in &entry.on {
+                    self.made.remove(end);
+                }
             }
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
@@ -370,7 +374,7 @@ impl Txn {
                 // Deleting one end of a veth deletes the other: that one has to be fresh too.
                 let places = self.ends(ns, link.index)?;
                 if places.iter().all(|(ns, index)| self.fresh_link(ns, *index, since)) {
-                    return whole(vec![(ns.cookie, link.index)]);
+                    return whole(places.iter().map(|(ns, index)| (ns.cookie, *index)).collect());
                 }
                 let mut changes = Vec::new();
                 for (ns, index) in &places {

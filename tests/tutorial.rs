@@ -60,7 +60,12 @@ const EXAMPLES: &[Example] = &[
         name: "failing",
         exit: 1,
         lines: &["h1 and h2 are up and talk to each other"],
-        errors: &["there is no device `eth1` in namespace `h1`", "did you mean `eth0`?", "rolled back 9 steps", "verified"],
+        errors: &[
+            "there is no device `eth1` in namespace `h1`",
+            "did you mean `eth0`?",
+            "rolled back 9 steps",
+            "verified",
+        ],
         ..EXAMPLE
     },
     Example {
@@ -81,10 +86,7 @@ const EXAMPLES: &[Example] = &[
     },
     Example {
         name: "two-routers",
-        lines: &[
-            r#"IPv4: ["10.0.1.2", "10.0.2.2", "10.0.3.2"]"#,
-            r#"IPv6: ["fd00:1::2", "fd00:2::2", "fd00:3::2"]"#,
-        ],
+        lines: &[r#"IPv4: ["10.0.1.2", "10.0.2.2", "10.0.3.2"]"#, r#"IPv6: ["fd00:1::2", "fd00:2::2", "fd00:3::2"]"#],
         ..EXAMPLE
     },
 ];
@@ -134,7 +136,8 @@ fn macs(line: &str) -> String {
         text.len() == 17
             && text.bytes().enumerate().all(|(at, b)| if at % 3 == 2 { b == b':' } else { b.is_ascii_hexdigit() })
     };
-    let told = |text: &str| text.starts_with("00:00:00") || text.starts_with("ff:ff:ff") || text.starts_with("02:00:00:00");
+    let told =
+        |text: &str| text.starts_with("00:00:00") || text.starts_with("ff:ff:ff") || text.starts_with("02:00:00:00");
     let mut out = String::new();
     let mut rest = line;
     while !rest.is_empty() {
@@ -254,7 +257,9 @@ fn none_is_forgotten() -> Result<(), Failed> {
     ] {
         let there = scripts(folder, ext);
         if &there != wanted {
-            return Err(format!("{folder}/*.{ext}: there are {there:?}, {what} in tests/tutorial.rs has {wanted:?}").into());
+            return Err(
+                format!("{folder}/*.{ext}: there are {there:?}, {what} in tests/tutorial.rs has {wanted:?}").into()
+            );
         }
     }
     let numbers: Vec<String> = lessons.iter().map(|n| n.chars().take_while(char::is_ascii_digit).collect()).collect();

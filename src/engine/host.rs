@@ -91,8 +91,10 @@ impl Host {
     /// What can't be parsed, as a diagnostic.
     pub fn compile(&self, name: &str, text: &str) -> std::result::Result<AST, Box<Diagnostic>> {
         let text = blank_shebang(text);
-        let mut ast =
-            self.engine.compile(super::tokens::with_conversions(&text)).map_err(|e| Box::new(diagnose_parse(&self.engine, &e, name, &text)))?;
+        let mut ast = self
+            .engine
+            .compile(super::tokens::with_conversions(&text))
+            .map_err(|e| Box::new(diagnose_parse(&self.engine, &e, name, &text)))?;
         ast.set_source(name);
         Ok(ast)
     }
@@ -237,7 +239,14 @@ pub fn caught(error: Dynamic) -> Dynamic {
     let words = map.get("message").and_then(|m| m.clone().into_string().ok()).unwrap_or_default();
     let kind = if name == "ErrorInFunctionCall" { kind_of_words(&words) } else { kind_of_name(&name) };
     map.insert("kind".into(), kind.into());
-    for (key, value) in [("hint", Dynamic::UNIT), ("op", "".into()), ("ns", "".into()), ("target", "".into()), ("errno", 0.into()), ("kernel", Dynamic::UNIT)] {
+    for (key, value) in [
+        ("hint", Dynamic::UNIT),
+        ("op", "".into()),
+        ("ns", "".into()),
+        ("target", "".into()),
+        ("errno", 0.into()),
+        ("kernel", Dynamic::UNIT),
+    ] {
         map.entry(key.into()).or_insert(value);
     }
     map.into()
@@ -273,13 +282,27 @@ fn kind_of_name(name: &str) -> &'static str {
 /// (`impl Display for EvalAltResult`).
 fn kind_of_words(words: &str) -> &'static str {
     let begins = |all: &[&str]| all.iter().any(|w| words.starts_with(w));
-    if begins(&["Function not found", "Variable not found", "Module not found", "Property not found", "Index not found"]) {
+    if begins(&[
+        "Function not found",
+        "Variable not found",
+        "Module not found",
+        "Property not found",
+        "Index not found",
+    ]) {
         "not_found"
     } else if begins(&["Array index", "String index", "Bit-field index"]) || words.contains(" out of bounds") {
         "bounds"
     } else if begins(&["Data type incorrect", "Output type incorrect", "Invalid indexing", "For loop expects"]) {
         "type"
-    } else if begins(&["Division by zero", "Modulo division", "Addition", "Subtraction", "Multiplication", "Division", "Exponential"]) {
+    } else if begins(&[
+        "Division by zero",
+        "Modulo division",
+        "Addition",
+        "Subtraction",
+        "Multiplication",
+        "Division",
+        "Exponential",
+    ]) {
         "arithmetic"
     } else if begins(&["Stack overflow", "Too many", "Too deep"]) || words.contains("too large") {
         "limit"

@@ -323,9 +323,11 @@ impl Opts {
         })?;
         // The kernel's words for these are "cannot assign requested address" (is_valid_ether_addr, etherdevice.h).
         if key == "mac" && (mac.iter().all(|b| *b == 0) || mac.first().is_some_and(|b| b & 1 != 0)) {
-            return Err(Error::invalid(format!("`{text}` can't be a link's own MAC address: it is zero or of a group"))
-                .with_target(key)
-                .with_hint("the second hex digit must be even: 02:00:00:00:00:01"));
+            return Err(Error::invalid(format!(
+                "`{text}` can't be a link's own MAC address: it is zero or of a group"
+            ))
+            .with_target(key)
+            .with_hint("the second hex digit must be even: 02:00:00:00:00:01"));
         }
         Ok(Some(mac))
     }

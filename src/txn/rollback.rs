@@ -190,12 +190,15 @@ impl Txn {
             Undo::Whole => {}
             Undo::Unbind { ns } => {
                 self.unbind(entry.seq, ns, report);
+                // Made, deleted and bound again by the undo just now: the earliest step counts.
+                expected.bound.retain(|b| b != ns);
                 expected.names.push(ns.clone());
             }
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
                         self.unbind(entry.seq, &ns, report);
+                        expected.bound.retain(|b| *b != ns);
                         expected.names.push(ns);
                     }
                 }

@@ -89,11 +89,16 @@ fn look(linux: &Linux, ns: &Ns, only: &Only) -> Result<Dad> {
         else {
             continue;
         };
+        let flags = rec.addr_flags();
         let wanted = match only {
+            // The link-local address of the same link too: a router asks for its neighbours from there, and while it is
+            // tentative, does not ask at all (`ndisc_send_ns`, net/ipv6/ndisc.c).
+            Some(only) if ip.is_unicast_link_local() && flags & IFA_F_DADFAILED == 0 => {
+                only.iter().any(|(with, _)| *with == index)
+            }
             Some(only) => only.contains(&(index, ip)),
             None => true,
         };
-        let flags = rec.addr_flags();
         if !wanted || flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0 {
             continue;
         }

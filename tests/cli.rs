@@ -3,6 +3,9 @@
 //! The whole test process first leaves the machine's namespaces: it starts itself again by `unshare` as root of new user,
 //! network, mount and pid namespaces, with a fresh /run. Nothing here can touch what is outside.
 
+#![allow(clippy::disallowed_methods, reason = "tests start programs by themselves")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -1,1 +1,595 @@
-fn main() {}
+//! Undo that is true: a world is made by `ip`, dumped, a script changes it and fails, and the world has to be what it
+//! was. Each case in namespaces of its own, in which it is root; nsscript runs in them as on a host (`--host`).
+//!
+//! What "equal" leaves out is in `common::world`: counters, ages, learned neighbours, nsids once given.
+
+#![allow(clippy::disallowed_methods, reason = "tests start programs")]
+
+mod common;
+
+use common::world::{self, Dump};
+use common::{flat, poll};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Two namespaces and the host's, with something of everything. `w1:v1` and `w2:v2` are a pair, as are `w1:p1` and
+/// `w2:e1`, and `w1:p2` and `w1:q2`; `w1:br0` has the ports p1 and p2.
+const WORLD: &str = r#"
+ip netns add w1
+ip netns add w2
+for ns in w1 w2; do ip netns exec $ns sh -c 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'; done
+ip -n w1 link set lo up
+ip -n w1 link add v1 index 100 mtu 1450 address 02:00:00:00:01:01 type veth peer name v2 netns w2 index 200 address 02:00:00:00:01:02
+ip -n w1 link add p1 address 02:00:00:00:02:01 type veth peer name e1 netns w2 address 02:00:00:00:02:02
+ip -n w1 link add p2 address 02:00:00:00:03:01 type veth peer name q2 address 02:00:00:00:03:02
+ip -n w1 link add br0 address 02:00:00:00:04:01 type bridge ageing_time 12345 forward_delay 400 mcast_snooping 0
+ip -n w1 link set p1 master br0
+ip -n w1 link set p2 master br0
+ip -n w1 link set p1 type bridge_slave cost 77 priority 5 isolated on learning off
+ip -n w1 link set v1 alias "an alias" txqueuelen 555 group 9
+ip -n w1 link property add dev v1 altname v1-with-a-longer-name altname other-name
+ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/v1/arp_filter; echo 3 > /proc/sys/net/ipv6/conf/v1/dad_transmits; echo 123 > /proc/sys/net/ipv4/neigh/v1/gc_stale_time; echo 1 > /proc/sys/net/ipv4/conf/q2/forwarding'
+for dev in v1 p1 p2 q2 br0; do ip -n w1 link set $dev up; done
+for dev in v2 e1; do ip -n w2 link set $dev up; done
+ip -n w1 addr add 10.0.0.1/24 broadcast + dev v1
+ip -n w1 addr add 10.0.0.2/24 dev v1
+ip -n w1 addr add 10.0.0.3/24 dev v1 label v1:three
+ip -n w1 addr add 10.0.1.1/24 dev v1 scope link
+ip -n w1 addr add 10.0.2.1 peer 10.0.2.2 dev v1
+ip -n w1 addr add 10.0.3.1/24 dev v1 valid_lft 6000 preferred_lft 3000
+ip -n w1 addr add fd00::1/64 dev v1 nodad
+ip -n w1 addr add fd00::2/64 dev v1 nodad valid_lft 6000 preferred_lft 3000
+ip -n w1 addr add 10.4.0.1/24 dev br0
+ip -n w1 addr add fd04::1/64 dev br0 nodad
+ip -n w1 addr add 10.5.0.1/24 dev q2
+ip -n w2 addr add 10.0.0.9/24 dev v2
+ip -n w2 addr add fd00::9/64 dev v2 nodad
+ip -n w2 addr add 10.4.0.9/24 dev e1
+ip -n w1 route add default via 10.0.0.9
+ip -n w1 route add 10.10.0.0/16 via 10.0.0.9 src 10.0.0.2 metric 50 mtu 1300
+ip -n w1 route add 10.11.0.0/16 nexthop via 10.0.0.9 weight 3 nexthop via 10.4.0.9
+ip -n w1 route add blackhole 10.12.0.0/16
+ip -n w1 route add 10.13.0.0/16 dev v1 table 100 proto static
+ip -n w1 route add unreachable 10.14.0.0/16 table 100 metric 7
+ip -n w1 route append 10.10.0.0/16 via 10.0.0.8 metric 50
+ip -n w1 -6 route add default via fd00::9
+ip -n w1 -6 route add fd10::/64 via fd00::9 metric 33
+ip -n w1 -6 route add blackhole fd12::/64
+ip -n w1 -6 route add fd13::/64 dev v1 table 100
+ip -n w1 neigh add 10.0.0.50 lladdr 02:00:00:00:05:01 dev v1 nud permanent
+ip -n w1 neigh add fd00::50 lladdr 02:00:00:00:05:02 dev v1 nud permanent
+ip -n w1 neigh add proxy 10.0.0.60 dev v1
+ip -n w1 neigh add proxy fd00::60 dev v1
+ip -n w1 rule add from 10.0.0.2 table 100 priority 500
+ip -n w2 route add 10.5.0.0/16 via 10.0.0.1
+ip link add h0 address 02:00:00:00:06:01 type veth peer name h1 address 02:00:00:00:06:02
+ip link set h0 up
+ip link set h1 up
+ip addr add 10.6.0.1/24 dev h0
+ip route add 10.16.0.0/16 via 10.6.0.9
+mkdir -p /tmp/nsscript-test
+printf 'old content' > /tmp/nsscript-test/file
+chmod 640 /tmp/nsscript-test/file
+"#;
+
+/// What changes the world, by name. Each runs twice: the script fails after it, or a transaction around it does.
+const VERBS: &[(&str, &str)] = &[
+    ("link_set/mtu", r#"link_set("w1:v1", #{ mtu: 1400 })"#),
+    ("link_set/mtu_below_v6", r#"link_set("w1:v1", #{ mtu: 1000 })"#),
+    ("link_set/mac", r#"link_set("w1:v1", #{ mac: "02:00:00:00:99:01" })"#),
+    ("link_set/broadcast", r#"link_set("w1:v1", #{ broadcast: "ff:ff:ff:ff:ff:fe" })"#),
+    ("link_set/alias", r#"link_set("w1:v1", #{ alias: "another" })"#),
+    ("link_set/no_alias", r#"link_set("w1:v1", #{ alias: "" })"#),
+    ("link_set/txqueuelen", r#"link_set("w1:v1", #{ txqueuelen: 5 })"#),
+    ("link_set/promisc", r#"link_set("w1:v1", #{ promisc: true })"#),
+    ("link_set/group", r#"link_set("w1:v1", #{ group: 3 })"#),
+    ("link_set/arp", r#"link_set("w1:v1", #{ arp: false })"#),
+    ("link_set/multicast", r#"link_set("w1:v1", #{ multicast: false })"#),
+    ("link_set/allmulticast", r#"link_set("w1:v1", #{ allmulticast: true })"#),
+    ("link_set/dynamic", r#"link_set("w1:v1", #{ dynamic: true })"#),
+    ("link_set/addrgenmode", r#"link_set("w1:v1", #{ addrgenmode: "none" })"#),
+    ("link_set/down", r#"link_set("w1:v1", #{ up: false })"#),
+    ("link_set/master", r#"link_set("w1:v1", #{ master: "br0" })"#),
+    ("link_set/nomaster", r#"link_set("w1:p1", #{ nomaster: true })"#),
+    ("link_set/port", r#"link_set("w1:p1", #{ port: #{ cost: 9, isolated: false, learning: true, hairpin: true } })"#),
+    ("link_set/bridge", r#"link_set("w1:br0", #{ ageing_time: 77, stp: true, priority: 4096, mcast_snooping: true })"#),
+    ("link_set/many", r#"link_set("w1:v1", #{ mtu: 1300, mac: "02:00:00:00:99:01", alias: "x", txqueuelen: 3, promisc: true, group: 1, arp: false, up: false })"#),
+    ("link_up", r#"link_down("w1:v1"); link_up("w1:v1")"#),
+    ("link_up/of_what_was_down", r#"link_up("w2:lo")"#),
+    ("link_down", r#"link_down("w1:v1")"#),
+    ("link_down/bridge", r#"link_down("w1:br0")"#),
+    ("link_down/peer", r#"link_down("w2:v2")"#),
+    ("link_down/port", r#"link_down("w1:p1")"#),
+    ("link_rename", r#"link_rename("w1:v1", "renamed")"#),
+    ("link_rename/swap", r#"link_rename("w1:v1", "tmp"); link_rename("w1:q2", "v1"); link_rename("w1:tmp", "q2")"#),
+    ("link_move", r#"link_move("w1:v1", "w2")"#),
+    ("link_move/there_and_back", r#"let v = link_up("w1:v1"); link_move(v, "w2"); link_move(v, "w1")"#),
+    ("link_move/port", r#"link_move("w1:p1", "w2")"#),
+    ("link_move/to_the_host", r#"link_move("w1:q2", host())"#),
+    ("link_move/round", r#"let v = link_up("w1:v1"); link_move(v, host()); link_rename(v, "z"); link_move(v, "w2"); link_up(v); addr(v, "10.77.0.1/24")"#),
+    ("link_move/to_a_new_one", r#"netns_add("fresh"); link_move("w1:v1", "fresh")"#),
+    ("link_del/end", r#"link_del("w1:v1")"#),
+    ("link_del/other_end", r#"link_del("w2:v2")"#),
+    ("link_del/pair_in_one", r#"link_del("w1:q2")"#),
+    ("link_del/host", r#"link_del("h0")"#),
+    ("link_del/port", r#"link_del("w1:p1")"#),
+    ("link_del/bridge", r#"link_del("w1:br0")"#),
+    ("link_del/and_make_again", r#"link_del("w1:v1"); veth("w1:v1", "w2:v2", #{ up: true, addr: "10.0.0.1/24" })"#),
+    ("altname_add", r#"altname_add("w1:v1", "third-name")"#),
+    ("altname_del", r#"altname_del("w1:v1", "other-name")"#),
+    ("addr/v4", r#"addr("w1:v1", "10.0.0.4/24")"#),
+    ("addr/v6", r#"addr("w1:v1", "fd00::3/64")"#),
+    ("addr/several", r#"addr("w1:v1", ["10.20.0.1/24", "10.20.0.2/24", "fd20::1/64"])"#),
+    ("addr/replace", r#"addr("w1:v1", "10.0.3.1/24", #{ valid: 100, preferred: 50, replace: true })"#),
+    ("addr_del/primary", r#"addr_del("w1:v1", "10.0.0.1/24")"#),
+    ("addr_del/secondary", r#"addr_del("w1:v1", "10.0.0.2/24")"#),
+    ("addr_del/label", r#"addr_del("w1:v1", "10.0.0.3/24")"#),
+    ("addr_del/peer", r#"addr_del("w1:v1", "10.0.2.1")"#),
+    ("addr_del/lifetime", r#"addr_del("w1:v1", "10.0.3.1/24")"#),
+    ("addr_del/v6", r#"addr_del("w1:v1", "fd00::1/64")"#),
+    ("addr_del/v6_lifetime", r#"addr_del("w1:v1", "fd00::2/64")"#),
+    ("addr_del/bridge", r#"addr_del("w1:br0", "10.4.0.1/24")"#),
+    ("addr_flush", r#"addr_flush("w1:v1")"#),
+    ("addr_flush/inet", r#"addr_flush("w1:v1", #{ family: "inet" })"#),
+    ("addr_flush/inet6", r#"addr_flush("w1:v1", #{ family: "inet6" })"#),
+    ("route/add", r#"route("w1", "10.30.0.0/16", #{ via: "10.0.0.9" })"#),
+    ("route/multipath", r#"route("w1", "10.30.0.0/16", #{ nexthops: [#{ via: "10.0.0.9" }, #{ via: "10.4.0.9" }] })"#),
+    ("route/blackhole", r#"route("w1", "10.30.0.0/16", #{ type: "blackhole", table: 77 })"#),
+    ("route/v6", r#"route("w1", "fd30::/64", #{ via: "fd00::9" })"#),
+    ("route/replace", r#"route("w1", "default", #{ via: "10.4.0.9", replace: true })"#),
+    ("route/replace_multipath", r#"route("w1", "10.11.0.0/16", #{ via: "10.4.0.9", replace: true })"#),
+    ("route/replace_v6", r#"route("w1", "fd10::/64", #{ via: "fd04::9", metric: 33, replace: true })"#),
+    ("route/append", r#"route("w1", "10.11.0.0/16", #{ via: "10.4.0.9", append: true })"#),
+    ("route/append_v6", r#"route("w1", "fd10::/64", #{ via: "fd04::9", metric: 33, append: true })"#),
+    ("route_del/default", r#"route_del("w1", "default")"#),
+    ("route_del/src", r#"route_del("w1", "10.10.0.0/16", #{ via: "10.0.0.9" })"#),
+    ("route_del/second_of_two", r#"route_del("w1", "10.10.0.0/16", #{ via: "10.0.0.8" })"#),
+    ("route_del/multipath", r#"route_del("w1", "10.11.0.0/16")"#),
+    ("route_del/blackhole", r#"route_del("w1", "10.12.0.0/16")"#),
+    ("route_del/table", r#"route_del("w1", "10.13.0.0/16", #{ table: 100 })"#),
+    ("route_del/connected", r#"route_del("w1", "10.0.0.0/24")"#),
+    ("route_del/v6", r#"route_del("w1", "fd10::/64")"#),
+    ("route_del/v6_blackhole", r#"route_del("w1", "fd12::/64")"#),
+    ("neigh/add", r#"neigh("w1:v1", "10.0.0.51", "02:00:00:00:05:51")"#),
+    ("neigh/replace", r#"neigh("w1:v1", "10.0.0.50", "02:00:00:00:05:99", #{ replace: true })"#),
+    ("neigh/proxy", r#"neigh("w1:v1", "10.0.0.61", #{ proxy: true })"#),
+    ("neigh_del", r#"neigh_del("w1:v1", "10.0.0.50")"#),
+    ("neigh_del/v6", r#"neigh_del("w1:v1", "fd00::50")"#),
+    ("neigh_del/proxy", r#"neigh_del("w1:v1", "10.0.0.60")"#),
+    ("neigh_flush", r#"neigh_flush("w1:v1", #{ all: true })"#),
+    ("sysctl/device", r#"sysctl("w1", "net.ipv4.conf.v1.arp_filter", 0)"#),
+    ("sysctl/ip_forward", r#"sysctl("w1", "net.ipv4.ip_forward", 1)"#),
+    ("sysctl/conf_all_forwarding", r#"sysctl("w1", "net.ipv4.conf.all.forwarding", 1)"#),
+    ("sysctl/conf_all_v6_forwarding", r#"sysctl("w1", "net.ipv6.conf.all.forwarding", 1)"#),
+    ("sysctl/conf_default", r#"sysctl("w1", "net.ipv4.conf.default.rp_filter", 2)"#),
+    ("sysctl/conf_default_forwarding", r#"sysctl("w1", "net.ipv6.conf.default.forwarding", 1)"#),
+    ("sysctl/disable_ipv6", r#"sysctl("w1", "net.ipv6.conf.v1.disable_ipv6", 1)"#),
+    ("sysctl/disable_ipv6_all", r#"sysctl("w1", "net.ipv6.conf.all.disable_ipv6", 1)"#),
+    ("sysctl/text", r#"sysctl("w1", "net.ipv4.ip_local_port_range", "20000 30000")"#),
+    ("sysctl/host", r#"sysctl(host(), "net.ipv4.ip_forward", 1)"#),
+    ("netns_del", r#"netns_del("w1")"#),
+    ("netns_del/both", r#"netns_del("w1"); netns_del("w2")"#),
+    ("netns_del/all", r#"netns_del_all()"#),
+    ("netns_del/and_make_again", r#"netns_del("w1"); netns_add("w1"); veth("w1:v1", "w2:other")"#),
+    ("netns_del/changed_before", r#"link_set("w1:v1", #{ mtu: 1400 }); addr_flush("w1:v1"); netns_del("w1")"#),
+    ("netns_add", r#"netns_add("fresh", #{ lo: true })"#),
+    ("netns_add/with_content", r#"netns_add("fresh"); veth("fresh:a", "w1:a", #{ up: true, b: #{ addr: "10.40.0.1/24", master: "br0" } })"#),
+    ("netns_attach", r#"netns_attach("again", "/run/netns/w1")"#),
+    ("netns_attach/host", r#"netns_attach("the-host", "/proc/self/ns/net")"#),
+    ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
+    ("veth/across", r#"veth("w1:a", "w2:b", #{ up: true, addr: "10.40.0.1/24" }); route("w1", "10.41.0.0/16", #{ via: "10.40.0.9" })"#),
+    ("bridge/steals_a_port", r#"bridge("w1:br1", #{ up: true }); link_set("w1:p1", #{ master: "br1" })"#),
+    ("write_file/over", r#"write_file("/tmp/nsscript-test/file", "new content")"#),
+    ("write_file/new", r#"write_file("/tmp/nsscript-test/new", "new content")"#),
+    ("remove_file", r#"remove_file("/tmp/nsscript-test/file")"#),
+    ("start", r#"start("w1", "sleep 1000"); start(host(), "sleep 1000")"#),
+    ("sequence/address_then_route_then_down", r#"addr("w1:q2", "10.50.0.1/24"); route("w1", "10.51.0.0/16", #{ via: "10.50.0.9" }); link_down("w1:q2"); addr_flush("w1:q2")"#),
+    ("sequence/rename_move_delete", r#"let v = link_rename("w1:v1", "x"); link_move(v, "w2"); link_del(v)"#),
+    ("sequence/twice_the_same", r#"link_set("w1:v1", #{ mtu: 1400 }); link_set("w1:v1", #{ mtu: 1350 }); addr("w1:v1", "10.50.0.1/24"); addr_del("w1:v1", "10.50.0.1/24"); addr("w1:v1", "10.50.0.1/24")"#),
+    ("sequence/twenty_namespaces", r#"
+        for i in 0..20 {
+            netns_add(`n${i}`, #{ lo: true });
+            veth(`w1:n${i}`, `n${i}:eth0`, #{ up: true, a: #{ master: "br0" }, b: #{ addr: `10.4.0.${i + 20}/24` } });
+        }
+        link_set("w1:v1", #{ mtu: 1400 });
+        addr_del("w1:v1", "10.0.0.1/24");
+        addr("w1:v1", "10.60.0.1/24");
+        route("w1", "10.61.0.0/16", #{ via: "10.60.0.9" });
+        link_rename("w1:v1", "uplink")"#),
+];
+
+/// A case that is not one of [`VERBS`] in the usual frame.
+struct Special {
+    name: &'static str,
+    script: &'static str,
+    code: i32,
+    /// What stderr has to have, on one line.
+    says: &'static [&'static str],
+    /// Shell that has to succeed afterwards, and take back what somebody else did.
+    after: &'static str,
+    /// Signals to send: the first when a `sleep 1234` runs, the others one after the other until the end.
+    signals: &'static [i32],
+    /// Whether stdout's reader goes away first.
+    closed: bool,
+}
+
+const PLAIN: Special = Special { name: "", script: "", code: 1, says: &[], after: "", signals: &[], closed: false };
+
+const SPECIAL: &[Special] = &[
+    Special {
+        name: "says_that_it_was_verified",
+        script: r#"netns_add("fresh"); link_set("w1:v1", #{ mtu: 1400 }); fail("on purpose");"#,
+        says: &["on purpose", "rolled back 2 steps", "verified"],
+        ..PLAIN
+    },
+    Special { name: "exit_code_of_the_script", script: r#"link_down("w1:v1"); exit(9);"#, code: 9, says: &["verified"], ..PLAIN },
+    Special {
+        name: "exit_3_where_it_is_not_as_before",
+        script: r#"netns_set("w1", 4242); fail("x");"#,
+        code: 3,
+        says: &["the nsid of namespace `w1` in the host's namespace stays", "1 thing differs from before"],
+        ..PLAIN
+    },
+    Special {
+        name: "half_of_a_call_is_none/veth",
+        script: r#"
+            try { veth("w1:a", "w2:b", #{ a: #{ addr: "10.40.0.1/24" }, b: #{ addr: ["10.41.0.1/24", "10.41.0.1/24"] } }); } catch (e) {
+                if e.kind != "exists" { throw e; }
+            }"#,
+        code: 0,
+        ..PLAIN
+    },
+    Special {
+        name: "half_of_a_call_is_none/link_set",
+        script: r#"
+            try { link_set("w1:v1", #{ mtu: 1300, alias: "new", txqueuelen: 5, promisc: true, addrgenmode: "stable_secret", master: "lo" }); } catch (e) {}"#,
+        code: 0,
+        ..PLAIN
+    },
+    Special {
+        name: "half_of_a_call_is_none/netns_add",
+        script: r#"try { netns_add(["a", "b", "w1"]); } catch (e) {}"#,
+        code: 0,
+        ..PLAIN
+    },
+    Special {
+        name: "half_of_a_call_is_none/link_move_to_a_taken_name",
+        script: r#"
+            sh("w2", "ip link add q2 type veth peer name r2");
+            try { link_move("w1:q2", "w2"); fail("moved"); } catch (e) { if e.kind != "exists" { throw e; } }"#,
+        code: 0,
+        after: "ip -n w2 link del q2",
+        ..PLAIN
+    },
+    Special {
+        name: "half_of_a_call_is_none/addr",
+        script: r#"try { addr("w1:v1", ["10.70.0.1/24", "10.0.0.1/24"]); } catch (e) {}"#,
+        code: 0,
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/address_on_the_same_link",
+        script: r#"addr("w1:v1", "10.70.0.1/24"); sh("w1", "ip addr add 10.71.0.1/24 dev v1"); fail("x");"#,
+        after: "ip -n w1 addr del 10.71.0.1/24 dev v1",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/route_by_our_address",
+        script: r#"link_set("w1:v1", #{ alias: "x" }); sh("w1", "ip route add 10.71.0.0/16 via 10.0.0.9"); fail("x");"#,
+        after: "ip -n w1 route del 10.71.0.0/16",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/link_in_the_same_namespace",
+        script: r#"link_down("w1:v1"); sh("w1", "ip link add foreign type veth peer name foreign2; ip addr add 10.71.0.1/24 dev foreign"); fail("x");"#,
+        after: "ip -n w1 addr show dev foreign | grep -q 10.71.0.1/24; ip -n w1 link del foreign",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/other_value_of_the_same_link",
+        script: r#"link_set("w1:v1", #{ mtu: 1400 }); sh("w1", "ip link set v1 txqueuelen 4"); fail("x");"#,
+        after: "ip -n w1 -o link show v1 | grep -q 'qlen 4'; ip -n w1 link set v1 txqueuelen 555",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/namespace",
+        script: r#"netns_add("fresh"); sh(host(), "ip netns add foreign"); fail("x");"#,
+        after: "ip netns del foreign",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/sysctl",
+        script: r#"sysctl("w1", "net.ipv4.conf.v1.arp_filter", 0); sh("w1", "echo 1 > /proc/sys/net/ipv4/conf/v1/arp_ignore"); fail("x");"#,
+        after: "ip netns exec w1 sh -c 'test $(cat /proc/sys/net/ipv4/conf/v1/arp_ignore) = 1; echo 0 > /proc/sys/net/ipv4/conf/v1/arp_ignore'",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/a_namesake_is_left_alone",
+        script: r#"netns_add("fresh"); sh(host(), "ip netns del fresh; ip netns add fresh"); fail("x");"#,
+        code: 3,
+        says: &["namespace `fresh` is another's now: left"],
+        after: "ip netns del fresh",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/process_in_a_namespace_that_was_there",
+        script: r#"link_down("w1:v1"); sh("w1", "sleep 4321 >/dev/null 2>&1 &"); fail("x");"#,
+        ..PLAIN
+    },
+    Special {
+        name: "nested/inner_undone_outer_stands_then_undone",
+        script: r#"
+            link_set("w1:v1", #{ mtu: 1400 });
+            try { transaction(|| { link_set("w1:v1", #{ mtu: 1300 }); link_move("w1:v1", "w2"); fail("inner"); }); } catch (e) {}
+            assert_eq(link("w1:v1").mtu, 1400);
+            transaction(|| { addr_flush("w1:v1"); link_rename("w1:v1", "z"); });
+            fail("outer");"#,
+        says: &["verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "nested/delete_in_the_inner_make_in_the_outer",
+        script: r#"
+            transaction(|| {
+                netns_add("fresh");
+                veth("fresh:a", "w1:a", #{ up: true, b: #{ addr: "10.40.0.1/24" } });
+                try { transaction(|| { link_del("w1:a"); netns_del("fresh"); fail("inner"); }); } catch (e) {}
+                assert_eq(addrs("w1:a")[0].cidr, "10.40.0.1/24");
+                assert_eq(links("fresh").len(), 2);
+            });
+            fail("outer");"#,
+        says: &["verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "signal/int",
+        script: r#"link_down("w1:v1"); netns_add("fresh"); exec_in("fresh", "sleep 1234");"#,
+        code: 130,
+        says: &["verified"],
+        signals: &[libc::SIGINT],
+        ..PLAIN
+    },
+    Special {
+        name: "signal/term",
+        script: r#"netns_del("w1"); exec_in("w2", "sleep 1234");"#,
+        code: 143,
+        says: &["verified"],
+        signals: &[libc::SIGTERM],
+        ..PLAIN
+    },
+    Special {
+        name: "signal/hup",
+        script: r#"link_del("w1:v1"); start(host(), "sleep 1000"); sh(host(), "sleep 1234 & wait");"#,
+        code: 129,
+        says: &["verified"],
+        signals: &[libc::SIGHUP],
+        ..PLAIN
+    },
+    Special {
+        name: "signal/not_caught_by_the_script",
+        script: r#"link_down("w1:v1"); try { exec_in("w1", "sleep 1234"); } catch (e) { print("caught"); } sleep(100);"#,
+        code: 130,
+        signals: &[libc::SIGINT],
+        ..PLAIN
+    },
+    Special {
+        name: "signal/in_a_loop_of_the_script",
+        script: r#"link_down("w1:v1"); start("w1", "sleep 1234"); while true {}"#,
+        code: 130,
+        says: &["verified"],
+        signals: &[libc::SIGINT],
+        ..PLAIN
+    },
+    Special {
+        name: "signal/in_sleep",
+        script: r#"link_down("w1:v1"); start("w1", "sleep 1234"); sleep(1000);"#,
+        code: 143,
+        signals: &[libc::SIGTERM],
+        ..PLAIN
+    },
+    Special {
+        name: "signal/a_second_one_does_not_cut_the_undo_short",
+        script: r#"
+            for i in 0..30 { netns_add(`n${i}`, #{ lo: true }); veth(`w1:n${i}`, `n${i}:eth0`, #{ up: true, a: #{ master: "br0" } }); }
+            link_del("w1:v1"); netns_del("w2"); exec_in("w1", "sleep 1234");"#,
+        code: 130,
+        says: &["verified"],
+        signals: &[libc::SIGINT, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGINT, libc::SIGINT, libc::SIGINT],
+        ..PLAIN
+    },
+    Special {
+        name: "stdout_closed",
+        script: r#"link_down("w1:v1"); for i in 0..100000 { print("a line that is long enough to fill what a pipe can hold"); } sleep(100);"#,
+        code: 1,
+        says: &["write to standard output", "verified"],
+        closed: true,
+        ..PLAIN
+    },
+    Special {
+        name: "hooks_run_among_the_steps",
+        script: r#"
+            sh(host(), "ip -n w1 addr add 10.72.0.1/24 dev q2");
+            on_rollback(|| sh(host(), "ip -n w1 addr del 10.72.0.1/24 dev q2"));
+            link_down("w1:v1");
+            fail("x");"#,
+        says: &["verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "nothing_done_nothing_said",
+        script: r#"print(links("w1").len()); fail("x");"#,
+        ..PLAIN
+    },
+    Special { name: "rm_takes_all_down", script: r#"//--rm
+            netns_add("fresh"); veth("fresh:a", "w1:a", #{ up: true }); link_set("w1:v1", #{ mtu: 1400 }); start("fresh", "sleep 1000");"#,
+        code: 0,
+        says: &["verified"],
+        ..PLAIN
+    },
+];
+
+/// What runs inside: the world, the script, the comparison.
+fn inside(name: &str) -> Result<(), String> {
+    if name == "true" {
+        return world::furnish();
+    }
+    world::furnish()?;
+    // A process of its own in a namespace, which has to survive.
+    let mut guest = Command::new("sleep").arg("100000").stdin(Stdio::null()).spawn().map_err(|e| e.to_string())?;
+    let found = compare(name);
+    let _ = guest.kill();
+    let _ = guest.wait();
+    found
+}
+
+fn compare(name: &str) -> Result<(), String> {
+    world::shell(WORLD)?;
+    world::shell("ip netns exec w1 sleep 99999 >/dev/null 2>&1 &")?;
+    poll(Duration::from_secs(5), || world::shell("ip netns pids w1 | grep -q .").is_ok());
+    let special = SPECIAL.iter().find(|s| s.name == name);
+    let framed;
+    let (script, case) = match special {
+        Some(special) => (special.script, special),
+        None => {
+            let (frame, verb) = name.split_once('/').ok_or("a name without a frame")?;
+            let (_, body) = VERBS.iter().find(|(n, _)| *n == verb).ok_or("no such verb")?;
+            framed = match frame {
+                "fails" => format!("{body};\nfail(\"on purpose\");\n"),
+                "savepoint" => format!(
+                    "try {{ transaction(|| {{ {body};\nfail(\"on purpose\"); }}); }} catch (e) {{\n    if e.message != \"on purpose\" {{ throw e; }}\n}}\n"
+                ),
+                _ => return Err(format!("no frame {frame}")),
+            };
+            let code = i32::from(frame == "fails");
+            (framed.as_str(), &Special { code, says: if code == 1 { &["on purpose", "verified"] } else { &[] }, ..PLAIN })
+        }
+    };
+    let before = Dump::settled()?;
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
+    let path = common::write(folder.path(), "case.rhai", script);
+    let ended = run_script(case, &path)?;
+    let said = flat(&ended.stderr);
+    let mut problems = Vec::new();
+    if ended.code() != case.code {
+        problems.push(format!("exit status {}, expected {}", ended.code(), case.code));
+    }
+    for text in case.says.iter().filter(|t| !said.contains(*t)) {
+        problems.push(format!("stderr lacks: {text}"));
+    }
+    if said.contains("undone, but not as it was") {
+        problems.push("a transaction was not undone as it was".into());
+    }
+    if !case.after.is_empty()
+        && let Err(error) = world::shell(case.after)
+    {
+        problems.push(format!("what somebody else did did not stay: {error}"));
+    }
+    let differences = before.compare(Duration::from_secs(4))?;
+    if !differences.is_empty() {
+        let many = if differences.len() > 60 { format!("\n… and {} more", differences.len() - 60) } else { String::new() };
+        let shown: Vec<String> = differences.iter().take(60).cloned().collect();
+        problems.push(format!("not as before (- before, + after):\n{}{many}", shown.join("\n")));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}\n\nscript:\n{script}\nstdout:\n{}\nstderr:\n{}", problems.join("\n"), ended.stdout, ended.stderr))
+}
+
+fn run_script(case: &Special, path: &std::path::Path) -> Result<common::Ended, String> {
+    let mut command = Command::new(common::NSSCRIPT);
+    command.args(["--host", "--color", "never"]);
+    if std::fs::read_to_string(path).is_ok_and(|t| t.starts_with("//--rm")) {
+        command.arg("--rm");
+    }
+    command.arg(path).env("LC_ALL", "C.UTF-8");
+    if case.signals.is_empty() && !case.closed {
+        return common::run(&mut command, Duration::from_secs(60));
+    }
+    let errors = tempfile::tempfile().map_err(|e| e.to_string())?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors.try_clone().map_err(|e| e.to_string())?)
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    if case.closed {
+        drop(child.stdout.take());
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).map_err(|e| e.to_string())?);
+    let sleeping = || {
+        std::fs::read_dir("/proc").is_ok_and(|all| {
+            all.flatten().any(|e| std::fs::read(e.path().join("cmdline")).is_ok_and(|c| c == b"sleep\x001234\0"))
+        })
+    };
+    let mut signals = case.signals.iter();
+    if let Some(first) = signals.next() {
+        if !poll(Duration::from_secs(30), sleeping) {
+            let _ = child.kill();
+            return Err("the script never came to its `sleep 1234`".into());
+        }
+        send(pid, *first)?;
+    }
+    let mut status = None;
+    let ended = poll(Duration::from_secs(60), || {
+        status = child.try_wait().ok().flatten();
+        if status.is_none()
+            && let Some(signal) = signals.next()
+        {
+            let _ = send(pid, *signal);
+        }
+        status.is_some()
+    });
+    if !ended {
+        let _ = child.kill();
+    }
+    let stderr = {
+        use std::io::{Read as _, Seek as _};
+        let mut errors = errors;
+        let mut text = String::new();
+        let _ = errors.rewind();
+        let _ = errors.read_to_string(&mut text);
+        text
+    };
+    let status = status.ok_or_else(|| format!("it did not end after the signal; stderr:\n{stderr}"))?;
+    Ok(common::Ended { status, stdout: String::new(), stderr })
+}
+
+fn send(pid: nix::unistd::Pid, signal: i32) -> Result<(), String> {
+    let signal = nix::sys::signal::Signal::try_from(signal).map_err(|e| e.to_string())?;
+    nix::sys::signal::kill(pid, signal).map_err(|e| e.to_string())
+}
+
+/// What runs outside: starts the case inside, and looks whether anything is left.
+fn outside(name: &str) -> Result<Completion, Failed> {
+    if let Some(reason) = world::impossible() {
+        return if common::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
+    }
+    let mark = common::mark();
+    let ended = world::enter(&[name], &mark)?;
+    let gone = poll(Duration::from_secs(10), || common::marked(&mark).is_empty());
+    if ended.code() != 0 {
+        return Err(format!("{}{}\nrun it alone: cargo test --test rollback -- --exact {name}", ended.stdout, ended.stderr).into());
+    }
+    if gone { Ok(Completion::Completed) } else { Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into()) }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).is_some_and(|w| w == world::INSIDE) {
+        let name = words.get(2).map_or("", String::as_str);
+        if let Err(error) = inside(name) {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+        return;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(4);
+    let frames = ["fails", "savepoint"];
+    let framed = frames.iter().flat_map(|f| VERBS.iter().map(move |(name, _)| format!("{f}/{name}")));
+    let names = framed.chain(SPECIAL.iter().map(|s| s.name.to_string()));
+    let trials = names.map(|name| Trial::ignorable_test(name.clone(), move || outside(&name))).collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}

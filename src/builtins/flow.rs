@@ -62,13 +62,20 @@ fn wait(ctx: &NativeCallContext, condition: &FnPtr, options: Map) -> Fallible<()
     loop {
         let value = call(ctx, condition)?;
         let held = value.as_bool().map_err(|_| {
-            throw(ctx, Error::invalid(format!("the closure of wait_until must give true or false, not {}", value::what(&value))))
+            throw(
+                ctx,
+                Error::invalid(format!(
+                    "the closure of wait_until must give true or false, not {}",
+                    value::what(&value)
+                )),
+            )
         })?;
         if held {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let error = Error::new(Kind::Timeout, format!("{what} did not come true within {} s", timeout.as_secs_f64()));
+            let error =
+                Error::new(Kind::Timeout, format!("{what} did not come true within {} s", timeout.as_secs_f64()));
             return Err(throw(ctx, error.with_target(what)));
         }
         session.pause(pause.min(deadline.saturating_duration_since(Instant::now()))).map_err(|e| throw(ctx, e))?;
@@ -156,9 +163,7 @@ fn from_json(value: &serde_json::Value) -> Dynamic {
         },
         Value::String(s) => s.clone().into(),
         Value::Array(all) => all.iter().map(from_json).collect::<Array>().into(),
-        Value::Object(all) => {
-            all.iter().map(|(k, v)| (k.as_str().into(), from_json(v))).collect::<Map>().into()
-        }
+        Value::Object(all) => all.iter().map(|(k, v)| (k.as_str().into(), from_json(v))).collect::<Map>().into(),
     }
 }
 
@@ -317,6 +322,17 @@ pub mod functions {
         run(&ctx, |s| s.pause(value::duration(&time, "sleep")?))
     }
 
+    // Rhai has a sleep of its own for these two, which no signal ends.
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_seconds(ctx: NativeCallContext, seconds: INT) -> Fallible<()> {
+        run(&ctx, |s| s.pause(value::duration(&seconds.into(), "sleep")?))
+    }
+
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_fraction(ctx: NativeCallContext, seconds: f64) -> Fallible<()> {
+        run(&ctx, |s| s.pause(value::duration(&seconds.into(), "sleep")?))
+    }
+
     /// Waits until a closure gives true. Options: `timeout` (default 10 s) and `what`, which the error names. Errors:
     /// `timeout`.
     ///
@@ -371,9 +387,10 @@ pub mod functions {
 
 fn leave(ctx: &NativeCallContext, code: INT) -> Fallible<Dynamic> {
     let session = Session::of(ctx).map_err(|e| throw(ctx, e))?;
-    let status = i32::try_from(code).ok().filter(|c| (0..=255).contains(c)).ok_or_else(|| {
-        throw(ctx, Error::invalid(format!("exit({code}): an exit status is 0 to 255")))
-    })?;
+    let status = i32::try_from(code)
+        .ok()
+        .filter(|c| (0..=255).contains(c))
+        .ok_or_else(|| throw(ctx, Error::invalid(format!("exit({code}): an exit status is 0 to 255"))))?;
     session.set_exit(status);
     Err(EvalAltResult::Exit(Dynamic::UNIT, ctx.call_position()).into())
 }

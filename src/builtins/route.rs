@@ -13,8 +13,8 @@ use rhai::{Array, Dynamic, Map, NativeCallContext};
 use std::net::IpAddr;
 
 const KNOWN: &[&str] = &[
-    "via", "dev", "metric", "table", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref", "nhid", "family",
-    "replace", "append",
+    "via", "dev", "metric", "table", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref", "nhid",
+    "family", "replace", "append",
 ];
 
 fn known() -> Vec<&'static str> {
@@ -216,7 +216,11 @@ pub mod functions {
     pub fn route(ctx: NativeCallContext, dst: &str, options: Map) -> Fallible<()> {
         run(&ctx, |s| {
             add(s, None, dst, options).map_err(|e| {
-                if looks_like_destination(dst) { e } else { e.with_hint("route(dst, #{…}) or route(ns, dst, #{…})") }
+                if looks_like_destination(dst) {
+                    e
+                } else {
+                    e.with_hint("route(dst, #{…}) or route(ns, dst, #{…})")
+                }
             })
         })
     }

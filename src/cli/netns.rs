@@ -157,7 +157,7 @@ impl Here<'_> {
             self.cancel.check()?;
             txn.perform(verb).map(drop)
         });
-        match done.and_then(|()| txn.commit()) {
+        match done.and_then(|()| txn.commit(|_| ())) {
             Ok(report) => {
                 for message in report.errors {
                     self.event(&Event::Warning { message, hint: None });
@@ -202,9 +202,7 @@ fn act(here: &Here<'_>, verb: Netns, all: bool) -> Result<i32> {
         Netns::Del { names } if names.is_empty() != all => Err(Error::invalid("`netns del` takes names, or `--all`")),
         Netns::Del { names } => {
             let names = if all { here.every()? } else { names };
-            here.change(|perform| {
-                names.iter().try_for_each(|n| perform(Verb::NetnsDel { ns: here.linux.find_ns(n)? }))
-            })
+            here.change(|perform| names.iter().try_for_each(|n| perform(Verb::NetnsDel { ns: here.linux.find_ns(n)? })))
         }
         Netns::Identify { pid } => identify(here, pid),
         Netns::Pids { name } => pids(here, &name),

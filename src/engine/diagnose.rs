@@ -48,7 +48,13 @@ impl Sources {
         let beside = from.and_then(|from| Path::new(from).parent()).map(|dir| dir.join(name).display().to_string());
         let candidates: Vec<String> = std::iter::once(name.to_owned())
             .chain(beside)
-            .flat_map(|name| if name.ends_with(".rhai") { vec![name] } else { vec![name.clone(), name + ".rhai"] })
+            .flat_map(|name| {
+                if Path::new(&name).extension().is_some_and(|e| e == "rhai") {
+                    vec![name]
+                } else {
+                    vec![name.clone(), name + ".rhai"]
+                }
+            })
             .collect();
         if let Some(name) = candidates.iter().find(|name| self.texts.contains_key(*name)) {
             return self.texts.get(name).map(|text| (name.clone(), Arc::clone(text)));

@@ -7,6 +7,7 @@ use crate::plan::{Error, Kind, Result};
 use crate::report::{Diagnostic, Event};
 use crate::txn::Report;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Map, Position, Scope};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Host {
     engine: Engine,
     session: Session,
     texts: Texts,
+    /// The script that runs: its closures are called again by the undo.
+    ast: RefCell<AST>,
 }
 
 impl Host {
@@ -70,7 +73,7 @@ impl Host {
         let cancel = session.cancel().clone();
         engine.on_progress(move |_| (cancel.signal() != 0 || stop.get()).then_some(Dynamic::UNIT));
         engine.on_map_missing_property(|map, key, _| missing_key(map, key));
-        Host { engine, session, texts }
+        Host { engine, session, texts, ast: RefCell::new(AST::empty()) }
     }
 
     #[must_use]
@@ -102,6 +105,7 @@ impl Host {
             Ok(ast) => ast,
             Err(diagnostic) => return Ended::Error(diagnostic),
         };
+        *self.ast.borrow_mut() = ast.clone();
         let mut ended = self.evaluate(name, text, &ast);
         // What was deferred runs either way; its error counts only where there is none yet.
         for work in self.session.take_defers() {
@@ -135,7 +139,10 @@ impl Host {
     }
 
     /// Runs `work`; a panic becomes an error of kind `internal`.
-    fn guarded(&self, work: impl FnOnce() -> std::result::Result<(), Box<EvalAltResult>>) -> std::result::Result<(), Box<EvalAltResult>> {
+    fn guarded(
+        &self,
+        work: impl FnOnce() -> std::result::Result<(), Box<EvalAltResult>>,
+    ) -> std::result::Result<(), Box<EvalAltResult>> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic
                 .downcast_ref::<String>()
@@ -184,7 +191,8 @@ impl Host {
     /// cuts an undo short.
     pub fn rollback(&self) -> Report {
         self.session.cancel().clear();
-        let ast = AST::empty();
+        // `on_rollback(|| …)` lives in the script: without it the closure is a name of nothing.
+        let ast = self.ast.borrow().clone();
         self.session.rollback(&mut |id| {
             let Some(hook) = self.session.hook(id) else { return Ok(()) };
             // A signal during the compensation would end it; it is heard afterwards.
@@ -223,15 +231,18 @@ fn missing_key<'a>(map: &'a mut Map, key: &str) -> std::result::Result<rhai::Tar
     if key == "kind"
         && let Some(name) = map.get("error").and_then(|e| e.clone().into_string().ok())
     {
-        return Ok(Dynamic::from(kind_of_name(&name).to_string()).into());
+        // Of an error within a function or a closure only the words are left.
+        let words = map.get("message").and_then(|m| m.clone().into_string().ok()).unwrap_or_default();
+        let kind = if name == "ErrorInFunctionCall" { kind_of_words(&words) } else { kind_of_name(&name) };
+        return Ok(Dynamic::from(kind.to_string()).into());
     }
     let error = Error::new(Kind::NotFound, format!("there is no key `{key}` in this map")).with_target(key);
-    let near = crate::plan::nearest(key, map.keys().map(|k| k.as_str()));
+    let near = crate::plan::nearest(key, map.keys().map(AsRef::as_ref));
     let hint = match near {
         Some(near) => format!("did you mean `{near}`?"),
         None if map.is_empty() => "the map is empty".into(),
         None => {
-            let all = map.keys().take(24).map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
+            let all = map.keys().take(24).map(AsRef::<str>::as_ref).collect::<Vec<_>>().join(", ");
             format!("it has: {all}")
         }
     };
@@ -246,17 +257,44 @@ fn missing_key<'a>(map: &'a mut Map, key: &str) -> std::result::Result<rhai::Tar
 /// The kind of a caught error of Rhai's own, whose map names the variant.
 fn kind_of_name(name: &str) -> &'static str {
     match name {
-        "ErrorFunctionNotFound" | "ErrorVariableNotFound" | "ErrorModuleNotFound" | "ErrorPropertyNotFound"
+        "ErrorFunctionNotFound"
+        | "ErrorVariableNotFound"
+        | "ErrorModuleNotFound"
+        | "ErrorPropertyNotFound"
         | "ErrorIndexNotFound" => "not_found",
-        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => "type",
+        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => {
+            "type"
+        }
         "ErrorArithmetic" => "arithmetic",
         "ErrorArrayBounds" | "ErrorStringBounds" | "ErrorBitFieldBounds" => "bounds",
         "ErrorDataRace" => "data_race",
         "ErrorNonPureMethodCallOnConstant" | "ErrorAssignmentToConstant" => "constant",
         "ErrorParsing" => "syntax",
         "ErrorVariableExists" => "exists",
-        "ErrorTooManyOperations" | "ErrorTooManyModules" | "ErrorTooManyVariables" | "ErrorStackOverflow"
+        "ErrorTooManyOperations"
+        | "ErrorTooManyModules"
+        | "ErrorTooManyVariables"
+        | "ErrorStackOverflow"
         | "ErrorDataTooLarge" => "limit",
         _ => "script",
+    }
+}
+
+/// The kind of a caught error of Rhai's own that came out of a function: by the words with which Rhai begins it
+/// (`impl Display for EvalAltResult`).
+fn kind_of_words(words: &str) -> &'static str {
+    let begins = |all: &[&str]| all.iter().any(|w| words.starts_with(w));
+    if begins(&["Function not found", "Variable not found", "Module not found", "Property not found", "Index not found"]) {
+        "not_found"
+    } else if begins(&["Array index", "String index", "Bit-field index"]) || words.contains(" out of bounds") {
+        "bounds"
+    } else if begins(&["Data type incorrect", "Output type incorrect", "Invalid indexing", "For loop expects"]) {
+        "type"
+    } else if begins(&["Division by zero", "Modulo division", "Addition", "Subtraction", "Multiplication", "Division", "Exponential"]) {
+        "arithmetic"
+    } else if begins(&["Stack overflow", "Too many", "Too deep"]) || words.contains("too large") {
+        "limit"
+    } else {
+        "script"
     }
 }

@@ -59,6 +59,8 @@ struct Inner {
     rising: RefCell<Vec<(Ns, u32)>>,
     hooks: RefCell<Vec<FnPtr>>,
     defers: RefCell<Vec<FnPtr>>,
+    /// Where the lab is that this run replaces, and where it belongs.
+    aside: RefCell<Option<(std::path::PathBuf, std::path::PathBuf)>>,
     exit: Cell<Option<i32>>,
     /// Whether any program was run.
     ran: Cell<bool>,
@@ -121,8 +123,7 @@ impl Session {
         let kernel: Rc<dyn Kernel> = Rc::clone(&setting.linux) as Rc<dyn Kernel>;
         let place = Rc::new(Place::default());
         let journal = Journal::new(&setting.name, &setting.mark, &setting.script);
-        let steps =
-            Steps { listener: Rc::clone(&setting.listener), place: Rc::clone(&place), wanted: setting.steps };
+        let steps = Steps { listener: Rc::clone(&setting.listener), place: Rc::clone(&place), wanted: setting.steps };
         let txn = Txn::new(Rc::clone(&kernel), Box::new(journal), Box::new(steps));
         Session(Rc::new(Inner {
             setting,
@@ -134,6 +135,7 @@ impl Session {
             rising: RefCell::default(),
             hooks: RefCell::default(),
             defers: RefCell::default(),
+            aside: RefCell::default(),
             exit: Cell::new(None),
             ran: Cell::new(false),
             started: Cell::new(0),
@@ -321,8 +323,9 @@ impl Session {
         let mut slot = self.0.txn.try_borrow_mut().map_err(|_| Error::internal("the transaction is in use"))?;
         match slot.as_mut() {
             Some(txn) => work(txn),
-            None => Err(Error::invalid("the run is being undone: nothing can be changed any more")
-                .with_hint("on_rollback may run commands and write to other systems; what nsscript changed is undone by itself")),
+            None => Err(Error::invalid("the run is being undone: nothing can be changed any more").with_hint(
+                "on_rollback may run commands and write to other systems; what nsscript changed is undone by itself",
+            )),
         }
     }
 
@@ -431,6 +434,11 @@ impl Session {
         {
             report.errors.push(error.to_string());
         }
+        if let Some((aside, home)) = self.0.aside.borrow_mut().take()
+            && let Err(error) = journal::relocate(&aside, &home)
+        {
+            report.errors.push(error.to_string());
+        }
         report
     }
 
@@ -454,7 +462,40 @@ impl Session {
     /// # Errors
     /// The journal can't be written: nothing is committed.
     pub fn commit(&self) -> Result<Report> {
-        self.txn(Txn::commit)
+        let aside = self.0.aside.borrow_mut().take();
+        let retire = |report: &mut Report| {
+            let Some((aside, _)) = &aside else { return };
+            match labs::retire(Rc::clone(&self.0.kernel), aside, self.steps()) {
+                Ok(old) => report.merge(old),
+                Err(error) => report.errors.push(error.to_string()),
+            }
+        };
+        self.txn(|txn| txn.commit(retire))
+    }
+
+    fn steps(&self) -> Box<dyn Observer> {
+        observer(&self.0.setting.listener, self.0.setting.steps)
+    }
+
+    /// Sets the lab of this name that stands aside, alive: it is put back if this run fails, and ended when it commits.
+    ///
+    /// # Errors
+    /// It can't be set aside; then it stands as before.
+    pub fn replace(&self, story: &journal::Story) -> Result<()> {
+        let aside = journal::aside(&story.header.name, &story.header.mark);
+        let home = story.folder.clone();
+        journal::relocate(&home, &aside)?;
+        self.0.aside.replace(Some((aside.clone(), home)));
+        let clear = || -> Result<()> {
+            self.txn(|txn| txn.replaces(aside.clone()))?;
+            for verb in labs::clearing(self.kernel(), story) {
+                self.perform(verb)?;
+            }
+            self.txn(Txn::cleared)
+        };
+        clear().inspect_err(|_| {
+            let _ = self.rollback(&mut |_| Ok(()));
+        })
     }
 
     /// Remembers an IPv6 address that is to be waited for before it matters.

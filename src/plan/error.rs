@@ -76,7 +76,7 @@ impl Kind {
         match errno {
             libc::EEXIST | libc::EADDRINUSE => Kind::Exists,
             libc::ENOENT | libc::ENODEV | libc::ESRCH | libc::ENXIO | libc::EADDRNOTAVAIL => Kind::NotFound,
-            libc::EINVAL | libc::ERANGE | libc::ENAMETOOLONG | libc::EMSGSIZE => Kind::Invalid,
+            libc::EINVAL | libc::EISDIR | libc::ERANGE | libc::ENAMETOOLONG | libc::EMSGSIZE => Kind::Invalid,
             libc::EOPNOTSUPP | libc::ENOSYS | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT => Kind::Unsupported,
             libc::EPERM | libc::EACCES => Kind::Permission,
             libc::EBUSY => Kind::Busy,

@@ -168,9 +168,24 @@ fn remake(link: &LinkState, target: &State) -> LinkSpec {
         txqueuelen: Some(link.txqueuelen),
         group: Some(link.group),
         lower: (link.kind != "veth" && link.lower != 0).then(|| (link.lower, target.name(link.lower))),
-        options: if link.kind == "veth" { Vec::new() } else { options(&link.options) },
+        options: if link.kind == "veth" { Vec::new() } else { made_with(link) },
         ..LinkSpec::default()
     }
+}
+
+/// The options that a link is made again with. A kernel without `CONFIG_BRIDGE_VLAN_FILTERING` shows some that it
+/// refuses to be told, even with their only value: `IFLA_BR_VLAN_FILTERING` 7 (br_vlan_filter_toggle), and of
+/// `IFLA_BR_MULTI_BOOLOPT` 46 (struct br_boolopt_multi: values, then a mask) `BR_BOOLOPT_MCAST_VLAN_SNOOPING`.
+fn made_with(link: &LinkState) -> Vec<KindOption> {
+    let spoken = |(code, value): &(u16, Vec<u8>)| match (link.kind.as_str(), *code) {
+        ("bridge", 7) if *value == [0] => None,
+        ("bridge", 46) => {
+            let on = value.get(..4).filter(|on| **on != [0; 4])?;
+            Some((*code, [on, on].concat()))
+        }
+        _ => Some((*code, value.clone())),
+    };
+    options(&link.options.iter().filter_map(spoken).collect::<Vec<_>>())
 }
 
 /// The state that [`remake`]'s message leads to, as far as it is known beforehand.
@@ -251,12 +266,8 @@ mod tests {
 
     #[test]
     fn names_that_were_swapped_are_swapped_back() {
-        let verbs = steps(
-            &ns(),
-            &state(&[link(2, "b"), link(3, "a")]),
-            &state(&[link(2, "a"), link(3, "b")]),
-            Phase::Links,
-        );
+        let verbs =
+            steps(&ns(), &state(&[link(2, "b"), link(3, "a")]), &state(&[link(2, "a"), link(3, "b")]), Phase::Links);
         let names: Vec<_> = verbs
             .iter()
             .filter_map(|v| match v {

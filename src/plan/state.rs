@@ -375,6 +375,14 @@ pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
             add.extend(want.iter().filter(|r| !have.contains(r)).copied().cloned());
         }
     }
+    // An IPv6 route without a metric can't be asked for: 0 becomes IP6_RT_PRIO_USER (ip6_route_info_create,
+    // net/ipv6/route.c). The kernel makes such ones with an address, once that is known to be unique.
+    let unasked = |r: &Rec| {
+        r.what == What::Route
+            && r.family() == super::record::AF_INET6
+            && r.attr_u32(super::record::RTA_PRIORITY).is_none_or(|metric| metric == 0)
+    };
+    add.retain(|r| !unasked(r));
     // Nexthops before the routes that use them; routes without a gateway before those whose gateway they reach.
     let rank = |r: &Rec| (r.what, r.gateway().is_some() || !r.hops().is_empty());
     add.sort_by_key(rank);

@@ -34,16 +34,36 @@ pub struct Header {
     pub pid: u32,
     /// The script, for people.
     pub script: String,
+    /// Where the lab was set aside that this run is to replace.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub aside: Option<PathBuf>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to or from the file")]
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Line {
-    Intent { entry: Entry },
-    Outcome { seq: u64, outcome: Outcome, #[serde(skip_serializing_if = "Option::is_none")] undo: Option<Undo> },
-    Undone { since: u64 },
+    Intent {
+        entry: Entry,
+    },
+    Outcome {
+        seq: u64,
+        outcome: Outcome,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        undo: Option<Undo>,
+    },
+    Undone {
+        since: u64,
+    },
+    /// The steps before this one only cleared the way.
+    Cleared {
+        before: u64,
+    },
     /// The point of no return: before it recover undoes, after it recover finishes.
-    Commit { at: u64, seconds: u64 },
+    Commit {
+        at: u64,
+        seconds: u64,
+    },
 }
 
 /// What a journal says.
@@ -101,7 +121,9 @@ pub fn seconds_now() -> u64 {
 fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
     let error = Error::from_io(e, format!("{what} `{}`", path.display())).with_op("journal");
     match error.kind {
-        Kind::Permission => error.with_hint("run it as root, or with `--sandbox`: a change that can't be journalled is not made"),
+        Kind::Permission => {
+            error.with_hint("run it as root, or with `--sandbox`: a change that can't be journalled is not made")
+        }
         Kind::Limit => error.with_hint("make room there: a change that can't be journalled is not made"),
         _ => error,
     }
@@ -119,6 +141,7 @@ impl Journal {
             started: seconds_now(),
             pid: std::process::id(),
             script: script.into(),
+            aside: None,
         };
         Journal { folder: folder(name), header, file: None, length: 0 }
     }
@@ -129,9 +152,8 @@ impl Journal {
             return Ok(());
         }
         let labs = Path::new(ROOT).join("labs");
-        let private = |path: &Path, recursive: bool| {
-            std::fs::DirBuilder::new().recursive(recursive).mode(0o700).create(path)
-        };
+        let private =
+            |path: &Path, recursive: bool| std::fs::DirBuilder::new().recursive(recursive).mode(0o700).create(path);
         private(&labs, true).map_err(|e| failed("make", &labs, &e))?;
         if let Err(e) = private(&self.folder, false) {
             if e.kind() == std::io::ErrorKind::AlreadyExists {
@@ -222,6 +244,14 @@ pub fn taken(name: &str) -> Error {
 }
 
 impl UndoLog for Journal {
+    fn replaces(&mut self, aside: PathBuf) {
+        self.header.aside = Some(aside);
+    }
+
+    fn cleared(&mut self, seq: u64) -> Result<()> {
+        self.line(&Line::Cleared { before: seq })
+    }
+
     fn begin(&mut self) -> Result<()> {
         self.open()
     }
@@ -258,6 +288,7 @@ impl UndoLog for Journal {
         std::fs::remove_dir_all(&folder).map_err(|e| failed("remove", &folder, &e))?;
         // Directories that are empty now leave no trace.
         let _ = std::fs::remove_dir(Path::new(ROOT).join("labs"));
+        let _ = std::fs::remove_dir(Path::new(ROOT).join("aside"));
         let _ = std::fs::remove_dir(ROOT);
         Ok(())
     }
@@ -312,6 +343,36 @@ fn header(path: &Path) -> Option<Header> {
     serde_json::from_str(text.lines().next()?).ok()
 }
 
+/// The story in a folder that nobody else looks into: that of a lab that was set aside.
+///
+/// # Errors
+/// It can't be read.
+pub fn story_in(folder: &Path) -> Result<Story> {
+    read(folder)?.ok_or_else(|| Error::internal(format!("`{}` holds no journal", folder.display())))
+}
+
+/// Where a lab is set aside.
+#[must_use]
+pub fn aside(name: &str, mark: &str) -> PathBuf {
+    Path::new(ROOT).join("aside").join(format!("{name}-{mark}"))
+}
+
+/// Sets a lab's folder aside, or puts it back: one rename.
+///
+/// # Errors
+/// It can't be renamed.
+pub fn relocate(from: &Path, to: &Path) -> Result<()> {
+    if let Some(dir) = to.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| failed("make", dir, &e))?;
+    }
+    std::fs::rename(from, to).map_err(|e| failed("rename", from, &e))?;
+    // Empty directories leave no trace.
+    for dir in [from.parent(), Some(Path::new(ROOT))].into_iter().flatten() {
+        let _ = std::fs::remove_dir(dir);
+    }
+    Ok(())
+}
+
 /// Reads a journal whole. `None`: not even its first line is.
 fn read(folder: &Path) -> Result<Option<Story>> {
     let path = folder.join("journal");
@@ -324,11 +385,13 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     let text = std::str::from_utf8(&bytes[..whole]).map_err(|e| refuse(0, e.to_string()))?;
     let mut lines = text.lines().enumerate();
     let Some((_, first)) = lines.next() else { return Ok(None) };
-    let header: Header = serde_json::from_str(first).map_err(|e| refuse(1, format!("not a journal of nsscript: {e}")))?;
+    let header: Header =
+        serde_json::from_str(first).map_err(|e| refuse(1, format!("not a journal of nsscript: {e}")))?;
     if header.nsscript != VERSION {
         return Err(refuse(1, format!("its version is {}, this program reads {VERSION}", header.nsscript)));
     }
     let mut story = Story { header, entries: Vec::new(), committed: None, folder: folder.to_path_buf() };
+    let mut cleared = 0;
     for (at, line) in lines {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
             Line::Intent { entry } => story.entries.push(entry),
@@ -341,8 +404,13 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                 }
             }
             Line::Undone { since } => story.entries.retain(|e| e.seq < since),
+            Line::Cleared { before } => cleared = before,
             Line::Commit { seconds, .. } => story.committed = Some(seconds),
         }
+    }
+    // While the commit is not finished what was cleared away is still kept, and is needed to let go of it.
+    if story.committed.is_some() && !folder.join("keep").exists() {
+        story.entries.retain(|e| e.seq >= cleared);
     }
     Ok(Some(story))
 }
@@ -410,6 +478,7 @@ mod tests {
             started: 1,
             pid: 1,
             script: "x.rhai".into(),
+            aside: None,
         };
         serde_json::to_string(&header).expect("json")
     }

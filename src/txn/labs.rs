@@ -108,9 +108,11 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
             journal::remove_void(name)?;
             Ok(Report::default())
         }
-        Standing::Broken(_) => Err(Error::new(Kind::Invalid, format!("lab `{name}` was never finished: its run was killed"))
-            .with_target(name)
-            .with_hint("`nsscript recover` undoes what it left")),
+        Standing::Broken(_) => {
+            Err(Error::new(Kind::Invalid, format!("lab `{name}` was never finished: its run was killed"))
+                .with_target(name)
+                .with_hint("`nsscript recover` undoes what it left"))
+        }
         Standing::Running(_) => Err(journal::taken(name)),
         Standing::Free => {
             let all = journal::names();
@@ -124,6 +126,57 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
     }
 }
 
+/// The verbs that set a lab aside, alive: its namespaces lose their names, its links elsewhere are deleted. Done by the run
+/// that replaces it, they are undone with it.
+#[must_use]
+pub fn clearing(kernel: &dyn Kernel, story: &Story) -> Vec<Verb> {
+    let mut out = Vec::new();
+    let own = |ns: &Ns| story.entries.iter().any(|e| matches!(&e.undo, Undo::Unbind { ns: n } if n == ns));
+    for entry in story.entries.iter().rev() {
+        match &entry.undo {
+            Undo::Unbind { ns } if kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) => {
+                out.push(Verb::NetnsDel { ns: ns.clone() });
+            }
+            Undo::Delete { ns, link } if !own(ns) => {
+                let _ = kernel.reopen(ns, None);
+                if let Ok(Some(info)) = kernel.link(ns, By::Index(link.index))
+                    && kernel.reopen(ns, None).unwrap_or(false)
+                {
+                    let link = crate::plan::LinkRef { index: link.index, name: info.state.name };
+                    out.push(Verb::LinkDel { ns: ns.clone(), link });
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Ends a lab that was set aside: its processes, what runs in its namespaces, and what it changed elsewhere.
+///
+/// # Errors
+/// Its journal can't be read.
+pub fn retire(kernel: Rc<dyn Kernel>, aside: &std::path::Path, observer: Box<dyn Observer>) -> Result<Report> {
+    let story = journal::story_in(aside)?;
+    let mut txn = Txn::replay(Rc::clone(&kernel), &story, observer)?;
+    let spaces: Vec<Ns> = story
+        .entries
+        .iter()
+        .filter_map(|e| match &e.undo {
+            Undo::Unbind { ns } => Some(ns.clone()),
+            _ => None,
+        })
+        .collect();
+    txn.entries.retain(|e| matches!(e.undo, Undo::Process { .. } | Undo::Restore { .. } | Undo::File { .. }));
+    let mut report = txn.down();
+    if !spaces.is_empty()
+        && let Err(error) = kernel.end_processes(&spaces)
+    {
+        report.errors.push(error.to_string());
+    }
+    Ok(report)
+}
+
 /// What came of recovering one run.
 #[derive(Debug)]
 pub struct Recovered {
@@ -133,16 +186,30 @@ pub struct Recovered {
 
 /// Undoes what runs that are no longer alive left open, finishes commits that were begun, and removes what is left of
 /// another boot. `only` limits it to one name.
-pub fn recover(kernel: &Rc<dyn Kernel>, only: Option<&str>, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Vec<Recovered> {
+pub fn recover(
+    kernel: &Rc<dyn Kernel>,
+    only: Option<&str>,
+    observer: &mut dyn FnMut() -> Box<dyn Observer>,
+) -> Vec<Recovered> {
     let mut out = Vec::new();
     for name in journal::names().into_iter().filter(|n| only.is_none_or(|o| o == n)) {
         match journal::standing(&name) {
             Ok(Standing::Broken(story)) => {
-                let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.recover());
+                let mut report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.recover());
+                if let (Ok(report), Some(aside)) = (&mut report, &story.header.aside)
+                    && let Err(error) = journal::relocate(aside, &story.folder)
+                {
+                    report.errors.push(error.to_string());
+                }
                 out.push(Recovered { name, report });
             }
-            Ok(Standing::Committed(story)) if story.folder.join("keep").exists() => {
+            Ok(Standing::Committed(story)) if unfinished(&story) => {
                 // Killed between the point of no return and the end.
+                if let Some(aside) = story.header.aside.as_ref().filter(|a| a.exists())
+                    && let Err(error) = retire(Rc::clone(kernel), aside, observer())
+                {
+                    out.push(Recovered { name: name.clone(), report: Err(error) });
+                }
                 let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.finish_commit());
                 let _ = std::fs::remove_dir(story.folder.join("keep"));
                 out.push(Recovered { name, report });
@@ -158,12 +225,21 @@ pub fn recover(kernel: &Rc<dyn Kernel>, only: Option<&str>, observer: &mut dyn F
     out
 }
 
+/// Whether a commit was begun and not brought to its end.
+fn unfinished(story: &Story) -> bool {
+    story.folder.join("keep").exists() || story.header.aside.as_ref().is_some_and(|a| a.exists())
+}
+
 /// The names of runs that were killed and left something open. Cheap: a look at the folders that there are.
 #[must_use]
 pub fn broken() -> Vec<String> {
     journal::names()
         .into_iter()
-        .filter(|name| matches!(journal::standing(name), Ok(Standing::Broken(_))))
+        .filter(|name| match journal::standing(name) {
+            Ok(Standing::Broken(_)) => true,
+            Ok(Standing::Committed(story)) => unfinished(&story),
+            _ => false,
+        })
         .collect()
 }
 

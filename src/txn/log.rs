@@ -72,6 +72,13 @@ pub struct Entry {
 
 /// Where the log is kept. An entry is written before its verb is done; its outcome after.
 pub trait UndoLog {
+    /// Notes where the lab was set aside that this run replaces. Before anything else.
+    fn replaces(&mut self, aside: std::path::PathBuf);
+    /// The steps before `seq` cleared the way for this run: once it is committed, they are nothing that it did.
+    ///
+    /// # Errors
+    /// It can't be written.
+    fn cleared(&mut self, seq: u64) -> Result<()>;
     /// Makes the log, if it is not there yet: the first intent does so too.
     ///
     /// # Errors
@@ -107,6 +114,10 @@ pub trait UndoLog {
 pub struct InMemory;
 
 impl UndoLog for InMemory {
+    fn replaces(&mut self, _: std::path::PathBuf) {}
+    fn cleared(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
     fn begin(&mut self) -> Result<()> {
         Ok(())
     }

@@ -122,6 +122,23 @@ impl Txn {
         self.log.begin()
     }
 
+    /// Writes down where the lab was set aside that this run replaces.
+    ///
+    /// # Errors
+    /// The log can't be made.
+    pub fn replaces(&mut self, aside: std::path::PathBuf) -> Result<()> {
+        self.log.replaces(aside);
+        self.log.begin()
+    }
+
+    /// Writes down that the steps so far only cleared the way.
+    ///
+    /// # Errors
+    /// The log can't be written.
+    pub fn cleared(&mut self) -> Result<()> {
+        self.log.cleared(self.next)
+    }
+
     /// Writes down a process that is set up and waits to be let go.
     ///
     /// # Errors
@@ -201,7 +218,8 @@ impl Txn {
                     let seq = entry.seq;
                     self.entries.push(entry);
                     let report = self.undo_from(seq, &mut |_| Ok(()));
-                    if let Some(first) = report.errors.first().cloned().or_else(|| report.differences.first().cloned()) {
+                    if let Some(first) = report.errors.first().cloned().or_else(|| report.differences.first().cloned())
+                    {
                         error.message += &format!("; and what was done of it could not be undone: {first}");
                     }
                 } else {
@@ -244,9 +262,8 @@ impl Txn {
                 }
                 // Moved, but under its old name: a failed move may have been done (EEXIST of the new name).
                 (Some(b), Err(_)) => match self.kernel.link(&b.to, By::Name(&b.link.name)) {
-                    Ok(Some(info)) if !changes.iter().any(|c| {
-                        c.ns == b.to && c.before.links.contains_key(&info.state.index)
-                    }) =>
+                    Ok(Some(info))
+                        if !changes.iter().any(|c| c.ns == b.to && c.before.links.contains_key(&info.state.index)) =>
                     {
                         b.index = info.state.index;
                     }
@@ -334,7 +351,11 @@ impl Txn {
                 if fresh {
                     return whole(vec![(at.cookie, 0)]);
                 }
-                let what = format!("the nsid of namespace `{}` in {} stays: the kernel takes none back", target.name, at.label());
+                let what = format!(
+                    "the nsid of namespace `{}` in {} stays: the kernel takes none back",
+                    target.name,
+                    at.label()
+                );
                 Ok((Undo::Lost { what }, Vec::new()))
             }
             Verb::LinkAdd { ns, spec } => {
@@ -429,7 +450,8 @@ impl Txn {
     fn on_link(&self, ns: &Ns, links: &[u32], since: u64) -> Result<(Undo, Vec<(u64, u32)>)> {
         let on: Vec<_> =
             if links.is_empty() { vec![(ns.cookie, 0)] } else { links.iter().map(|i| (ns.cookie, *i)).collect() };
-        let fresh = self.fresh_ns(ns, since) || (!links.is_empty() && links.iter().all(|i| self.fresh_link(ns, *i, since)));
+        let fresh =
+            self.fresh_ns(ns, since) || (!links.is_empty() && links.iter().all(|i| self.fresh_link(ns, *i, since)));
         if fresh {
             return Ok((Undo::Whole, on));
         }

@@ -45,11 +45,14 @@ impl Report {
     }
 }
 
+/// A namespace, its first state, the facts that were touched, and the sysctls to be read.
+type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
+
 /// What is looked at again at the end.
 #[derive(Default)]
 struct Expected {
     /// The first state of each namespace that was there before, and the facts that were touched.
-    states: BTreeMap<(u64, u32), (Ns, State, BTreeSet<String>, Vec<String>)>,
+    states: BTreeMap<(u64, u32), Touched>,
     /// Links and names that must be gone.
     links: Vec<(Ns, LinkRef, String)>,
     names: Vec<Ns>,
@@ -61,11 +64,7 @@ struct Expected {
 
 impl Txn {
     /// Undoes everything since the savepoint. `hook` runs the script's own compensations.
-    pub fn rollback_to(
-        &mut self,
-        savepoint: super::Savepoint,
-        hook: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Report {
+    pub fn rollback_to(&mut self, savepoint: super::Savepoint, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.truncate(savepoint.depth);
         self.undo_from(savepoint.at, hook)
     }
@@ -85,13 +84,16 @@ impl Txn {
     ///
     /// # Errors
     /// The log can't be written; then nothing is committed, and the run has to be undone.
-    pub fn commit(&mut self) -> Result<Report> {
+    ///
+    /// `before_release` runs after the point of no return, while what was held is still there.
+    pub fn commit(&mut self, before_release: impl FnOnce(&mut Report)) -> Result<Report> {
         let mut report = Report::default();
         if self.entries.is_empty() {
             self.log.end()?;
             return Ok(report);
         }
         self.log.commit()?;
+        before_release(&mut report);
         self.finish(&mut report);
         self.entries.clear();
         self.made.clear();
@@ -123,7 +125,8 @@ impl Txn {
         while self.entries.last().is_some_and(|e| e.seq >= since) {
             let Some(entry) = self.entries.pop() else { break };
             report.steps += 1;
-            let gone = !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
+            let gone =
+                !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
             if gone && !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. }) {
                 self.forget(&entry);
                 continue;
@@ -197,10 +200,9 @@ impl Txn {
                     }
                 }
                 _ => {
-                    let verb = Verb::NetnsAttach {
-                        name: ns.name.clone(),
-                        path: format!("(namespace {} as it was)", ns.cookie),
-                    };
+                    let kept = self.log.keep(ns.cookie);
+                    let path = kept.map_or_else(|| "/proc/self/fd/…".into(), |p| p.to_string_lossy().into_owned());
+                    let verb = Verb::NetnsAttach { name: ns.name.clone(), path };
                     self.observer.step(entry.seq, &verb, true);
                     self.rebind(ns, report);
                     expected.bound.push(ns.clone());
@@ -341,6 +343,11 @@ impl Txn {
             slot.3.extend(change.sysctls.iter().cloned());
             let now = match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
                 Ok(now) => now,
+                Err(error) if error.kind == Kind::NotFound => {
+                    report.notes.push(format!("{} is gone: what was changed in it went with it", change.ns.label()));
+                    expected.states.remove(&key);
+                    continue;
+                }
                 Err(error) => {
                     report.errors.push(error.to_string());
                     continue;
@@ -448,10 +455,9 @@ impl Txn {
             match self.kernel.wait_dad(ns, None, DAD_BOUND, &never) {
                 Ok(dad) => {
                     for (index, ip) in dad.failed {
-                        report.differences.push(format!(
-                            "address {ip} of link {index} in {} is a duplicate now",
-                            ns.label()
-                        ));
+                        report
+                            .differences
+                            .push(format!("address {ip} of link {index} in {} is a duplicate now", ns.label()));
                     }
                 }
                 Err(error) if error.kind == Kind::NotFound => {}
@@ -469,6 +475,14 @@ impl Txn {
             }
         }
         for (ns, link, kind) in &expected.links {
+            // Deleted, and then made again as it was before: a step before had deleted that.
+            let belongs = expected
+                .states
+                .values()
+                .any(|(n, before, ..)| n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name));
+            if belongs {
+                continue;
+            }
             if let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
                 && same_link(&info.state, kind)
                 && info.state.name == link.name

@@ -1,6 +1,9 @@
 //! What the test programs share: running nsscript with a deadline, what this machine has, and differences as text.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::disallowed_methods, reason = "tests start programs, and pause between two looks")]
+
+pub mod world;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -182,6 +185,7 @@ pub fn has_program(name: &str) -> bool {
 const FEATURES: &[(&str, &str)] = &[
     ("bond", "ip link add x type bond"),
     ("bridge", "ip link add x type bridge"),
+    ("bridge_vlan", "ip link add x type bridge vlan_filtering 1"),
     ("dummy", "ip link add x type dummy"),
     ("fq_codel", "tc qdisc add dev lo root fq_codel"),
     ("gre", "ip link add x type gre local 127.0.0.1 remote 127.0.0.2"),
@@ -240,8 +244,7 @@ pub fn diff(wanted: &[String], got: &[String]) -> String {
     let mut best = vec![vec![0u32; m + 1]; n + 1];
     for i in (0..n).rev() {
         for j in (0..m).rev() {
-            best[i][j] =
-                if wanted[i] == got[j] { best[i + 1][j + 1] + 1 } else { best[i + 1][j].max(best[i][j + 1]) };
+            best[i][j] = if wanted[i] == got[j] { best[i + 1][j + 1] + 1 } else { best[i + 1][j].max(best[i][j + 1]) };
         }
     }
     let (mut i, mut j) = (0, 0);

@@ -16,8 +16,7 @@ use rhai::{Array, Dynamic, INT, Map, NativeCallContext};
 pub const KINDS: &[(&str, &[Choice], &[Choice])] = &[("bridge", bridge::OPTIONS, bridge::PORT), ("veth", &[], &[])];
 
 /// The options that every function that makes a link takes.
-pub const COMMON: &[&str] =
-    &["up", "mtu", "mac", "master", "addr", "index", "alias", "txqueuelen", "group", "queues"];
+pub const COMMON: &[&str] = &["up", "mtu", "mac", "master", "addr", "index", "alias", "txqueuelen", "group", "queues"];
 
 /// The options of a kind's table.
 fn table(kind: &str) -> &'static [Choice] {
@@ -51,13 +50,7 @@ fn master(session: &Session, ns: &Ns, value: &Dynamic) -> Result<(u32, String)> 
 }
 
 /// The common options as a spec, and what comes after.
-pub fn spec(
-    session: &Session,
-    ns: &Ns,
-    kind: &str,
-    name: Option<String>,
-    opts: &Opts,
-) -> Result<(LinkSpec, Extra)> {
+pub fn spec(session: &Session, ns: &Ns, kind: &str, name: Option<String>, opts: &Opts) -> Result<(LinkSpec, Extra)> {
     let index = opts.int("index", 1..=i64::from(i32::MAX))?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     let spec = LinkSpec {
         name,
@@ -207,9 +200,12 @@ fn set(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, options: Map) -> 
         (None, _) => None,
     };
     let addrgenmode = match opts.text("addrgenmode")? {
-        Some(mode) => Some(GEN_MODES.iter().position(|m| *m == mode).and_then(|n| u8::try_from(n).ok()).ok_or_else(
-            || Error::invalid(format!("addrgenmode can't be \"{mode}\"")).with_hint(format!("one of {}", GEN_MODES.join(", "))),
-        )?),
+        Some(mode) => {
+            Some(GEN_MODES.iter().position(|m| *m == mode).and_then(|n| u8::try_from(n).ok()).ok_or_else(|| {
+                Error::invalid(format!("addrgenmode can't be \"{mode}\""))
+                    .with_hint(format!("one of {}", GEN_MODES.join(", ")))
+            })?)
+        }
         None => None,
     };
     let kind_options = kind::encode(table, &opts)?;
@@ -551,8 +547,11 @@ pub mod functions {
     pub fn get_master(ctx: NativeCallContext, link: &mut LinkHandle) -> Fallible<Dynamic> {
         run(&ctx, |s| {
             let (ns, info) = read(s, link)?;
+            if info.state.master == 0 {
+                return Ok(Dynamic::UNIT);
+            }
             let master = s.kernel().link(&ns, By::Index(info.state.master))?;
-            Ok(master.filter(|_| info.state.master != 0).map_or(Dynamic::UNIT, |m| m.state.name.into()))
+            Ok(master.map_or(Dynamic::UNIT, |m| m.state.name.into()))
         })
     }
 

@@ -382,10 +382,18 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
     let base = match errno {
         libc::EEXIST => Error::new(Kind::Exists, format!("{pair} exists already in {place}"))
             .with_hint("choose another name, or delete the link first: link_del(…)"),
+        // The kind is known, but not what was asked of it: such as vlan_filtering of a bridge.
+        libc::EOPNOTSUPP if !spec.options.is_empty() => {
+            let words: Vec<&str> = spec.options.iter().map(|o| o.words.as_str()).filter(|w| !w.is_empty()).collect();
+            Error::new(Kind::Unsupported, format!("this kernel makes no {} links, or none with {}", spec.kind, words.join(", ")))
+                .with_hint("leave the options out, one by one, to see which it is that the kernel lacks")
+        }
         libc::EOPNOTSUPP => {
             let hint = match kind_option(&spec.kind) {
                 Some((option, module)) => {
-                    format!("the kernel option {option} (module `{module}`) is missing: try `modprobe {module}`, or another kernel")
+                    format!(
+                        "the kernel option {option} (module `{module}`) is missing: try `modprobe {module}`, or another kernel"
+                    )
                 }
                 None => "`nsscript doctor` lists what this kernel has".into(),
             };

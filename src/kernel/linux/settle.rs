@@ -85,7 +85,8 @@ fn look(linux: &Linux, ns: &Ns, only: &Only) -> Result<Dad> {
             continue;
         }
         let rec = Rec { what: What::Addr, body, ends: None };
-        let (Some(index), Some(std::net::IpAddr::V6(ip))) = (rec.devices().first().copied(), rec.ip(IFA_ADDRESS)) else {
+        let (Some(index), Some(std::net::IpAddr::V6(ip))) = (rec.devices().first().copied(), rec.ip(IFA_ADDRESS))
+        else {
             continue;
         };
         let wanted = match only {

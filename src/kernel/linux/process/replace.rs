@@ -22,6 +22,7 @@ pub fn replace(spec: &Spec, warn: &mut dyn FnMut(String)) -> Error {
     if let Err(error) = enter(spec, warn) {
         return annotate(error, spec);
     }
+    #[expect(clippy::disallowed_methods, reason = "it replaces us: nothing is started")]
     let mut command = Command::new(program);
     command.args(arguments);
     for (name, value) in &spec.env {
@@ -45,6 +46,7 @@ fn enter(spec: &Spec, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
     let Some(netns) = &spec.netns else { return Ok(()) };
     let name = spec.netns_name.as_deref().unwrap_or("sysfs");
     let failed = |what: &'static str| move |e: nix::errno::Errno| Error::from_errno(e as i32, what);
+    #[expect(clippy::disallowed_methods, reason = "the process is about to become the program in that namespace")]
     setns(netns, CloneFlags::CLONE_NEWNET).map_err(failed("enter the namespace"))?;
     // The mounts are the thread's own from here on.
     unshare(CloneFlags::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;

@@ -1,0 +1,392 @@
+//! A machine in small: user, network, mount and pid namespaces in which a test is root, with a `/run` of its own. The
+//! test program starts itself again in there ([`enter`]); what it finds before and after is compared ([`Dump`]).
+
+use super::poll;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The argument by which the program knows that it is inside.
+pub const INSIDE: &str = "__inside";
+
+/// Starts this program again in namespaces of its own, as root of them, with these words as its arguments. `unshare` is
+/// waited for; what it started ends with it.
+pub fn enter(words: &[&str], mark: &str) -> Result<super::Ended, String> {
+    let own = std::env::current_exe().map_err(|e| format!("the test program: {e}"))?;
+    let mut command = Command::new("unshare");
+    command
+        .args(["-U", "-r", "-n", "-m", "-p", "-i", "-u", "--mount-proc", "--propagation", "slave", "--kill-child", "--"])
+        .arg(own)
+        .arg(INSIDE)
+        .args(words)
+        .env(super::MARK, mark)
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("NSSCRIPT_PATH")
+        .current_dir(super::root());
+    super::run(&mut command, super::LONG)
+}
+
+/// Why such namespaces can't be made here, if so.
+pub fn impossible() -> Option<String> {
+    static FOUND: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    FOUND
+        .get_or_init(|| {
+            for program in ["unshare", "ip"] {
+                if !super::has_program(program) {
+                    return Some(format!("there is no program `{program}` here"));
+                }
+            }
+            match enter(&["true"], "none") {
+                Ok(ended) if ended.code() == 0 => None,
+                Ok(ended) => Some(format!("no namespaces: {}", ended.stderr.trim())),
+                Err(error) => Some(error),
+            }
+        })
+        .clone()
+}
+
+/// What has to be done inside first: a `/run` of its own.
+pub fn furnish() -> Result<(), String> {
+    let flags = nix::mount::MsFlags::empty();
+    nix::mount::mount(Some("tmpfs"), "/run", Some("tmpfs"), flags, Some("mode=755"))
+        .map_err(|e| format!("mount a tmpfs on /run: {e}"))
+}
+
+/// Runs lines of shell, and stops at the first that fails.
+///
+/// # Errors
+/// With what it said.
+pub fn shell(lines: &str) -> Result<String, String> {
+    let mut command = Command::new("sh");
+    command.args(["-euc", lines]).env("NSSCRIPT", super::NSSCRIPT);
+    let ended = super::run(&mut command, super::LONG)?;
+    match ended.code() {
+        0 => Ok(ended.stdout),
+        code => Err(format!("status {code} of:\n{lines}\nstdout:\n{}\nstderr:\n{}", ended.stdout, ended.stderr)),
+    }
+}
+
+/// Everything that can be seen: a heading (`ns w1: addr`) and its lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dump(pub BTreeMap<String, Vec<String>>);
+
+impl Dump {
+    /// Takes it, once two in a row are alike: after duplicate address detection, and after what the kernel does behind.
+    pub fn settled() -> Result<Dump, String> {
+        let mut last = Dump::take()?;
+        let mut error = None;
+        poll(Duration::from_secs(10), || match Dump::take() {
+            Ok(now) => {
+                let same = now == last && !now.tentative();
+                last = now;
+                same
+            }
+            Err(e) => {
+                error = Some(e);
+                true
+            }
+        });
+        error.map_or(Ok(last), Err)
+    }
+
+    /// Takes it until it equals `self` or the time is over; gives the differences.
+    pub fn compare(&self, bound: Duration) -> Result<Vec<String>, String> {
+        let mut found = Vec::new();
+        let mut error = None;
+        poll(bound, || match Dump::take() {
+            Ok(now) => {
+                found = self.differences(&now);
+                found.is_empty()
+            }
+            Err(e) => {
+                error = Some(e);
+                true
+            }
+        });
+        error.map_or(Ok(found), Err)
+    }
+
+    fn tentative(&self) -> bool {
+        self.0.iter().any(|(heading, lines)| {
+            heading.ends_with(": addr") && lines.iter().any(|l| l.contains("\"tentative\":true") && !l.contains("NO-CARRIER"))
+        })
+    }
+
+    fn differences(&self, now: &Dump) -> Vec<String> {
+        let none = Vec::new();
+        let mut found = Vec::new();
+        let headings: std::collections::BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
+        for heading in headings {
+            let (before, after) = (self.0.get(heading).unwrap_or(&none), now.0.get(heading).unwrap_or(&none));
+            if before == after {
+                continue;
+            }
+            // nsids once given stay: those of before have to be there.
+            if heading.ends_with(": nsid") && before.iter().all(|line| after.contains(line)) {
+                continue;
+            }
+            for line in super::diff(before, after).lines().filter(|l| !l.starts_with("  ")) {
+                found.push(format!("{heading}: {line}"));
+            }
+        }
+        found
+    }
+
+    fn take() -> Result<Dump, String> {
+        let mut dump = Dump::default();
+        let mut spaces = vec![(String::new(), "/proc/self/ns/net".to_string())];
+        let mut inodes = BTreeMap::new();
+        if let Ok(own) = std::fs::metadata("/proc/self/ns/net") {
+            inodes.insert(own.ino(), "host".to_string());
+        }
+        let mut names: Vec<String> = std::fs::read_dir("/run/netns")
+            .map(|all| all.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+            .unwrap_or_default();
+        names.sort();
+        for name in names {
+            let path = format!("/run/netns/{name}");
+            if let Ok(meta) = std::fs::metadata(&path) {
+                inodes.insert(meta.ino(), name.clone());
+            }
+            spaces.push((name, path));
+        }
+        for (name, path) in spaces {
+            let label = if name.is_empty() { "host".to_string() } else { format!("ns {name}") };
+            let file = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
+            let found = std::thread::spawn(move || -> Result<Vec<(String, Vec<String>)>, String> {
+                // A thread of its own, because a namespace is a thread's.
+                nix::sched::setns(&file, nix::sched::CloneFlags::CLONE_NEWNET)
+                    .map_err(|e| format!("enter {path}: {e}"))?;
+                space()
+            })
+            .join()
+            .map_err(|_| "a dump panicked".to_string())??;
+            for (what, lines) in found {
+                dump.0.insert(format!("{label}: {what}"), lines);
+            }
+        }
+        dump.0.insert("mounts".into(), mounts());
+        dump.0.insert("processes".into(), processes(&inodes));
+        dump.0.insert("files".into(), run_files());
+        Ok(dump)
+    }
+}
+
+/// The tables of the namespace that the thread is in.
+fn space() -> Result<Vec<(String, Vec<String>)>, String> {
+    let mut found = Vec::new();
+    found.push(("cookie".into(), vec![cookie()?]));
+    let mut links = json("-d link show")?;
+    links.sort_by_key(|l| l["ifindex"].as_u64());
+    let mut flat = Vec::new();
+    for mut link in links {
+        plain(&mut link);
+        let name = format!("{} {}", link["ifindex"], link["ifname"].as_str().unwrap_or_default());
+        flatten(&name, &link, &mut flat);
+    }
+    found.push(("link".into(), flat));
+    let mut addrs = Vec::new();
+    let mut all = json("addr show")?;
+    all.sort_by_key(|l| l["ifindex"].as_u64());
+    for link in all {
+        let (name, flags) = (link["ifname"].clone(), link["flags"].clone());
+        let carrier = !flags.as_array().is_some_and(|f| f.iter().any(|w| w == "NO-CARRIER" ));
+        for addr in link["addr_info"].as_array().into_iter().flatten() {
+            let mut addr = addr.clone();
+            if let Some(map) = addr.as_object_mut() {
+                map.insert("on".into(), name.clone());
+                if !carrier && map.get("tentative").is_some() {
+                    map.insert("tentative".into(), Value::from("NO-CARRIER"));
+                }
+            }
+            addrs.push(addr);
+        }
+    }
+    found.push(("addr".into(), lines(addrs)));
+    found.push(("route".into(), lines(json("-4 route show table all")?)));
+    let mut six = lines(json("-6 route show table all")?);
+    // Equal ones have no order that an undo could bring back.
+    six.sort();
+    found.push(("route6".into(), six));
+    let mut permanent = lines(json("neigh show nud permanent")?);
+    permanent.sort();
+    found.push(("neigh".into(), permanent));
+    let mut proxies = lines(json("neigh show proxy")?);
+    proxies.sort();
+    found.push(("proxy".into(), proxies));
+    found.push(("rule".into(), lines(json("-4 rule show")?)));
+    found.push(("rule6".into(), lines(json("-6 rule show")?)));
+    found.push(("nexthop".into(), lines(json("nexthop show")?)));
+    let mut ids = json("netns list-id")?.iter().map(|id| format!("{} {}", id["nsid"], id["name"])).collect::<Vec<_>>();
+    ids.sort();
+    found.push(("nsid".into(), ids));
+    let mut sysctls = Vec::new();
+    read_tree(Path::new("/proc/sys/net"), &mut sysctls);
+    sysctls.sort();
+    found.push(("sysctl".into(), sysctls));
+    Ok(found)
+}
+
+/// `SO_NETNS_COOKIE`: what tells a namespace from every other that is or was.
+fn cookie() -> Result<String, String> {
+    use std::os::fd::AsRawFd as _;
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").map_err(|e| format!("a socket: {e}"))?;
+    let mut value = 0u64;
+    let mut len = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or(8);
+    // SAFETY: the pointers are to locals of the sizes that the option has (socket(7)), and the socket is open.
+    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, 71, (&raw mut value).cast(), &raw mut len) };
+    if done == 0 { Ok(value.to_string()) } else { Err("no SO_NETNS_COOKIE".into()) }
+}
+
+fn json(words: &str) -> Result<Vec<Value>, String> {
+    let ended = super::run(Command::new("ip").arg("-j").args(words.split(' ')), super::LONG)?;
+    if ended.code() != 0 {
+        return Err(format!("ip {words}: {}", ended.stderr));
+    }
+    if ended.stdout.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_str(&ended.stdout).map_err(|e| format!("ip {words}: {e}\n{}", ended.stdout))
+}
+
+fn lines(all: Vec<Value>) -> Vec<String> {
+    all.into_iter()
+        .filter(|v| v.as_object().is_none_or(|m| !m.is_empty()))
+        .map(|mut value| {
+            plain(&mut value);
+            value.to_string()
+        })
+        .collect()
+}
+
+/// One line for each value in it.
+fn flatten(name: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, inner)| flatten(&format!("{name} {key}"), inner, found)),
+        plain => found.push(format!("{name} = {plain}")),
+    }
+}
+
+/// Takes out what no undo brings back: counters, ages, timers; nsids, which the kernel gives by itself.
+fn plain(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, _| {
+                !key.ends_with("_timer")
+                    && !["link_netnsid", "stats", "stats64", "used", "confirmed", "updated", "probes", "refcnt", "fdb_n_learned"]
+                        .contains(&key.as_str())
+            });
+            // A link that was up once has a queue, if only an empty one, for good (attach_default_qdiscs).
+            if map.get("qdisc").is_some_and(|q| q == "noop") {
+                map.insert("qdisc".into(), Value::from("noqueue"));
+            }
+            // A lifetime passes; that it has one, and about how long, stays.
+            for key in ["valid_life_time", "preferred_life_time", "expires"] {
+                if let Some(left) = map.get_mut(key) {
+                    let seconds = left.as_u64().unwrap_or_default();
+                    *left = Value::from(if seconds > 4_000_000_000 {
+                        "forever".to_string()
+                    } else {
+                        format!("about {} min", (seconds + 100) / 600 * 10)
+                    });
+                }
+            }
+            for (_, inner) in map.iter_mut() {
+                plain(inner);
+            }
+        }
+        Value::Array(all) => all.iter_mut().for_each(plain),
+        _ => {}
+    }
+}
+
+fn read_tree(dir: &Path, found: &mut Vec<String>) {
+    let Ok(all) = std::fs::read_dir(dir) else { return };
+    for entry in all.flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => read_tree(&path, found),
+            Ok(kind) if kind.is_file() => {
+                // Write-only ones, and stable_secret before it is set, can't be read.
+                if let Ok(text) = std::fs::read_to_string(&path)
+                    && !path.ends_with("nf_conntrack_count")
+                {
+                    found.push(format!("{} = {}", path.display(), text.trim_end()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Mounts without their numbers. `/run/netns` becomes a mount of itself with the first namespace, for good.
+fn mounts() -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut all: Vec<String> = text
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let plain: Vec<&str> = words
+                .iter()
+                .skip(3)
+                .copied()
+                .filter(|w| !w.starts_with("shared:") && !w.starts_with("master:") && !w.starts_with("propagate_from:"))
+                .collect();
+            (plain.get(1) != Some(&"/run/netns")).then(|| plain.join(" "))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// Processes by command line and network namespace, without ourselves.
+fn processes(inodes: &BTreeMap<u64, String>) -> Vec<String> {
+    let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in all.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        if pid == std::process::id() {
+            continue;
+        }
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let ns = std::fs::metadata(entry.path().join("ns/net")).map(|m| m.ino()).unwrap_or_default();
+        let ns = inodes.get(&ns).map_or("another namespace", String::as_str);
+        found.push(format!("{pid} in {ns}: {}", String::from_utf8_lossy(&words).replace('\0', " ")));
+    }
+    found.sort();
+    found
+}
+
+/// Files below /run: kind, mode, content. The folder `/run/netns` stays once it is there.
+fn run_files() -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![std::path::PathBuf::from("/run"), std::path::PathBuf::from("/tmp/nsscript-test")];
+    while let Some(folder) = folders.pop() {
+        let Ok(all) = std::fs::read_dir(&folder) else { continue };
+        for entry in all.flatten() {
+            let path = entry.path();
+            let Ok(meta) = entry.metadata() else { continue };
+            if path == Path::new("/run/netns") {
+                folders.push(path);
+                continue;
+            }
+            let mode = meta.permissions().mode();
+            if meta.is_dir() {
+                found.push(format!("{}/ {mode:o}", path.display()));
+                folders.push(path);
+            } else if meta.is_file() && !path.starts_with("/run/netns") {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                found.push(format!("{} {mode:o} {:?}", path.display(), String::from_utf8_lossy(&bytes)));
+            } else {
+                let kind = if meta.file_type().is_socket() { "socket" } else { "special" };
+                found.push(format!("{} {mode:o} {kind}", path.display()));
+            }
+        }
+    }
+    found.sort();
+    found
+}

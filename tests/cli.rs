@@ -93,8 +93,7 @@ fn line(words: &str) -> Ran {
 }
 
 fn with_stdin(args: &[&str], text: &str) -> Ran {
-    let mut child =
-        command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     child.wait_with_output().unwrap().into()
 }
@@ -271,7 +270,11 @@ fn states(survey: &Value) -> Vec<(String, String)> {
 
 /// The interfaces of our namespace.
 fn interfaces() -> String {
-    std::fs::read_to_string("/proc/self/net/dev").unwrap().lines().map(|l| l.split(':').next().unwrap().to_owned()).collect()
+    std::fs::read_to_string("/proc/self/net/dev")
+        .unwrap()
+        .lines()
+        .map(|l| l.split(':').next().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -283,11 +286,56 @@ fn the_doctor_finds_what_there_is_and_changes_nothing() {
     let state = |name: &str| states.iter().find(|(n, _)| n == name).map(|(_, s)| s.as_str());
     assert_eq!(ran.code, Some(if survey["ok"] == true { 0 } else { 1 }));
     for name in [
-        "kernel", "network namespaces", "user namespaces", "privileges", "veth", "bridge", "vlan", "vxlan", "macvlan",
-        "ipvlan", "dummy", "ifb", "vrf", "bond", "gre", "gretap", "ipip", "sit", "ip6tnl", "vti", "geneve", "wireguard",
-        "macsec", "tun", "xfrm", "netkit", "nlmon", "team", "bridge vlan_filtering", "netem", "tbf", "htb", "fq_codel",
-        "fq", "sfq", "prio", "cake", "ingress", "clsact", "flower", "u32", "matchall", "nexthop objects", "mpls",
-        "nf_tables", "rename while up", "raw ICMP", "nft", "tcpdump", "newuidmap",
+        "kernel",
+        "network namespaces",
+        "user namespaces",
+        "privileges",
+        "veth",
+        "bridge",
+        "vlan",
+        "vxlan",
+        "macvlan",
+        "ipvlan",
+        "dummy",
+        "ifb",
+        "vrf",
+        "bond",
+        "gre",
+        "gretap",
+        "ipip",
+        "sit",
+        "ip6tnl",
+        "vti",
+        "geneve",
+        "wireguard",
+        "macsec",
+        "tun",
+        "xfrm",
+        "netkit",
+        "nlmon",
+        "team",
+        "bridge vlan_filtering",
+        "netem",
+        "tbf",
+        "htb",
+        "fq_codel",
+        "fq",
+        "sfq",
+        "prio",
+        "cake",
+        "ingress",
+        "clsact",
+        "flower",
+        "u32",
+        "matchall",
+        "nexthop objects",
+        "mpls",
+        "nf_tables",
+        "rename while up",
+        "raw ICMP",
+        "nft",
+        "tcpdump",
+        "newuidmap",
     ] {
         assert!(state(name).is_some(), "{name} is not in {states:?}");
     }
@@ -306,7 +354,9 @@ fn the_doctor_agrees_with_ip() {
     // A full kernel loads modules that make devices by themselves: only what is registered is compared.
     let survey: Value = serde_json::from_str(&line("doctor --json").out).unwrap();
     let states = states(&survey);
-    for kind in ["bridge", "dummy", "ifb", "vxlan", "wireguard", "vrf", "bond", "macsec", "geneve", "gre", "vti", "netkit"] {
+    for kind in
+        ["bridge", "dummy", "ifb", "vxlan", "wireguard", "vrf", "bond", "macsec", "geneve", "gre", "vti", "netkit"]
+    {
         let more = match kind {
             "vxlan" | "geneve" => "id 7 remote 192.0.2.1 dstport 4789",
             "vrf" => "table 7",
@@ -320,7 +370,10 @@ fn the_doctor_agrees_with_ip() {
         let said = String::from_utf8_lossy(&made.stderr);
         let doctor = states.iter().find(|(n, _)| n == kind).map(|(_, s)| s.as_str()).unwrap();
         match doctor {
-            "yes" => assert!(made.status.success() || said.contains("ip link help") || said.contains("nknown"), "{kind}: {said}"),
+            "yes" => assert!(
+                made.status.success() || said.contains("ip link help") || said.contains("nknown"),
+                "{kind}: {said}"
+            ),
             "no" => assert!(!made.status.success(), "{kind}: ip makes it"),
             _ => {}
         }
@@ -530,7 +583,8 @@ fn the_monitor_shows_objects() {
         ip("-n h1 link set lo up");
         ip("-n h1 link set lo down");
     };
-    let is_poke: fn(&str) -> bool = |l| l.contains(": lo") || l.contains("127.0.0") || l.contains("::1") || l.contains("dev lo");
+    let is_poke: fn(&str) -> bool =
+        |l| l.contains(": lo") || l.contains("127.0.0") || l.contains("::1") || l.contains("dev lo");
     let what = ["monitor", "--ns", "h1", "link", "addr", "route", "neigh"];
     let (child, mut next) = monitor(&what, poke, is_poke);
     ip("-n h1 link add va type veth peer vb");
@@ -619,9 +673,16 @@ fn a_script_can_be_a_program() {
 
 #[test]
 fn exit_codes_are_the_scripts() {
-    for (text, code) in
-        [("", 0), ("exit()", 0), ("exit(0)", 0), ("exit(3)", 3), ("exit(255)", 255), ("exit(256)", 1), ("fail(\"no\")", 1), ("42", 0)]
-    {
+    for (text, code) in [
+        ("", 0),
+        ("exit()", 0),
+        ("exit(0)", 0),
+        ("exit(3)", 3),
+        ("exit(255)", 255),
+        ("exit(256)", 1),
+        ("fail(\"no\")", 1),
+        ("42", 0),
+    ] {
         let ran = run(&["-e", text]);
         assert_eq!(ran.code, Some(code), "{text}: {}", ran.err);
     }
@@ -632,7 +693,8 @@ fn events_are_json_lines() {
     isolated!("events_are_json_lines");
     let ran = run(&["--host", "--json", "--rm", "-e", "print(\"hi\"); netns_add(\"h1\");"]).ends(0);
     let all = objects(&ran.out);
-    let named = |name: &str| all.iter().find(|o| o["event"] == name).unwrap_or_else(|| panic!("no {name} in {}", ran.out));
+    let named =
+        |name: &str| all.iter().find(|o| o["event"] == name).unwrap_or_else(|| panic!("no {name} in {}", ran.out));
     assert_eq!(named("print")["text"], "hi");
     assert_eq!(named("step")["ip"], "ip netns add h1");
     assert_eq!(named("took_down")["verified"], true);

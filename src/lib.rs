@@ -1,5 +1,16 @@
 //! nsscript: scripts that build Linux network-namespace labs over netlink, all or nothing.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::pedantic,
+        clippy::ptr_arg,
+        clippy::disallowed_methods,
+        clippy::undocumented_unsafe_blocks,
+        clippy::unwrap_used
+    )
+)]
+
 // The code that Rhai's plugin macros write unwraps; our own does not (tests/tidy.rs looks).
 #[allow(clippy::unwrap_used)]
 pub mod builtins;

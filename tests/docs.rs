@@ -1,6 +1,8 @@
 //! Every example in the doc comments of the script functions, native and of the standard library, run in a sandbox of
 //! its own: it has to exit with 0.
 
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
 mod common;
 
 use common::{Case, Example, examples, no_sandbox, strict};
@@ -8,7 +10,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::collections::BTreeMap;
 
 /// Programs that examples run.
-const PROGRAMS: &[&str] = &["bridge", "dig", "iperf3", "ip", "nc", "nft", "ping", "python3", "ss", "tc", "tcpdump", "wg"];
+const PROGRAMS: &[&str] =
+    &["bridge", "dig", "iperf3", "ip", "nc", "nft", "ping", "python3", "ss", "tc", "tcpdump", "wg"];
 
 /// Whether the code runs a program: as the first word of a command, or in a line of shell.
 fn runs(code: &str, program: &str) -> bool {
@@ -22,7 +25,8 @@ fn runs(code: &str, program: &str) -> bool {
 }
 
 fn run(example: &Example) -> Result<Completion, Failed> {
-    for program in PROGRAMS.iter().filter(|p| runs(&example.code, p) && !common::has_program(p)) {
+    let missing = PROGRAMS.iter().find(|p| runs(&example.code, p) && !common::has_program(p));
+    if let Some(program) = missing {
         let reason = format!("there is no program `{program}` here");
         return if strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
     }

@@ -1,7 +1,7 @@
 //! nsscript and iproute2 on one machine: what one makes the other sees, both ways. Each case is a line or more of shell in
 //! namespaces of its own, in which it is root.
 
-#![allow(clippy::disallowed_methods, reason = "tests start programs")]
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
 
 mod common;
 

@@ -3,6 +3,8 @@
 //! The whole process first leaves the machine's namespace, so that no packet can get out of what a test made; without
 //! root it does so inside a user namespace of its own.
 
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{

@@ -1,5 +1,7 @@
 //! The reference page is generated, and has to be as the functions' comments say it.
 
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
 use nsscript::cli::doc::reference;
 
 #[test]

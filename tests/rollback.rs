@@ -3,7 +3,7 @@
 //!
 //! What "equal" leaves out is in `common::world`: counters, ages, learned neighbours, nsids once given.
 
-#![allow(clippy::disallowed_methods, reason = "tests start programs")]
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
 
 mod common;
 
@@ -113,7 +113,10 @@ const VERBS: &[(&str, &str)] = &[
     ("link_set/nomaster", r#"link_set("w1:p1", #{ nomaster: true })"#),
     ("link_set/port", r#"link_set("w1:p1", #{ port: #{ cost: 9, isolated: false, learning: true, hairpin: true } })"#),
     ("link_set/bridge", r#"link_set("w1:br0", #{ ageing_time: 77, stp: true, priority: 4096, mcast_snooping: true })"#),
-    ("link_set/many", r#"link_set("w1:v1", #{ mtu: 1300, mac: "02:00:00:00:99:01", alias: "x", txqueuelen: 3, promisc: true, group: 1, arp: false, up: false })"#),
+    (
+        "link_set/many",
+        r#"link_set("w1:v1", #{ mtu: 1300, mac: "02:00:00:00:99:01", alias: "x", txqueuelen: 3, promisc: true, group: 1, arp: false, up: false })"#,
+    ),
     ("link_up", r#"link_down("w1:v1"); link_up("w1:v1")"#),
     ("link_up/of_what_was_down", r#"link_up("w2:lo")"#),
     ("link_down", r#"link_down("w1:v1")"#),
@@ -126,7 +129,10 @@ const VERBS: &[(&str, &str)] = &[
     ("link_move/there_and_back", r#"let v = link_up("w1:v1"); link_move(v, "w2"); link_move(v, "w1")"#),
     ("link_move/port", r#"link_move("w1:p1", "w2")"#),
     ("link_move/to_the_host", r#"link_move("w1:q2", host())"#),
-    ("link_move/round", r#"let v = link_up("w1:v1"); link_move(v, host()); link_rename(v, "z"); link_move(v, "w2"); link_up(v); addr(v, "10.77.0.1/24")"#),
+    (
+        "link_move/round",
+        r#"let v = link_up("w1:v1"); link_move(v, host()); link_rename(v, "z"); link_move(v, "w2"); link_up(v); addr(v, "10.77.0.1/24")"#,
+    ),
     ("link_move/to_a_new_one", r#"netns_add("fresh"); link_move("w1:v1", "fresh")"#),
     ("link_del/end", r#"link_del("w1:v1")"#),
     ("link_del/other_end", r#"link_del("w2:v2")"#),
@@ -193,20 +199,34 @@ const VERBS: &[(&str, &str)] = &[
     ("netns_del/and_make_again", r#"netns_del("w1"); netns_add("w1"); veth("w1:v1", "w2:other")"#),
     ("netns_del/changed_before", r#"link_set("w1:v1", #{ mtu: 1400 }); addr_flush("w1:v1"); netns_del("w1")"#),
     ("netns_add", r#"netns_add("fresh", #{ lo: true })"#),
-    ("netns_add/with_content", r#"netns_add("fresh"); veth("fresh:a", "w1:a", #{ up: true, b: #{ addr: "10.40.0.1/24", master: "br0" } })"#),
+    (
+        "netns_add/with_content",
+        r#"netns_add("fresh"); veth("fresh:a", "w1:a", #{ up: true, b: #{ addr: "10.40.0.1/24", master: "br0" } })"#,
+    ),
     ("netns_attach", r#"netns_attach("again", "/run/netns/w1")"#),
     ("netns_attach/host", r#"netns_attach("the-host", "/proc/self/ns/net")"#),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
-    ("veth/across", r#"veth("w1:a", "w2:b", #{ up: true, addr: "10.40.0.1/24" }); route("w1", "10.41.0.0/16", #{ via: "10.40.0.9" })"#),
+    (
+        "veth/across",
+        r#"veth("w1:a", "w2:b", #{ up: true, addr: "10.40.0.1/24" }); route("w1", "10.41.0.0/16", #{ via: "10.40.0.9" })"#,
+    ),
     ("bridge/steals_a_port", r#"bridge("w1:br1", #{ up: true }); link_set("w1:p1", #{ master: "br1" })"#),
     ("write_file/over", r#"write_file("/run/files/file", "new content")"#),
     ("write_file/new", r#"write_file("/run/files/new", "new content")"#),
     ("remove_file", r#"remove_file("/run/files/file")"#),
     ("start", r#"start("w1", "sleep 1000"); start(host(), "sleep 1000")"#),
-    ("sequence/address_then_route_then_down", r#"addr("w1:q2", "10.50.0.1/24"); route("w1", "10.51.0.0/16", #{ via: "10.50.0.9" }); link_down("w1:q2"); addr_flush("w1:q2")"#),
+    (
+        "sequence/address_then_route_then_down",
+        r#"addr("w1:q2", "10.50.0.1/24"); route("w1", "10.51.0.0/16", #{ via: "10.50.0.9" }); link_down("w1:q2"); addr_flush("w1:q2")"#,
+    ),
     ("sequence/rename_move_delete", r#"let v = link_rename("w1:v1", "x"); link_move(v, "w2"); link_del(v)"#),
-    ("sequence/twice_the_same", r#"link_set("w1:v1", #{ mtu: 1400 }); link_set("w1:v1", #{ mtu: 1350 }); addr("w1:v1", "10.50.0.1/24"); addr_del("w1:v1", "10.50.0.1/24"); addr("w1:v1", "10.50.0.1/24")"#),
-    ("sequence/twenty_namespaces", r#"
+    (
+        "sequence/twice_the_same",
+        r#"link_set("w1:v1", #{ mtu: 1400 }); link_set("w1:v1", #{ mtu: 1350 }); addr("w1:v1", "10.50.0.1/24"); addr_del("w1:v1", "10.50.0.1/24"); addr("w1:v1", "10.50.0.1/24")"#,
+    ),
+    (
+        "sequence/twenty_namespaces",
+        r#"
         for i in 0..20 {
             netns_add(`n${i}`, #{ lo: true });
             veth(`w1:n${i}`, `n${i}:eth0`, #{ up: true, a: #{ master: "br0" }, b: #{ addr: `10.4.0.${i + 20}/24` } });
@@ -215,7 +235,8 @@ const VERBS: &[(&str, &str)] = &[
         addr_del("w1:v1", "10.0.0.1/24");
         addr("w1:v1", "10.60.0.1/24");
         route("w1", "10.61.0.0/16", #{ via: "10.60.0.9" });
-        link_rename("w1:v1", "uplink")"#),
+        link_rename("w1:v1", "uplink")"#,
+    ),
 ];
 
 /// A case that is not one of [`VERBS`] in the usual frame.
@@ -242,7 +263,13 @@ const SPECIAL: &[Special] = &[
         says: &["on purpose", "rolled back 2 steps", "verified"],
         ..PLAIN
     },
-    Special { name: "exit_code_of_the_script", script: r#"link_down("w1:v1"); exit(9);"#, code: 9, says: &["verified"], ..PLAIN },
+    Special {
+        name: "exit_code_of_the_script",
+        script: r#"link_down("w1:v1"); exit(9);"#,
+        code: 9,
+        says: &["verified"],
+        ..PLAIN
+    },
     Special {
         name: "exit_3_where_it_is_not_as_before",
         script: r#"netns_set("w1", 4242); fail("x");"#,
@@ -435,12 +462,10 @@ const SPECIAL: &[Special] = &[
         says: &["verified"],
         ..PLAIN
     },
+    Special { name: "nothing_done_nothing_said", script: r#"print(links("w1").len()); fail("x");"#, ..PLAIN },
     Special {
-        name: "nothing_done_nothing_said",
-        script: r#"print(links("w1").len()); fail("x");"#,
-        ..PLAIN
-    },
-    Special { name: "rm_takes_all_down", script: r#"//--rm
+        name: "rm_takes_all_down",
+        script: r#"//--rm
             netns_add("fresh"); veth("fresh:a", "w1:a", #{ up: true }); link_set("w1:v1", #{ mtu: 1400 }); start("fresh", "sleep 1000");"#,
         code: 0,
         says: &["verified"],
@@ -481,7 +506,10 @@ fn compare(name: &str) -> Result<(), String> {
                 _ => return Err(format!("no frame {frame}")),
             };
             let code = i32::from(frame == "fails");
-            (framed.as_str(), &Special { code, says: if code == 1 { &["on purpose", "verified"] } else { &[] }, ..PLAIN })
+            (
+                framed.as_str(),
+                &Special { code, says: if code == 1 { &["on purpose", "verified"] } else { &[] }, ..PLAIN },
+            )
         }
     };
     let before = Dump::settled()?;
@@ -506,7 +534,8 @@ fn compare(name: &str) -> Result<(), String> {
     }
     let differences = before.compare(Duration::from_secs(4))?;
     if !differences.is_empty() {
-        let many = if differences.len() > 60 { format!("\n… and {} more", differences.len() - 60) } else { String::new() };
+        let many =
+            if differences.len() > 60 { format!("\n… and {} more", differences.len() - 60) } else { String::new() };
         let shown: Vec<String> = differences.iter().take(60).cloned().collect();
         problems.push(format!("not as before (- before, + after):\n{}{many}", shown.join("\n")));
     }
@@ -589,9 +618,17 @@ fn outside(name: &str) -> Result<Completion, Failed> {
     let ended = world::enter(&[name], &mark)?;
     let gone = poll(Duration::from_secs(10), || common::marked(&mark).is_empty());
     if ended.code() != 0 {
-        return Err(format!("{}{}\nrun it alone: cargo test --test rollback -- --exact {name}", ended.stdout, ended.stderr).into());
+        return Err(format!(
+            "{}{}\nrun it alone: cargo test --test rollback -- --exact {name}",
+            ended.stdout, ended.stderr
+        )
+        .into());
     }
-    if gone { Ok(Completion::Completed) } else { Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into()) }
+    if gone {
+        Ok(Completion::Completed)
+    } else {
+        Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into())
+    }
 }
 
 fn main() {

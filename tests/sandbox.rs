@@ -3,6 +3,8 @@
 //! This binary is both the tests and, with `NSSCRIPT_SANDBOX_INNER` set, the program that goes into the sandbox:
 //! that one must have a single thread, which no test harness leaves it.
 
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};

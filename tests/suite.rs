@@ -17,6 +17,8 @@
 //! Files whose names begin with `_` are modules that cases import. `cargo test --test suite -- netns/` runs one folder;
 //! with `UPDATE=1` a failed case shows its whole output as `// expect:` lines, and writes nothing.
 
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
 mod common;
 
 use common::{Case, flat, has_program, kernel_has, no_sandbox, strict};

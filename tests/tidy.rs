@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not hold: which room may use what, what may not stand in `src`, that no case
 //! and no script is forgotten, that every script function is described with an example.
 
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -82,7 +82,8 @@ fn with_options(cidr: &str, opts: &Opts) -> Result<AddrSpec> {
     };
     if let Some(scope) = word(opts, "scope")? {
         addr.scope = Some(scope_of(&scope).ok_or_else(|| {
-            Error::invalid(format!("`{scope}` is no scope")).with_hint("global, site, link, host, or a number up to 255")
+            Error::invalid(format!("`{scope}` is no scope"))
+                .with_hint("global, site, link, host, or a number up to 255")
         })?);
     }
     addr.label = opts.text("label")?;
@@ -96,7 +97,9 @@ fn with_options(cidr: &str, opts: &Opts) -> Result<AddrSpec> {
         }
         addr.lives = Some((valid, preferred));
     }
-    for (key, bit) in [("nodad", IFA_F_NODAD), ("noprefixroute", IFA_F_NOPREFIXROUTE), ("home", 0x10), ("mngtmpaddr", 0x100)] {
+    for (key, bit) in
+        [("nodad", IFA_F_NODAD), ("noprefixroute", IFA_F_NOPREFIXROUTE), ("home", 0x10), ("mngtmpaddr", 0x100)]
+    {
         if opts.bool(key)? == Some(true) {
             addr.flags |= bit;
         }
@@ -131,7 +134,11 @@ fn add(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, cidr: &Dynamic, o
         }
         Ok(())
     };
-    if all.len() == 1 { work()? } else { session.atomic(work)? }
+    if all.len() == 1 {
+        work()?;
+    } else {
+        session.atomic(work)?;
+    }
     Ok(handle(&device, dev))
 }
 
@@ -158,11 +165,14 @@ fn del(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, cidr: &str) -> Re
         let there = present(session, &device)?;
         let list: Vec<String> =
             there.iter().filter_map(|r| r.local().map(|ip| format!("{ip}/{}", r.byte(1)))).collect();
-        return Err(Error::new(Kind::NotFound, format!("`{}` in {} has no address {cidr}", device.link.name, device.ns.label()))
-            .with_ns(&device.ns.name)
-            .with_target(cidr)
-            .with_errno(libc::EADDRNOTAVAIL)
-            .with_hint(if list.is_empty() { "it has none".into() } else { format!("it has {}", list.join(", ")) }));
+        return Err(Error::new(
+            Kind::NotFound,
+            format!("`{}` in {} has no address {cidr}", device.link.name, device.ns.label()),
+        )
+        .with_ns(&device.ns.name)
+        .with_target(cidr)
+        .with_errno(libc::EADDRNOTAVAIL)
+        .with_hint(if list.is_empty() { "it has none".into() } else { format!("it has {}", list.join(", ")) }));
     };
     let words = rec.describe(|_| device.link.name.clone());
     session.perform(Verb::RecDel { ns: device.ns.clone(), rec, words })?;

@@ -91,11 +91,8 @@ fn spec(session: &Session, ns: &Ns, argv: &[String], opts: &Opts) -> Result<Spec
         None => Stdin::Null,
     };
     // The host's own namespace needs no entering, and keeps its mounts.
-    let netns = if ns.cookie == session.kernel().host().cookie {
-        None
-    } else {
-        Some(Arc::new(session.linux().file(ns)?))
-    };
+    let netns =
+        if ns.cookie == session.kernel().host().cookie { None } else { Some(Arc::new(session.linux().file(ns)?)) };
     Ok(Spec {
         argv: argv.iter().map(OsString::from).collect(),
         netns_name: netns.is_some().then(|| ns.name.clone()),
@@ -202,7 +199,8 @@ fn unsuccessful(ns: &Ns, argv: &[String], finished: &Finished) -> Error {
 fn result(ns: &Ns, finished: &Finished) -> Map {
     let stdout = String::from_utf8_lossy(&finished.stdout).into_owned();
     let text = stdout.strip_suffix('\n').unwrap_or(&stdout).to_string();
-    let lines: Array = if text.is_empty() { Array::new() } else { text.split('\n').map(|l| l.to_string().into()).collect() };
+    let lines: Array =
+        if text.is_empty() { Array::new() } else { text.split('\n').map(|l| l.to_string().into()).collect() };
     let mut map = Map::new();
     put(&mut map, "ns", ns.name.clone());
     put(&mut map, "code", finished.code.map_or(Dynamic::UNIT, |c| INT::from(c).into()));
@@ -250,7 +248,12 @@ fn log_path(session: &Session, ns: &Ns, name: &str) -> Result<PathBuf> {
     Err(Error::internal("no name for a log"))
 }
 
-fn background(ctx: &NativeCallContext, ns: &Dynamic, argv: Result<Vec<String>>, options: Map) -> Fallible<ProcessHandle> {
+fn background(
+    ctx: &NativeCallContext,
+    ns: &Dynamic,
+    argv: Result<Vec<String>>,
+    options: Map,
+) -> Fallible<ProcessHandle> {
     let prepare = || -> Result<(Session, ProcessHandle, Ready, Duration)> {
         let session = Session::of(ctx)?;
         let ns = value::ns(&session, ns)?;
@@ -262,9 +265,9 @@ fn background(ctx: &NativeCallContext, ns: &Dynamic, argv: Result<Vec<String>>, 
                 Some(closure) => Ready::Closure(closure),
                 None => {
                     let word = text(value, "option `ready`")?;
-                    let port = word.split_once('/').is_some_and(|(proto, port)| {
-                        (proto == "tcp" || proto == "udp") && port.parse::<u16>().is_ok()
-                    });
+                    let port = word
+                        .split_once('/')
+                        .is_some_and(|(proto, port)| (proto == "tcp" || proto == "udp") && port.parse::<u16>().is_ok());
                     if port { Ready::Port(word) } else { Ready::Line(word) }
                 }
             },
@@ -313,7 +316,8 @@ fn await_ready(
             Ready::Now => true,
             Ready::Port(port) => {
                 let (proto, number) = port.split_once('/').unwrap_or(("tcp", port));
-                listening(session, &process.0.ns, proto, number.parse().unwrap_or(0), None).map_err(|e| throw(ctx, e))?
+                listening(session, &process.0.ns, proto, number.parse().unwrap_or(0), None)
+                    .map_err(|e| throw(ctx, e))?
             }
             Ready::Line(line) => read_log(process).map_err(|e| throw(ctx, e))?.contains(line.as_str()),
             Ready::Closure(closure) => closure.call_within_context::<Dynamic>(ctx, ())?.as_bool().unwrap_or(false),
@@ -329,15 +333,23 @@ fn await_ready(
                 (_, Some(signal)) => format!("by {}", crate::kernel::linux::process::signal_name(signal)),
                 _ => "at once".into(),
             };
-            let error = Error::new(Kind::Exit, format!("`{}` in {} ended {how} before {what}", process.0.name, process.0.ns.label()))
-                .with_ns(&process.0.ns.name)
-                .with_target(&process.0.name);
+            let error = Error::new(
+                Kind::Exit,
+                format!("`{}` in {} ended {how} before {what}", process.0.name, process.0.ns.label()),
+            )
+            .with_ns(&process.0.ns.name)
+            .with_target(&process.0.name);
             return Err(throw(ctx, if last.is_empty() { error } else { error.with_hint(format!("it said:\n{last}")) }));
         }
         if Instant::now() >= deadline {
             let error = Error::new(
                 Kind::Timeout,
-                format!("`{}` in {} was not ready within {} s: {what}", process.0.name, process.0.ns.label(), timeout.as_secs_f64()),
+                format!(
+                    "`{}` in {} was not ready within {} s: {what}",
+                    process.0.name,
+                    process.0.ns.label(),
+                    timeout.as_secs_f64()
+                ),
             );
             return Err(throw(ctx, error.with_ns(&process.0.ns.name).with_target(&process.0.name)));
         }
@@ -369,11 +381,9 @@ fn listening(session: &Session, ns: &Ns, proto: &str, port: u16, address: Option
     let suffix = format!(":{port:04X}");
     let wanted = address.map(|ip| match ip {
         IpAddr::V4(ip) => format!("{:08X}", u32::from_ne_bytes(ip.octets())),
-        IpAddr::V6(ip) => ip
-            .octets()
-            .chunks(4)
-            .map(|c| format!("{:08X}", u32::from_ne_bytes([c[0], c[1], c[2], c[3]])))
-            .collect(),
+        IpAddr::V6(ip) => {
+            ip.octets().chunks(4).map(|c| format!("{:08X}", u32::from_ne_bytes([c[0], c[1], c[2], c[3]]))).collect()
+        }
     });
     Ok(tables.iter().flat_map(|t| t.lines().skip(1)).any(|line| {
         let mut columns = line.split_whitespace().skip(1);

@@ -54,8 +54,10 @@ pub mod functions {
     #[rhai_fn(name = "read_file", return_raw)]
     pub fn read_file(ctx: NativeCallContext, path: &str) -> Fallible<String> {
         run(&ctx, |_| {
-            let bytes = std::fs::read(path).map_err(|e| Error::from_io(&e, format!("read `{path}`")).with_target(path))?;
-            String::from_utf8(bytes).map_err(|_| Error::invalid(format!("`{path}` is not UTF-8 text")).with_target(path))
+            let bytes =
+                std::fs::read(path).map_err(|e| Error::from_io(&e, format!("read `{path}`")).with_target(path))?;
+            String::from_utf8(bytes)
+                .map_err(|_| Error::invalid(format!("`{path}` is not UTF-8 text")).with_target(path))
         })
     }
 

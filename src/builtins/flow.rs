@@ -62,13 +62,20 @@ fn wait(ctx: &NativeCallContext, condition: &FnPtr, options: Map) -> Fallible<()
     loop {
         let value = call(ctx, condition)?;
         let held = value.as_bool().map_err(|_| {
-            throw(ctx, Error::invalid(format!("the closure of wait_until must give true or false, not {}", value::what(&value))))
+            throw(
+                ctx,
+                Error::invalid(format!(
+                    "the closure of wait_until must give true or false, not {}",
+                    value::what(&value)
+                )),
+            )
         })?;
         if held {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let error = Error::new(Kind::Timeout, format!("{what} did not come true within {} s", timeout.as_secs_f64()));
+            let error =
+                Error::new(Kind::Timeout, format!("{what} did not come true within {} s", timeout.as_secs_f64()));
             return Err(throw(ctx, error.with_target(what)));
         }
         session.pause(pause.min(deadline.saturating_duration_since(Instant::now()))).map_err(|e| throw(ctx, e))?;
@@ -156,9 +163,7 @@ fn from_json(value: &serde_json::Value) -> Dynamic {
         },
         Value::String(s) => s.clone().into(),
         Value::Array(all) => all.iter().map(from_json).collect::<Array>().into(),
-        Value::Object(all) => {
-            all.iter().map(|(k, v)| (k.as_str().into(), from_json(v))).collect::<Map>().into()
-        }
+        Value::Object(all) => all.iter().map(|(k, v)| (k.as_str().into(), from_json(v))).collect::<Map>().into(),
     }
 }
 
@@ -257,6 +262,18 @@ pub mod functions {
     #[rhai_fn(name = "assert_eq", return_raw)]
     pub fn assert_eq_with(ctx: NativeCallContext, got: Dynamic, expected: Dynamic, message: &str) -> Fallible<()> {
         compare(&ctx, &got, &expected, Some(message))
+    }
+
+    /// A caught error with all the keys that errors have: `kind`, `message`, `hint`, `op`, `ns`, `target`, `errno`, `kernel`,
+    /// `line`, `position`. Every `catch (e)` does this by itself; whatever else was thrown stays as it is.
+    ///
+    /// ```rhai
+    /// try { 1 / 0 } catch (e) { assert_eq(e.kind, "arithmetic"); }
+    /// try { throw "as it is"; } catch (e) { assert_eq(e, "as it is"); }
+    /// ```
+    #[rhai_fn(name = "caught")]
+    pub fn caught(error: Dynamic) -> Dynamic {
+        crate::engine::caught(error)
     }
 
     /// Ends the script with an error of kind `fail`: everything is undone.
@@ -382,9 +399,10 @@ pub mod functions {
 
 fn leave(ctx: &NativeCallContext, code: INT) -> Fallible<Dynamic> {
     let session = Session::of(ctx).map_err(|e| throw(ctx, e))?;
-    let status = i32::try_from(code).ok().filter(|c| (0..=255).contains(c)).ok_or_else(|| {
-        throw(ctx, Error::invalid(format!("exit({code}): an exit status is 0 to 255")))
-    })?;
+    let status = i32::try_from(code)
+        .ok()
+        .filter(|c| (0..=255).contains(c))
+        .ok_or_else(|| throw(ctx, Error::invalid(format!("exit({code}): an exit status is 0 to 255"))))?;
     session.set_exit(status);
     Err(EvalAltResult::Exit(Dynamic::UNIT, ctx.call_position()).into())
 }

@@ -19,7 +19,14 @@ fn handle(device: &Device, given: &Dynamic) -> LinkHandle {
     given.clone().try_cast::<LinkHandle>().unwrap_or_else(|| device.handle())
 }
 
-fn add(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, ip: &str, mac: Option<&str>, options: Map) -> Result<LinkHandle> {
+fn add(
+    session: &Session,
+    ns: Option<&Dynamic>,
+    dev: &Dynamic,
+    ip: &str,
+    mac: Option<&str>,
+    options: Map,
+) -> Result<LinkHandle> {
     let device = device(session, ns, dev)?;
     let opts = Opts::new("neigh", options, &["state", "proxy", "router", "replace"])?;
     let state = match opts.text("state")? {
@@ -61,7 +68,9 @@ fn present(session: &Session, device: &Device) -> Result<Vec<Rec>> {
     Ok(all
         .into_iter()
         .map(|body| Rec { what: What::Neigh, body, ends: None })
-        .filter(|r| (r.family() == AF_INET || r.family() == AF_INET6) && r.devices().first() == Some(&device.link.index))
+        .filter(|r| {
+            (r.family() == AF_INET || r.family() == AF_INET6) && r.devices().first() == Some(&device.link.index)
+        })
         .collect())
 }
 
@@ -148,7 +157,13 @@ pub mod functions {
     }
 
     #[rhai_fn(name = "neigh", return_raw)]
-    pub fn neigh_proxy_in(ctx: NativeCallContext, ns: Dynamic, dev: Dynamic, ip: &str, options: Map) -> Fallible<LinkHandle> {
+    pub fn neigh_proxy_in(
+        ctx: NativeCallContext,
+        ns: Dynamic,
+        dev: Dynamic,
+        ip: &str,
+        options: Map,
+    ) -> Fallible<LinkHandle> {
         run(&ctx, |s| add(s, Some(&ns), &dev, ip, None, options))
     }
 

@@ -29,12 +29,16 @@ fn make(session: &Session, name: &str, opts: &Opts) -> Result<NsHandle> {
 fn add(session: &Session, names: &Dynamic, opts: Map) -> Result<Dynamic> {
     let opts = Opts::new("netns_add", opts, &["lo"])?;
     if names.is_array() {
-        let names: Result<Vec<String>> =
-            names.clone().into_array().unwrap_or_default().iter().map(|n| value::text(n, "a namespace's name")).collect();
+        let names: Result<Vec<String>> = names
+            .clone()
+            .into_array()
+            .unwrap_or_default()
+            .iter()
+            .map(|n| value::text(n, "a namespace's name"))
+            .collect();
         let names = names?;
         return session.atomic(|| {
-            let all: Result<Array> =
-                names.iter().map(|n| make(session, n, &opts).map(Dynamic::from)).collect();
+            let all: Result<Array> = names.iter().map(|n| make(session, n, &opts).map(Dynamic::from)).collect();
             all.map(Dynamic::from)
         });
     }
@@ -209,7 +213,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "netns_list", return_raw)]
     pub fn netns_list(ctx: NativeCallContext) -> Fallible<Array> {
-        run(&ctx, |s| entries(s))
+        run(&ctx, entries)
     }
 
     /// Gives a name to a namespace that was made elsewhere: that of a process (a pid), or behind a file such as

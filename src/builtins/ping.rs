@@ -173,7 +173,11 @@ fn assert_reply(session: &Session, ns: &Dynamic, dst: &str, given: Map) -> Resul
         let report = match ping_one(session, &ns, dst, opts.clone()) {
             Ok(report) => report,
             Err(error) if error.kind == Kind::Unreachable => {
-                return Err(Error { kind: Kind::Assert, message: format!("no reply from {dst} in {place}: {}", error.message), ..error });
+                return Err(Error {
+                    kind: Kind::Assert,
+                    message: format!("no reply from {dst} in {place}: {}", error.message),
+                    ..error
+                });
             }
             Err(error) => return Err(error),
         };

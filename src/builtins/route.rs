@@ -13,8 +13,8 @@ use rhai::{Array, Dynamic, Map, NativeCallContext};
 use std::net::IpAddr;
 
 const KNOWN: &[&str] = &[
-    "via", "dev", "metric", "table", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref", "nhid", "family",
-    "replace", "append",
+    "via", "dev", "metric", "table", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref", "nhid",
+    "family", "replace", "append",
 ];
 
 fn known() -> Vec<&'static str> {
@@ -125,6 +125,10 @@ fn add(session: &Session, ns: Option<&Dynamic>, dst: &str, options: Map) -> Resu
             .with_target(dst)
             .with_hint("route(ns, dst, #{ via: \"10.0.0.254\" }) or #{ dev: \"eth0\" }; or #{ type: \"blackhole\" }"));
     }
+    if route.src.is_some_and(|src| src.is_ipv6()) {
+        // An address that is still tentative can't be a source: the kernel says EINVAL (ip6_route_info_create).
+        session.settle()?;
+    }
     session.perform(Verb::RecAdd { ns, rec: route.record(false), words: route.words(), mode }).map(|_| ())
 }
 
@@ -216,7 +220,11 @@ pub mod functions {
     pub fn route(ctx: NativeCallContext, dst: &str, options: Map) -> Fallible<()> {
         run(&ctx, |s| {
             add(s, None, dst, options).map_err(|e| {
-                if looks_like_destination(dst) { e } else { e.with_hint("route(dst, #{…}) or route(ns, dst, #{…})") }
+                if looks_like_destination(dst) {
+                    e
+                } else {
+                    e.with_hint("route(dst, #{…}) or route(ns, dst, #{…})")
+                }
             })
         })
     }

@@ -33,7 +33,11 @@ fn last(net: IpNet) -> u128 {
 fn pick(net: &str, n: INT) -> Result<(IpNet, IpAddr)> {
     let net = parse_cidr(net)?;
     let last = last(net);
-    let at = if n >= 0 { u128::try_from(n).ok() } else { u128::from(n.unsigned_abs()).checked_sub(1).and_then(|b| last.checked_sub(b)) };
+    let at = if n >= 0 {
+        u128::try_from(n).ok()
+    } else {
+        u128::from(n.unsigned_abs()).checked_sub(1).and_then(|b| last.checked_sub(b))
+    };
     let at = at.filter(|at| *at <= last).ok_or_else(|| {
         let count = last.checked_add(1).map_or_else(|| "2^128".to_string(), |c| c.to_string());
         Error::invalid(format!("{net} has no address number {n}: it has {count}")).with_target(net.to_string())
@@ -47,8 +51,11 @@ fn split(net: &str, length: INT) -> Result<(IpNet, u8, u128)> {
         .ok()
         .filter(|l| *l >= net.prefix_len() && *l <= net.max_prefix_len())
         .ok_or_else(|| {
-            Error::invalid(format!("{net} can't be divided into subnets of /{length}"))
-                .with_hint(format!("the length must be {} to {}", net.prefix_len(), net.max_prefix_len()))
+            Error::invalid(format!("{net} can't be divided into subnets of /{length}")).with_hint(format!(
+                "the length must be {} to {}",
+                net.prefix_len(),
+                net.max_prefix_len()
+            ))
         })?;
     let bits = u32::from(length - net.prefix_len());
     Ok((net, length, 1u128.checked_shl(bits).unwrap_or(u128::MAX)))

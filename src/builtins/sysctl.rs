@@ -21,9 +21,11 @@ fn write(session: &Session, ns: &Dynamic, key: &str, value: &Dynamic) -> Result<
     let ns: Ns = value::ns(session, ns)?;
     let path = path(key);
     if !path.starts_with("net/") {
-        return Err(Error::invalid(format!("sysctl {key} is not of a network namespace: it would change the whole machine"))
-            .with_target(key)
-            .with_hint("keys start with net.; for others run sysctl(8) by exec_in, and take it back by on_rollback"));
+        return Err(Error::invalid(format!(
+            "sysctl {key} is not of a network namespace: it would change the whole machine"
+        ))
+        .with_target(key)
+        .with_hint("keys start with net.; for others run sysctl(8) by exec_in, and take it back by on_rollback"));
     }
     let value = match (value.as_int(), value.as_bool()) {
         (Ok(n), _) => n.to_string(),

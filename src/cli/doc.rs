@@ -31,6 +31,7 @@ pub fn reference() -> Reference {
 }
 
 /// Runs the command; returns the exit status.
+#[must_use]
 pub fn run(global: &Global, args: &DocArgs) -> i32 {
     if let Some(dir) = &args.definitions {
         return match definitions(dir) {

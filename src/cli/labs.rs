@@ -18,8 +18,9 @@ use std::rc::Rc;
 fn kernel() -> Result<Rc<dyn Kernel>> {
     match std::fs::read_dir(Path::new(journal::ROOT).join("labs")) {
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(Error::new(Kind::Permission, format!("`{}` can't be read", journal::ROOT))
-                .with_hint("labs on the host are root's; what an ordinary user runs stands in a sandbox and goes with it"))
+            Err(Error::new(Kind::Permission, format!("`{}` can't be read", journal::ROOT)).with_hint(
+                "labs on the host are root's; what an ordinary user runs stands in a sandbox and goes with it",
+            ))
         }
         _ => Ok(Rc::new(Linux::new()?)),
     }
@@ -60,10 +61,9 @@ fn row(kernel: &dyn Kernel, name: &str) -> Row {
             let counts = [health.namespaces.len(), health.links.len(), health.processes.len()];
             Row { name: name.into(), since: ago(story.committed.unwrap_or_default()), counts, state }
         }
-        Ok(Standing::Running(header)) => Row {
-            since: header.as_ref().map_or_else(|| "-".into(), |h| ago(h.started)),
-            ..plain("running".into())
-        },
+        Ok(Standing::Running(header)) => {
+            Row { since: header.as_ref().map_or_else(|| "-".into(), |h| ago(h.started)), ..plain("running".into()) }
+        }
         Ok(Standing::Broken(story)) => {
             Row { since: ago(story.header.started), ..plain("killed: nsscript recover".into()) }
         }
@@ -98,7 +98,10 @@ pub fn ls(global: &Global) -> i32 {
         return status::DONE;
     }
     let width = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(4);
-    out(&format!("{:width$}  {:>7}  {:>10}  {:>5}  {:>9}  STATE\n", "NAME", "SINCE", "NAMESPACES", "LINKS", "PROCESSES"));
+    out(&format!(
+        "{:width$}  {:>7}  {:>10}  {:>5}  {:>9}  STATE\n",
+        "NAME", "SINCE", "NAMESPACES", "LINKS", "PROCESSES"
+    ));
     for row in rows {
         let [namespaces, links, processes] = row.counts;
         out(&format!(
@@ -135,7 +138,8 @@ pub fn show(global: &Global, name: &str) -> i32 {
     let health: Health = labs::health(&*kernel, &story);
     let steps: Vec<String> = story.entries.iter().filter_map(|e| e.verb.as_ref()).map(ip::equivalent).collect();
     if global.json {
-        let processes: Vec<_> = health.processes.iter().map(|(pid, words)| json!({ "pid": pid, "command": words })).collect();
+        let processes: Vec<_> =
+            health.processes.iter().map(|(pid, words)| json!({ "pid": pid, "command": words })).collect();
         out(&format!(
             "{}\n",
             json!({ "name": story.header.name, "script": story.header.script, "started": story.header.started,

@@ -106,9 +106,7 @@ pub enum Command {
     /// List the labs that stand
     Ls,
     /// Show one lab: what it made, what runs in it, what has changed since
-    Show {
-        name: String,
-    },
+    Show { name: String },
     /// Take labs down: what they made goes, what they changed is set back
     Down {
         #[arg(required_unless_present = "all")]
@@ -237,19 +235,20 @@ pub fn main() -> i32 {
         State::Host
     };
     // Scripts may nest deeply: they run on a stack of their own, of which only what is used costs memory.
-    let thread = std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || match cli.command {
-        Some(Command::Check { files }) => run::check(&global, &files),
-        Some(Command::Completions(args)) => completions::run(&args),
-        Some(Command::Doc(args)) => doc::run(&global, &args),
-        Some(Command::Doctor) => status::DONE, // done above
-        Some(Command::Ls) => labs::ls(&global),
-        Some(Command::Monitor(args)) => monitor::run(&global, &args),
-        Some(Command::Netns(args)) => netns::run(&global, args),
-        Some(Command::Show { name }) => labs::show(&global, &name),
-        Some(Command::Down { names, all }) => labs::down(&global, &names, all),
-        Some(Command::Recover) => labs::recover(&global),
-        None => run::run(&global, cli.run, &state),
-    });
+    let thread =
+        std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || match cli.command {
+            Some(Command::Check { files }) => run::check(&global, &files),
+            Some(Command::Completions(args)) => completions::run(&args),
+            Some(Command::Doc(args)) => doc::run(&global, &args),
+            Some(Command::Doctor) => status::DONE, // done above
+            Some(Command::Ls) => labs::ls(&global),
+            Some(Command::Monitor(args)) => monitor::run(&global, &args),
+            Some(Command::Netns(args)) => netns::run(&global, args),
+            Some(Command::Show { name }) => labs::show(&global, &name),
+            Some(Command::Down { names, all }) => labs::down(&global, &names, all),
+            Some(Command::Recover) => labs::recover(&global),
+            None => run::run(&global, cli.run, &state),
+        });
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(status)) => status,
         Ok(Err(_)) => {

@@ -150,12 +150,12 @@ fn listen(global: &Global, wanted: &Wanted<'_>, cancel: &Cancel) -> Result<()> {
                 for heard in objects.source().read()? {
                     match heard {
                         Heard::Event(e) => {
-                            lines.push(line(wanted, e.topic.as_str(), e.action.as_str(), "", &e.dev, &e.text))
+                            lines.push(line(wanted, e.topic.as_str(), e.action.as_str(), "", &e.dev, &e.text));
                         }
-                        Heard::Lost => global.listener().borrow_mut().event(&Event::Warning {
-                            message: "events were lost: more came at once than the kernel keeps".into(),
-                            hint: None,
-                        }),
+                        Heard::Lost => {
+                            let message = "events were lost: more came at once than the kernel keeps".into();
+                            global.listener().borrow_mut().event(&Event::Warning { message, hint: None });
+                        }
                     }
                 }
             }

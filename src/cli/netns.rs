@@ -202,9 +202,7 @@ fn act(here: &Here<'_>, verb: Netns, all: bool) -> Result<i32> {
         Netns::Del { names } if names.is_empty() != all => Err(Error::invalid("`netns del` takes names, or `--all`")),
         Netns::Del { names } => {
             let names = if all { here.every()? } else { names };
-            here.change(|perform| {
-                names.iter().try_for_each(|n| perform(Verb::NetnsDel { ns: here.linux.find_ns(n)? }))
-            })
+            here.change(|perform| names.iter().try_for_each(|n| perform(Verb::NetnsDel { ns: here.linux.find_ns(n)? })))
         }
         Netns::Identify { pid } => identify(here, pid),
         Netns::Pids { name } => pids(here, &name),
@@ -263,7 +261,9 @@ fn identify(here: &Here<'_>, pid: Option<u32>) -> Result<i32> {
 fn pids(here: &Here<'_>, name: &str) -> Result<i32> {
     let ns = here.linux.find_ns(name)?;
     let (dev, inode) = here.linux.inode(&ns)?;
-    let pids = process::pids_in_netns(dev, inode);
+    // A thread of ours has just been in there.
+    let mut pids = process::pids_in_netns(dev, inode);
+    pids.retain(|pid| u32::try_from(*pid) != Ok(std::process::id()));
     Ok(if here.global.json { put(&format!("{}\n", json!(pids))) } else { put(&lines(&pids)) })
 }
 

@@ -4,14 +4,14 @@ use super::{Global, RunArgs, report_error, status};
 use crate::builtins;
 use crate::engine::session::Listener;
 use crate::engine::{Ended, Host, Session, Setting};
-use crate::txn::journal::{self, Standing};
-use crate::txn::labs;
 use crate::kernel::Cancel;
 use crate::kernel::linux::Linux;
 use crate::kernel::sandbox::{self, State};
 use crate::plan::{Error, Kind, Result};
 use crate::report::{Diagnostic, Event};
 use crate::txn::Report;
+use crate::txn::journal::{self, Standing};
+use crate::txn::labs;
 use std::io::Read as _;
 use std::rc::Rc;
 use std::time::Instant;
@@ -29,9 +29,7 @@ fn read(file: &str) -> Result<String> {
         let error = Error::from_io(&e, format!("read `{file}`")).with_target(file);
         match e.kind() {
             std::io::ErrorKind::NotFound => error.with_hint("`nsscript --help` lists the commands"),
-            std::io::ErrorKind::InvalidData => {
-                Error::invalid(format!("`{file}` is not UTF-8 text")).with_target(file)
-            }
+            std::io::ErrorKind::InvalidData => Error::invalid(format!("`{file}` is not UTF-8 text")).with_target(file),
             _ => error,
         }
     };
@@ -109,7 +107,8 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
     if let Err(error) = crate::kernel::linux::process::become_subreaper() {
         return report_error(global, &error);
     }
-    let prepared = Cancel::install().and_then(|cancel| host(global, args.args, (&script.lab, &script.source), Rc::clone(&listener), cancel));
+    let prepared = Cancel::install()
+        .and_then(|cancel| host(global, args.args, (&script.lab, &script.source), Rc::clone(&listener), cancel));
     let host = match prepared {
         Ok(host) => host,
         Err(error) => return report_error(global, &error),
@@ -155,8 +154,11 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
                 }
             }
             if changed {
-                let message =
-                    if inside { "in the sandbox, which is gone now".to_string() } else { format!("`nsscript down {}` takes it away", script.lab) };
+                let message = if inside {
+                    "in the sandbox, which is gone now".to_string()
+                } else {
+                    format!("`nsscript down {}` takes it away", script.lab)
+                };
                 session.event(&Event::Stands {
                     name: script.lab,
                     namespaces,
@@ -241,7 +243,9 @@ pub(super) fn took_down(name: &str, report: Report) -> Event {
 /// Looks for mistakes in scripts without running them; 1 where there are some.
 pub fn check(global: &Global, files: &[String]) -> i32 {
     let listener = global.listener();
-    let host = match Cancel::never().and_then(|cancel| host(global, Vec::new(), ("check", ""), Rc::clone(&listener), cancel)) {
+    let host = match Cancel::never()
+        .and_then(|cancel| host(global, Vec::new(), ("check", ""), Rc::clone(&listener), cancel))
+    {
         Ok(host) => host,
         Err(error) => return report_error(global, &error),
     };

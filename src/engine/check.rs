@@ -270,6 +270,9 @@ impl Checker<'_> {
 fn file_beside(from: &str, path: &str) -> Option<(String, String)> {
     let mut file = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
     file.set_extension("rhai");
+    if super::modules::is_standard(path) && file == Path::new(from) {
+        return None;
+    }
     let text = if file.is_file() { std::fs::read_to_string(&file).ok()? } else { return None };
     Some((file.display().to_string(), text))
 }

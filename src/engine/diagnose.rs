@@ -48,7 +48,13 @@ impl Sources {
         let beside = from.and_then(|from| Path::new(from).parent()).map(|dir| dir.join(name).display().to_string());
         let candidates: Vec<String> = std::iter::once(name.to_owned())
             .chain(beside)
-            .flat_map(|name| if name.ends_with(".rhai") { vec![name] } else { vec![name.clone(), name + ".rhai"] })
+            .flat_map(|name| {
+                if Path::new(&name).extension().is_some_and(|e| e == "rhai") {
+                    vec![name]
+                } else {
+                    vec![name.clone(), name + ".rhai"]
+                }
+            })
             .collect();
         if let Some(name) = candidates.iter().find(|name| self.texts.contains_key(*name)) {
             return self.texts.get(name).map(|text| (name.clone(), Arc::clone(text)));
@@ -117,6 +123,94 @@ pub fn kind_of(error: &EvalAltResult) -> &'static str {
 }
 
 const UNKNOWN_PROPERTY: &str = "Unknown property";
+
+/// The keys of the maps that nsscript's functions return: a misspelt one is most likely one of these.
+const RESULT_KEYS: &[&str] = &[
+    "addrgenmode",
+    "alias",
+    "altnames",
+    "broadcast",
+    "bytes",
+    "carrier",
+    "cidr",
+    "code",
+    "data",
+    "dadfailed",
+    "deprecated",
+    "dev",
+    "dst",
+    "duplicate",
+    "failed",
+    "family",
+    "flags",
+    "from",
+    "group",
+    "hint",
+    "id",
+    "index",
+    "inode",
+    "kernel",
+    "kind",
+    "label",
+    "lines",
+    "linkdown",
+    "lladdr",
+    "local",
+    "loss",
+    "lower",
+    "mac",
+    "master",
+    "max_mtu",
+    "message",
+    "metric",
+    "metrics",
+    "min_mtu",
+    "mtu",
+    "name",
+    "names",
+    "nexthops",
+    "nodad",
+    "noprefixroute",
+    "onlink",
+    "peer",
+    "permanent",
+    "port",
+    "preferred",
+    "prefixlen",
+    "promiscuity",
+    "proto",
+    "proxy",
+    "qdisc",
+    "received",
+    "replies",
+    "router",
+    "rtt",
+    "rtt_avg",
+    "rtt_max",
+    "rtt_mdev",
+    "rtt_min",
+    "rx_queues",
+    "scope",
+    "secondary",
+    "sent",
+    "signal",
+    "src",
+    "state",
+    "stats",
+    "stderr",
+    "stdout",
+    "table",
+    "target",
+    "temporary",
+    "tentative",
+    "text",
+    "timed_out",
+    "tx_queues",
+    "txqueuelen",
+    "type",
+    "valid",
+    "what",
+];
 
 /// Every kind that [`kind_of`] can give, nsscript's own first.
 const KINDS: [&str; 24] = [
@@ -197,7 +291,7 @@ pub fn diagnose(engine: &Engine, error: &EvalAltResult, sources: &Sources) -> Di
             E::ErrorInModule(path, inner, position) => (Frame::IMPORT, path, inner, *position),
             _ => break,
         };
-        let (line, column) = place_of(position);
+        let (line, column) = way.written(place_of(position));
         let shown = if signatures::is_anonymous(function) { Frame::CLOSURE } else { function };
         let frame = Frame { function: shown.to_owned(), file: Some(way.file.clone()), line, column };
         // `list.map(|x| …)`: the call of `map` and that of the closure are one place.
@@ -222,7 +316,7 @@ pub fn diagnose(engine: &Engine, error: &EvalAltResult, sources: &Sources) -> Di
     }
 
     let mut diagnostic = Diagnostic { kind: kind_of(error).to_owned(), ..Diagnostic::default() };
-    let mut place = place_of(error.position());
+    let mut place = way.written(place_of(error.position()));
     if evaluated && let Some(frame) = chain.pop() {
         place = (frame.line, frame.column);
     } else if place.0 == 0
@@ -236,7 +330,7 @@ pub fn diagnose(engine: &Engine, error: &EvalAltResult, sources: &Sources) -> Di
         && let Ok(map) = value.as_map_ref()
         && let Some(line) = number_of(&map, "line").filter(|line| *line > 0)
     {
-        let column = number_of(&map, "position").unwrap_or_default();
+        let (_, column) = way.written((line, number_of(&map, "position").unwrap_or_default()));
         if (line, column) != place {
             chain.push(Frame {
                 function: Frame::THROW.to_owned(),
@@ -284,6 +378,13 @@ struct Way<'a> {
     visited: Vec<(String, Arc<str>)>,
     /// The closures of a file, by the names that Rhai gives them.
     closures: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Way<'_> {
+    /// A place of the compiled text as a place of what was written.
+    fn written(&self, (line, column): (usize, usize)) -> (usize, usize) {
+        (line, self.text.as_deref().map_or(column, |text| tokens::written_column(text, line, column)))
+    }
 }
 
 impl<'a> Way<'a> {
@@ -474,8 +575,15 @@ impl Here<'_> {
             }
             E::ErrorFunctionNotFound(signature, _) => self.function(signature),
             E::ErrorModuleNotFound(name, _) => self.module(name),
-            E::ErrorPropertyNotFound(name, _) => Found::new(format!("the map has no key `{name}`"))
-                .hint(format!("ask first whether it is there: \"{name}\" in map")),
+            E::ErrorPropertyNotFound(name, _) => {
+                let found = Found::new(format!("the map has no key `{name}`"));
+                match nearest(name, RESULT_KEYS.iter().copied().filter(|k| k != name)) {
+                    Some(near) => {
+                        found.hint(format!("did you mean `{near}`? \"{name}\" in map asks first whether it is there"))
+                    }
+                    None => found.hint(format!("ask first whether it is there: \"{name}\" in map")),
+                }
+            }
             E::ErrorIndexNotFound(index, _) => Found::new(format!("there is no index {index}")),
             E::ErrorDotExpr(text, _) => self.property(text),
             E::ErrorIndexingType(text, _) => match text.split_once(" [") {

@@ -72,7 +72,6 @@ impl Host {
         });
         let cancel = session.cancel().clone();
         engine.on_progress(move |_| (cancel.signal() != 0 || stop.get()).then_some(Dynamic::UNIT));
-        engine.on_map_missing_property(|map, key, _| missing_key(map, key));
         Host { engine, session, texts, ast: RefCell::new(AST::empty()) }
     }
 
@@ -92,8 +91,10 @@ impl Host {
     /// What can't be parsed, as a diagnostic.
     pub fn compile(&self, name: &str, text: &str) -> std::result::Result<AST, Box<Diagnostic>> {
         let text = blank_shebang(text);
-        let mut ast =
-            self.engine.compile(&text).map_err(|e| Box::new(diagnose_parse(&self.engine, &e, name, &text)))?;
+        let mut ast = self
+            .engine
+            .compile(super::tokens::with_conversions(&text))
+            .map_err(|e| Box::new(diagnose_parse(&self.engine, &e, name, &text)))?;
         ast.set_source(name);
         Ok(ast)
     }
@@ -139,7 +140,10 @@ impl Host {
     }
 
     /// Runs `work`; a panic becomes an error of kind `internal`.
-    fn guarded(&self, work: impl FnOnce() -> std::result::Result<(), Box<EvalAltResult>>) -> std::result::Result<(), Box<EvalAltResult>> {
+    fn guarded(
+        &self,
+        work: impl FnOnce() -> std::result::Result<(), Box<EvalAltResult>>,
+    ) -> std::result::Result<(), Box<EvalAltResult>> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic
                 .downcast_ref::<String>()
@@ -237,48 +241,53 @@ pub(super) fn blank_shebang(text: &str) -> String {
     }
 }
 
-/// A key that a map does not have: an error that names the nearest. Rhai's own errors, when caught, are maps without
-/// a kind; they get one here.
-fn missing_key<'a>(map: &'a mut Map, key: &str) -> std::result::Result<rhai::Target<'a>, Box<EvalAltResult>> {
-    if key == "kind"
-        && let Some(name) = map.get("error").and_then(|e| e.clone().into_string().ok())
-    {
-        // Of an error within a function or a closure only the words are left.
-        let words = map.get("message").and_then(|m| m.clone().into_string().ok()).unwrap_or_default();
-        let kind = if name == "ErrorInFunctionCall" { kind_of_words(&words) } else { kind_of_name(&name) };
-        return Ok(Dynamic::from(kind.to_string()).into());
+/// A caught error as scripts see it: Rhai's own are maps without a kind, and get one here; so do all keys that
+/// nsscript's errors have.
+#[must_use]
+pub fn caught(error: Dynamic) -> Dynamic {
+    let Some(mut map) = error.clone().try_cast::<Map>() else { return error };
+    let Some(name) = map.get("error").and_then(|e| e.clone().into_string().ok()) else { return error };
+    if map.contains_key("kind") {
+        return error;
     }
-    let error = Error::new(Kind::NotFound, format!("there is no key `{key}` in this map")).with_target(key);
-    let near = crate::plan::nearest(key, map.keys().map(|k| k.as_str()));
-    let hint = match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if map.is_empty() => "the map is empty".into(),
-        None => {
-            let all = map.keys().take(24).map(|k| k.as_str()).collect::<Vec<_>>().join(", ");
-            format!("it has: {all}")
-        }
-    };
-    let mut thrown = Map::new();
-    thrown.insert("kind".into(), error.kind.as_str().into());
-    thrown.insert("message".into(), error.message.into());
-    thrown.insert("hint".into(), hint.into());
-    thrown.insert("target".into(), key.into());
-    Err(EvalAltResult::ErrorRuntime(thrown.into(), Position::NONE).into())
+    // Of an error within a function or a closure only the words are left.
+    let words = map.get("message").and_then(|m| m.clone().into_string().ok()).unwrap_or_default();
+    let kind = if name == "ErrorInFunctionCall" { kind_of_words(&words) } else { kind_of_name(&name) };
+    map.insert("kind".into(), kind.into());
+    for (key, value) in [
+        ("hint", Dynamic::UNIT),
+        ("op", "".into()),
+        ("ns", "".into()),
+        ("target", "".into()),
+        ("errno", 0.into()),
+        ("kernel", Dynamic::UNIT),
+    ] {
+        map.entry(key.into()).or_insert(value);
+    }
+    map.into()
 }
 
 /// The kind of a caught error of Rhai's own, whose map names the variant.
 fn kind_of_name(name: &str) -> &'static str {
     match name {
-        "ErrorFunctionNotFound" | "ErrorVariableNotFound" | "ErrorModuleNotFound" | "ErrorPropertyNotFound"
+        "ErrorFunctionNotFound"
+        | "ErrorVariableNotFound"
+        | "ErrorModuleNotFound"
+        | "ErrorPropertyNotFound"
         | "ErrorIndexNotFound" => "not_found",
-        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => "type",
+        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => {
+            "type"
+        }
         "ErrorArithmetic" => "arithmetic",
         "ErrorArrayBounds" | "ErrorStringBounds" | "ErrorBitFieldBounds" => "bounds",
         "ErrorDataRace" => "data_race",
         "ErrorNonPureMethodCallOnConstant" | "ErrorAssignmentToConstant" => "constant",
         "ErrorParsing" => "syntax",
         "ErrorVariableExists" => "exists",
-        "ErrorTooManyOperations" | "ErrorTooManyModules" | "ErrorTooManyVariables" | "ErrorStackOverflow"
+        "ErrorTooManyOperations"
+        | "ErrorTooManyModules"
+        | "ErrorTooManyVariables"
+        | "ErrorStackOverflow"
         | "ErrorDataTooLarge" => "limit",
         _ => "script",
     }
@@ -288,13 +297,27 @@ fn kind_of_name(name: &str) -> &'static str {
 /// (`impl Display for EvalAltResult`).
 fn kind_of_words(words: &str) -> &'static str {
     let begins = |all: &[&str]| all.iter().any(|w| words.starts_with(w));
-    if begins(&["Function not found", "Variable not found", "Module not found", "Property not found", "Index not found"]) {
+    if begins(&[
+        "Function not found",
+        "Variable not found",
+        "Module not found",
+        "Property not found",
+        "Index not found",
+    ]) {
         "not_found"
     } else if begins(&["Array index", "String index", "Bit-field index"]) || words.contains(" out of bounds") {
         "bounds"
     } else if begins(&["Data type incorrect", "Output type incorrect", "Invalid indexing", "For loop expects"]) {
         "type"
-    } else if begins(&["Division by zero", "Modulo division", "Addition", "Subtraction", "Multiplication", "Division", "Exponential"]) {
+    } else if begins(&[
+        "Division by zero",
+        "Modulo division",
+        "Addition",
+        "Subtraction",
+        "Multiplication",
+        "Division",
+        "Exponential",
+    ]) {
         "arithmetic"
     } else if begins(&["Stack overflow", "Too many", "Too deep"]) || words.contains("too large") {
         "limit"

@@ -15,6 +15,12 @@ pub const STDLIB: &[(&str, &str)] = &[
     ("topology", include_str!("../../stdlib/topology.rhai")),
 ];
 
+/// Whether the standard library has a module of this name.
+#[must_use]
+pub fn is_standard(name: &str) -> bool {
+    STDLIB.iter().any(|(known, _)| *known == name)
+}
+
 /// The texts of the modules that were loaded, for diagnostics.
 pub type Texts = Rc<RefCell<Vec<(String, Arc<str>)>>>;
 
@@ -47,6 +53,10 @@ impl Modules {
         };
         let beside = source.and_then(|s| Path::new(s).parent()).unwrap_or(Path::new(""));
         let mut tried = vec![beside.join(&file)];
+        // A script that is called as a module of the standard library means that one, not itself.
+        if is_standard(name) && source.is_some_and(|s| Path::new(s) == tried[0]) {
+            tried.clear();
+        }
         tried.extend(self.path.iter().map(|dir| dir.join(&file)));
         for candidate in &tried {
             match std::fs::read_to_string(candidate) {
@@ -73,7 +83,7 @@ impl Modules {
     fn compile(&self, engine: &Engine, name: &str, path: &str, text: &str, pos: Position) -> Result<AST, Failure> {
         let text = super::host::blank_shebang(text);
         self.texts.borrow_mut().push((path.to_string(), Arc::from(text.as_str())));
-        let mut ast = engine.compile(&text).map_err(|e| {
+        let mut ast = engine.compile(super::tokens::with_conversions(&text)).map_err(|e| {
             let inner = EvalAltResult::ErrorParsing(*e.0, e.1);
             Box::new(EvalAltResult::ErrorInModule(name.into(), inner.into(), pos))
         })?;

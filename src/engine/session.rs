@@ -123,8 +123,7 @@ impl Session {
         let kernel: Rc<dyn Kernel> = Rc::clone(&setting.linux) as Rc<dyn Kernel>;
         let place = Rc::new(Place::default());
         let journal = Journal::new(&setting.name, &setting.mark, &setting.script);
-        let steps =
-            Steps { listener: Rc::clone(&setting.listener), place: Rc::clone(&place), wanted: setting.steps };
+        let steps = Steps { listener: Rc::clone(&setting.listener), place: Rc::clone(&place), wanted: setting.steps };
         let txn = Txn::new(Rc::clone(&kernel), Box::new(journal), Box::new(steps));
         Session(Rc::new(Inner {
             setting,
@@ -324,8 +323,9 @@ impl Session {
         let mut slot = self.0.txn.try_borrow_mut().map_err(|_| Error::internal("the transaction is in use"))?;
         match slot.as_mut() {
             Some(txn) => work(txn),
-            None => Err(Error::invalid("the run is being undone: nothing can be changed any more")
-                .with_hint("on_rollback may run commands and write to other systems; what nsscript changed is undone by itself")),
+            None => Err(Error::invalid("the run is being undone: nothing can be changed any more").with_hint(
+                "on_rollback may run commands and write to other systems; what nsscript changed is undone by itself",
+            )),
         }
     }
 

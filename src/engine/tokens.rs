@@ -50,6 +50,63 @@ pub(super) fn without_shebang(text: &str) -> String {
     " ".repeat(first) + text.get(first..).unwrap_or_default()
 }
 
+/// Each `catch (e) {`: the place just behind the `{`, and the variable's name.
+fn catches<'a>(tokens: &[Token<'a>]) -> Vec<(usize, usize, &'a str)> {
+    tokens
+        .windows(5)
+        .filter(|w| w[0].is("catch") && w[1].is("(") && w[2].what == What::Name && w[3].is(")") && w[4].is("{"))
+        .map(|w| (w[4].end.0, w[4].end.1, w[2].text))
+        .collect()
+}
+
+/// What is put behind the `{` of a `catch (e) {`, so that Rhai's own errors have a `kind` too: Rhai itself gives them a
+/// map without one, and has no hook there.
+fn conversion(name: &str) -> String {
+    format!("{name}=caught({name});")
+}
+
+/// The text as it is compiled: with the conversions, on the same lines.
+pub(super) fn with_conversions(text: &str) -> String {
+    if !text.contains("catch") {
+        return text.to_string();
+    }
+    let tokens = tokens(text);
+    let places = catches(&tokens);
+    let mut out = String::with_capacity(text.len() + 32 * places.len());
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let mut column = 1;
+        let mut here = places.iter().filter(|(l, _, _)| *l == number + 1).peekable();
+        for c in line.chars() {
+            if let Some((_, _, name)) = here.next_if(|(_, at, _)| *at == column) {
+                out += conversion(name).as_str();
+            }
+            out.push(c);
+            column += 1;
+        }
+        if let Some((_, _, name)) = here.next() {
+            out += conversion(name).as_str();
+        }
+    }
+    out
+}
+
+/// A column of the compiled text as the column of what was written.
+pub(super) fn written_column(text: &str, line: usize, column: usize) -> usize {
+    if !text.contains("catch") {
+        return column;
+    }
+    let tokens = tokens(text);
+    let mut added = 0;
+    for (l, at, name) in catches(&tokens) {
+        let length = conversion(name).chars().count();
+        if l == line && column > at + added {
+            added += length;
+        }
+    }
+    // A place within a conversion itself is that of the `{`.
+    column.saturating_sub(added).max(usize::from(column > 0))
+}
+
 /// All words of `text`, without comments.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut reader = Reader { text, offset: 0, line: 1, column: 1, tokens: Vec::new() };

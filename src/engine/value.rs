@@ -213,8 +213,7 @@ pub fn find(session: &Session, ns: &Ns, dev: &str) -> Result<Device> {
     match session.kernel().link(ns, By::Name(dev))? {
         Some(info) => Ok(Device { ns: ns.clone(), link: LinkRef { index: info.state.index, name: info.state.name } }),
         None => {
-            let names: Vec<String> =
-                session.kernel().links(ns, false)?.into_iter().map(|l| l.state.name).collect();
+            let names: Vec<String> = session.kernel().links(ns, false)?.into_iter().map(|l| l.state.name).collect();
             let error = Error::new(Kind::NotFound, format!("there is no device `{dev}` in {}", ns.label()))
                 .with_ns(&ns.name)
                 .with_target(dev)
@@ -300,9 +299,7 @@ impl Opts {
     /// # Errors
     /// Not a string.
     pub fn text(&self, key: &str) -> Result<Option<String>> {
-        self.get(key)
-            .map(|v| v.clone().into_string().map_err(|_| self.wrong(key, "a string", v)))
-            .transpose()
+        self.get(key).map(|v| v.clone().into_string().map_err(|_| self.wrong(key, "a string", v))).transpose()
     }
 
     /// A time: `"100ms"`, or a number of seconds.
@@ -326,9 +323,11 @@ impl Opts {
         })?;
         // The kernel's words for these are "cannot assign requested address" (is_valid_ether_addr, etherdevice.h).
         if key == "mac" && (mac.iter().all(|b| *b == 0) || mac.first().is_some_and(|b| b & 1 != 0)) {
-            return Err(Error::invalid(format!("`{text}` can't be a link's own MAC address: it is zero or of a group"))
-                .with_target(key)
-                .with_hint("the second hex digit must be even: 02:00:00:00:00:01"));
+            return Err(Error::invalid(format!(
+                "`{text}` can't be a link's own MAC address: it is zero or of a group"
+            ))
+            .with_target(key)
+            .with_hint("the second hex digit must be even: 02:00:00:00:00:01"));
         }
         Ok(Some(mac))
     }
@@ -338,9 +337,7 @@ impl Opts {
     /// # Errors
     /// Not an array.
     pub fn array(&self, key: &str) -> Result<Option<Array>> {
-        self.get(key)
-            .map(|v| v.clone().into_array().map_err(|_| self.wrong(key, "an array", v)))
-            .transpose()
+        self.get(key).map(|v| v.clone().into_array().map_err(|_| self.wrong(key, "an array", v))).transpose()
     }
 
     /// A nested map of options.
@@ -348,9 +345,7 @@ impl Opts {
     /// # Errors
     /// Not a map.
     pub fn map(&self, key: &str) -> Result<Option<Map>> {
-        self.get(key)
-            .map(|v| v.clone().try_cast::<Map>().ok_or_else(|| self.wrong(key, "a map #{…}", v)))
-            .transpose()
+        self.get(key).map(|v| v.clone().try_cast::<Map>().ok_or_else(|| self.wrong(key, "a map #{…}", v))).transpose()
     }
 }
 
@@ -373,7 +368,8 @@ pub fn duration(value: &Dynamic, argument: &str) -> Result<Duration> {
             .map_err(|_| Error::invalid(format!("{argument}: {seconds} seconds is no time that can pass")));
     }
     let text = text(value, argument)?;
-    unit::duration(&text).map_err(|e| Error::invalid(format!("{argument}: {}", e.message)).with_hint(e.hint.unwrap_or_default()))
+    unit::duration(&text)
+        .map_err(|e| Error::invalid(format!("{argument}: {}", e.message)).with_hint(e.hint.unwrap_or_default()))
 }
 
 /// A boolean in a map of results.

@@ -83,16 +83,7 @@ pub struct AddrSpec {
 impl AddrSpec {
     #[must_use]
     pub fn new(net: IpNet) -> AddrSpec {
-        AddrSpec {
-            net,
-            peer: None,
-            broadcast: None,
-            scope: None,
-            label: None,
-            flags: 0,
-            metric: None,
-            lives: None,
-        }
+        AddrSpec { net, peer: None, broadcast: None, scope: None, label: None, flags: 0, metric: None, lives: None }
     }
 
     /// The record on link `index`; `now` is seconds since boot.
@@ -313,7 +304,7 @@ impl RouteSpec {
         let kind = self.kind.unwrap_or(if deleting { 0 } else { 1 });
         let proto = self.proto.unwrap_or(if deleting { 0 } else { 3 });
         let gatewayed = self.via.is_some() || self.hops.iter().any(|h| h.via.is_some()) || self.nhid.is_some();
-        let scope = self.scope.unwrap_or_else(|| match kind {
+        let scope = self.scope.unwrap_or(match kind {
             _ if self.family == AF_INET6 => 0,
             _ if deleting => 255,
             2 | 10 => 254,
@@ -555,9 +546,6 @@ mod tests {
             RouteSpec { family: AF_INET, hops: vec![hop("10.0.0.2", 2), hop("10.0.1.2", 3)], ..RouteSpec::default() };
         let rec = route.record(false);
         assert_eq!(rec.hops().iter().map(|h| (h.index, h.weight)).collect::<Vec<_>>(), vec![(2, 2), (3, 3)]);
-        assert_eq!(
-            route.words(),
-            "default nexthop via 10.0.0.2 dev d2 weight 2 nexthop via 10.0.1.2 dev d3 weight 3"
-        );
+        assert_eq!(route.words(), "default nexthop via 10.0.0.2 dev d2 weight 2 nexthop via 10.0.1.2 dev d3 weight 3");
     }
 }

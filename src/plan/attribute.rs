@@ -87,9 +87,12 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                     && (asked.devices().is_empty() || found.devices() == asked.devices())
             }
             super::What::Neigh => {
-                found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST) && found.devices() == asked.devices()
+                found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST)
+                    && found.devices() == asked.devices()
             }
-            super::What::Rule | super::What::Nexthop => found.attr_u32(6) == asked.attr_u32(6) && found.attr_u32(1) == asked.attr_u32(1),
+            super::What::Rule | super::What::Nexthop => {
+                found.attr_u32(6) == asked.attr_u32(6) && found.attr_u32(1) == asked.attr_u32(1)
+            }
         }
 }
 

@@ -24,7 +24,8 @@ pub fn equivalent(verb: &Verb) -> String {
             format!("{} link set {} {}", ip(ns), word(&link.name), changes(change)).trim_end().to_string()
         }
         Verb::LinkMove { ns, link, to, name, .. } => {
-            let name = name.as_deref().filter(|n| *n != link.name).map_or(String::new(), |n| format!(" name {}", word(n)));
+            let name =
+                name.as_deref().filter(|n| *n != link.name).map_or(String::new(), |n| format!(" name {}", word(n)));
             let to = if to.is_host() { "1".to_string() } else { word(&to.name) };
             format!("{} link set {} netns {to}{name}", ip(ns), word(&link.name))
         }

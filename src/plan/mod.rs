@@ -15,8 +15,8 @@ pub mod unit;
 pub mod verb;
 
 pub use error::{Error, Kind, Result};
-pub use nearest::nearest;
 pub use link::{KindOption, LinkChange, LinkInfo, LinkSpec, LinkState};
+pub use nearest::nearest;
 pub use record::{Rec, What};
 pub use state::State;
 pub use verb::{AddMode, LinkRef, Ns, Outcome, Verb};

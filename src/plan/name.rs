@@ -95,10 +95,7 @@ mod tests {
     #[test]
     fn the_limit_is_explained() {
         let error = check_ifname("sixteen-bytes-xx").expect_err("too long");
-        assert_eq!(
-            error.message,
-            "`sixteen-bytes-xx` can't be a device's name: 16 bytes, the kernel's limit is 15"
-        );
+        assert_eq!(error.message, "`sixteen-bytes-xx` can't be a device's name: 16 bytes, the kernel's limit is 15");
         assert_eq!(error.hint.as_deref(), Some("shorten it, for example to `sixteen-bytes-x`"));
     }
 }

@@ -283,12 +283,8 @@ mod tests {
 
     #[test]
     fn names_that_were_swapped_are_swapped_back() {
-        let verbs = steps(
-            &ns(),
-            &state(&[link(2, "b"), link(3, "a")]),
-            &state(&[link(2, "a"), link(3, "b")]),
-            Phase::Links,
-        );
+        let verbs =
+            steps(&ns(), &state(&[link(2, "b"), link(3, "a")]), &state(&[link(2, "a"), link(3, "b")]), Phase::Links);
         let names: Vec<_> = verbs
             .iter()
             .filter_map(|v| match v {

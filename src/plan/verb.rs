@@ -40,32 +40,93 @@ pub struct LinkRef {
 pub enum Verb {
     /// Makes a namespace and binds its name in `/run/netns`. The cookie is 0 until the namespace is made, which is
     /// before its name is bound: an unnamed namespace ends by itself.
-    NetnsAdd { name: String, cookie: u64 },
+    NetnsAdd {
+        name: String,
+        cookie: u64,
+    },
     /// Binds a name to a namespace that exists already, given by a file such as `/proc/PID/ns/net`.
-    NetnsAttach { name: String, path: String },
+    NetnsAttach {
+        name: String,
+        path: String,
+    },
     /// Unbinds the name. The namespace itself ends when nothing holds it any more.
-    NetnsDel { ns: Ns },
+    NetnsDel {
+        ns: Ns,
+    },
     /// Gives `target` an nsid as seen from `at`; `None`: the kernel chooses.
-    NetnsSetId { at: Ns, target: Ns, id: Option<i32> },
-    LinkAdd { ns: Ns, spec: LinkSpec },
-    LinkDel { ns: Ns, link: LinkRef },
-    LinkSet { ns: Ns, link: LinkRef, change: LinkChange },
+    NetnsSetId {
+        at: Ns,
+        target: Ns,
+        id: Option<i32>,
+    },
+    LinkAdd {
+        ns: Ns,
+        spec: LinkSpec,
+    },
+    LinkDel {
+        ns: Ns,
+        link: LinkRef,
+    },
+    LinkSet {
+        ns: Ns,
+        link: LinkRef,
+        change: LinkChange,
+    },
     /// Moves a link to another namespace; `name` and `index` there, where given.
-    LinkMove { ns: Ns, link: LinkRef, to: Ns, name: Option<String>, index: u32 },
+    LinkMove {
+        ns: Ns,
+        link: LinkRef,
+        to: Ns,
+        name: Option<String>,
+        index: u32,
+    },
     /// Adds or removes an alternative name.
-    LinkAltname { ns: Ns, link: LinkRef, name: String, add: bool },
+    LinkAltname {
+        ns: Ns,
+        link: LinkRef,
+        name: String,
+        add: bool,
+    },
     /// Adds an address, route, neighbour, rule or nexthop. `mode` says what to do if there is one already.
-    RecAdd { ns: Ns, rec: Rec, words: String, mode: AddMode },
-    RecDel { ns: Ns, rec: Rec, words: String },
+    RecAdd {
+        ns: Ns,
+        rec: Rec,
+        words: String,
+        mode: AddMode,
+    },
+    RecDel {
+        ns: Ns,
+        rec: Rec,
+        words: String,
+    },
     /// Writes `/proc/sys/KEY` (with `/`) as seen in `ns`.
-    Sysctl { ns: Ns, key: String, value: String },
+    Sysctl {
+        ns: Ns,
+        key: String,
+        value: String,
+    },
     /// Writes a file, whole.
-    FileWrite { path: String, #[serde(with = "super::record::hex")] content: Vec<u8>, mode: u32 },
-    FileRemove { path: String },
+    FileWrite {
+        path: String,
+        #[serde(with = "super::record::hex")]
+        content: Vec<u8>,
+        mode: u32,
+    },
+    FileRemove {
+        path: String,
+    },
     /// A program that runs in the background, set up and waiting to be let go.
-    ProcessStart { ns: Ns, pid: i32, words: String },
+    ProcessStart {
+        ns: Ns,
+        pid: i32,
+        words: String,
+    },
     /// Its end, with all that it started.
-    ProcessEnd { pid: i32, start_time: u64, tag: String },
+    ProcessEnd {
+        pid: i32,
+        start_time: u64,
+        tag: String,
+    },
 }
 
 /// What adding does where the object exists (`NLM_F_EXCL`, `NLM_F_REPLACE`, `NLM_F_APPEND`).
@@ -132,7 +193,11 @@ impl Verb {
     #[must_use]
     pub fn ns(&self) -> Option<&Ns> {
         match self {
-            Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. } | Verb::FileWrite { .. } | Verb::FileRemove { .. } | Verb::ProcessEnd { .. } => None,
+            Verb::NetnsAdd { .. }
+            | Verb::NetnsAttach { .. }
+            | Verb::FileWrite { .. }
+            | Verb::FileRemove { .. }
+            | Verb::ProcessEnd { .. } => None,
             Verb::NetnsDel { ns }
             | Verb::LinkAdd { ns, .. }
             | Verb::LinkDel { ns, .. }

@@ -39,16 +39,31 @@ pub struct Header {
     pub aside: Option<PathBuf>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to or from the file")]
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Line {
-    Intent { entry: Entry },
-    Outcome { seq: u64, outcome: Outcome, #[serde(skip_serializing_if = "Option::is_none")] undo: Option<Undo> },
-    Undone { since: u64 },
+    Intent {
+        entry: Entry,
+    },
+    Outcome {
+        seq: u64,
+        outcome: Outcome,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        undo: Option<Undo>,
+    },
+    Undone {
+        since: u64,
+    },
     /// The steps before this one only cleared the way.
-    Cleared { before: u64 },
+    Cleared {
+        before: u64,
+    },
     /// The point of no return: before it recover undoes, after it recover finishes.
-    Commit { at: u64, seconds: u64 },
+    Commit {
+        at: u64,
+        seconds: u64,
+    },
 }
 
 /// What a journal says.
@@ -106,7 +121,9 @@ pub fn seconds_now() -> u64 {
 fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
     let error = Error::from_io(e, format!("{what} `{}`", path.display())).with_op("journal");
     match error.kind {
-        Kind::Permission => error.with_hint("run it as root, or with `--sandbox`: a change that can't be journalled is not made"),
+        Kind::Permission => {
+            error.with_hint("run it as root, or with `--sandbox`: a change that can't be journalled is not made")
+        }
         Kind::Limit => error.with_hint("make room there: a change that can't be journalled is not made"),
         _ => error,
     }
@@ -135,9 +152,8 @@ impl Journal {
             return Ok(());
         }
         let labs = Path::new(ROOT).join("labs");
-        let private = |path: &Path, recursive: bool| {
-            std::fs::DirBuilder::new().recursive(recursive).mode(0o700).create(path)
-        };
+        let private =
+            |path: &Path, recursive: bool| std::fs::DirBuilder::new().recursive(recursive).mode(0o700).create(path);
         private(&labs, true).map_err(|e| failed("make", &labs, &e))?;
         if let Err(e) = private(&self.folder, false) {
             if e.kind() == std::io::ErrorKind::AlreadyExists {
@@ -369,7 +385,8 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     let text = std::str::from_utf8(&bytes[..whole]).map_err(|e| refuse(0, e.to_string()))?;
     let mut lines = text.lines().enumerate();
     let Some((_, first)) = lines.next() else { return Ok(None) };
-    let header: Header = serde_json::from_str(first).map_err(|e| refuse(1, format!("not a journal of nsscript: {e}")))?;
+    let header: Header =
+        serde_json::from_str(first).map_err(|e| refuse(1, format!("not a journal of nsscript: {e}")))?;
     if header.nsscript != VERSION {
         return Err(refuse(1, format!("its version is {}, this program reads {VERSION}", header.nsscript)));
     }

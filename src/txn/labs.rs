@@ -108,9 +108,11 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
             journal::remove_void(name)?;
             Ok(Report::default())
         }
-        Standing::Broken(_) => Err(Error::new(Kind::Invalid, format!("lab `{name}` was never finished: its run was killed"))
-            .with_target(name)
-            .with_hint("`nsscript recover` undoes what it left")),
+        Standing::Broken(_) => {
+            Err(Error::new(Kind::Invalid, format!("lab `{name}` was never finished: its run was killed"))
+                .with_target(name)
+                .with_hint("`nsscript recover` undoes what it left"))
+        }
         Standing::Running(_) => Err(journal::taken(name)),
         Standing::Free => {
             let all = journal::names();
@@ -132,10 +134,8 @@ pub fn clearing(kernel: &dyn Kernel, story: &Story) -> Vec<Verb> {
     let own = |ns: &Ns| story.entries.iter().any(|e| matches!(&e.undo, Undo::Unbind { ns: n } if n == ns));
     for entry in story.entries.iter().rev() {
         match &entry.undo {
-            Undo::Unbind { ns } => {
-                if kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) {
-                    out.push(Verb::NetnsDel { ns: ns.clone() });
-                }
+            Undo::Unbind { ns } if kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) => {
+                out.push(Verb::NetnsDel { ns: ns.clone() });
             }
             Undo::Delete { ns, link } if !own(ns) => {
                 let _ = kernel.reopen(ns, None);
@@ -186,7 +186,11 @@ pub struct Recovered {
 
 /// Undoes what runs that are no longer alive left open, finishes commits that were begun, and removes what is left of
 /// another boot. `only` limits it to one name.
-pub fn recover(kernel: &Rc<dyn Kernel>, only: Option<&str>, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Vec<Recovered> {
+pub fn recover(
+    kernel: &Rc<dyn Kernel>,
+    only: Option<&str>,
+    observer: &mut dyn FnMut() -> Box<dyn Observer>,
+) -> Vec<Recovered> {
     let mut out = Vec::new();
     for name in journal::names().into_iter().filter(|n| only.is_none_or(|o| o == n)) {
         match journal::standing(&name) {

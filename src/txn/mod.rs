@@ -218,7 +218,8 @@ impl Txn {
                     let seq = entry.seq;
                     self.entries.push(entry);
                     let report = self.undo_from(seq, &mut |_| Ok(()));
-                    if let Some(first) = report.errors.first().cloned().or_else(|| report.differences.first().cloned()) {
+                    if let Some(first) = report.errors.first().cloned().or_else(|| report.differences.first().cloned())
+                    {
                         error.message += &format!("; and what was done of it could not be undone: {first}");
                     }
                 } else {
@@ -261,9 +262,8 @@ impl Txn {
                 }
                 // Moved, but under its old name: a failed move may have been done (EEXIST of the new name).
                 (Some(b), Err(_)) => match self.kernel.link(&b.to, By::Name(&b.link.name)) {
-                    Ok(Some(info)) if !changes.iter().any(|c| {
-                        c.ns == b.to && c.before.links.contains_key(&info.state.index)
-                    }) =>
+                    Ok(Some(info))
+                        if !changes.iter().any(|c| c.ns == b.to && c.before.links.contains_key(&info.state.index)) =>
                     {
                         b.index = info.state.index;
                     }
@@ -312,6 +312,10 @@ impl Txn {
             }
             Some(Verb::LinkDel { ns, link }) => {
                 self.made.remove(&(ns.cookie, link.index));
+                // The other end of a veth went along.
+                for end in &entry.on {
+                    self.made.remove(end);
+                }
             }
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
@@ -351,7 +355,11 @@ impl Txn {
                 if fresh {
                     return whole(vec![(at.cookie, 0)]);
                 }
-                let what = format!("the nsid of namespace `{}` in {} stays: the kernel takes none back", target.name, at.label());
+                let what = format!(
+                    "the nsid of namespace `{}` in {} stays: the kernel takes none back",
+                    target.name,
+                    at.label()
+                );
                 Ok((Undo::Lost { what }, Vec::new()))
             }
             Verb::LinkAdd { ns, spec } => {
@@ -366,7 +374,7 @@ impl Txn {
                 // Deleting one end of a veth deletes the other: that one has to be fresh too.
                 let places = self.ends(ns, link.index)?;
                 if places.iter().all(|(ns, index)| self.fresh_link(ns, *index, since)) {
-                    return whole(vec![(ns.cookie, link.index)]);
+                    return whole(places.iter().map(|(ns, index)| (ns.cookie, *index)).collect());
                 }
                 let mut changes = Vec::new();
                 for (ns, index) in &places {
@@ -446,7 +454,8 @@ impl Txn {
     fn on_link(&self, ns: &Ns, links: &[u32], since: u64) -> Result<(Undo, Vec<(u64, u32)>)> {
         let on: Vec<_> =
             if links.is_empty() { vec![(ns.cookie, 0)] } else { links.iter().map(|i| (ns.cookie, *i)).collect() };
-        let fresh = self.fresh_ns(ns, since) || (!links.is_empty() && links.iter().all(|i| self.fresh_link(ns, *i, since)));
+        let fresh =
+            self.fresh_ns(ns, since) || (!links.is_empty() && links.iter().all(|i| self.fresh_link(ns, *i, since)));
         if fresh {
             return Ok((Undo::Whole, on));
         }

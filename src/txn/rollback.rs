@@ -45,11 +45,14 @@ impl Report {
     }
 }
 
+/// A namespace, its first state, the facts that were touched, and the sysctls to be read.
+type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
+
 /// What is looked at again at the end.
 #[derive(Default)]
 struct Expected {
     /// The first state of each namespace that was there before, and the facts that were touched.
-    states: BTreeMap<(u64, u32), (Ns, State, BTreeSet<String>, Vec<String>)>,
+    states: BTreeMap<(u64, u32), Touched>,
     /// Links and names that must be gone.
     links: Vec<(Ns, LinkRef, String)>,
     names: Vec<Ns>,
@@ -80,11 +83,7 @@ impl Expected {
 
 impl Txn {
     /// Undoes everything since the savepoint. `hook` runs the script's own compensations.
-    pub fn rollback_to(
-        &mut self,
-        savepoint: super::Savepoint,
-        hook: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Report {
+    pub fn rollback_to(&mut self, savepoint: super::Savepoint, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.truncate(savepoint.depth);
         self.undo_from(savepoint.at, hook)
     }
@@ -145,7 +144,8 @@ impl Txn {
         while self.entries.last().is_some_and(|e| e.seq >= since) {
             let Some(entry) = self.entries.pop() else { break };
             report.steps += 1;
-            let gone = !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
+            let gone =
+                !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
             if gone && !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. }) {
                 self.forget(&entry);
                 continue;
@@ -212,12 +212,15 @@ impl Txn {
             Undo::Whole => {}
             Undo::Unbind { ns } => {
                 self.unbind(entry.seq, ns, report);
+                // Made, deleted and bound again by the undo just now: the earliest step counts.
+                expected.bound.retain(|b| b != ns);
                 expected.names.push(ns.clone());
             }
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
                         self.unbind(entry.seq, &ns, report);
+                        expected.bound.retain(|b| *b != ns);
                         expected.names.push(ns);
                     }
                 }
@@ -523,10 +526,9 @@ impl Txn {
             match self.kernel.wait_dad(ns, None, DAD_BOUND, &never) {
                 Ok(dad) => {
                     for (index, ip) in dad.failed {
-                        report.differences.push(format!(
-                            "address {ip} of link {index} in {} is a duplicate now",
-                            ns.label()
-                        ));
+                        report
+                            .differences
+                            .push(format!("address {ip} of link {index} in {} is a duplicate now", ns.label()));
                     }
                 }
                 Err(error) if error.kind == Kind::NotFound => {}
@@ -547,9 +549,10 @@ impl Txn {
         }
         for (ns, link, kind) in &expected.links {
             // Deleted, and then made again as it was before: a step before had deleted that.
-            let belongs = expected.states.values().any(|(n, before, ..)| {
-                n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name)
-            });
+            let belongs = expected
+                .states
+                .values()
+                .any(|(n, before, ..)| n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name));
             if belongs {
                 continue;
             }

@@ -244,8 +244,7 @@ pub fn diff(wanted: &[String], got: &[String]) -> String {
     let mut best = vec![vec![0u32; m + 1]; n + 1];
     for i in (0..n).rev() {
         for j in (0..m).rev() {
-            best[i][j] =
-                if wanted[i] == got[j] { best[i + 1][j + 1] + 1 } else { best[i + 1][j].max(best[i][j + 1]) };
+            best[i][j] = if wanted[i] == got[j] { best[i + 1][j + 1] + 1 } else { best[i + 1][j].max(best[i][j + 1]) };
         }
     }
     let (mut i, mut j) = (0, 0);

@@ -57,7 +57,8 @@ pub fn encode(table: &[Choice], opts: &Opts) -> Result<Vec<KindOption>> {
 
 fn encode_one(choice: &Choice, value: &Dynamic) -> Result<(Vec<u8>, String)> {
     let key = choice.key;
-    let wrong = |wanted: &str| Error::invalid(format!("option `{key}` must be {wanted}, not {}", what(value))).with_target(key);
+    let wrong =
+        |wanted: &str| Error::invalid(format!("option `{key}` must be {wanted}, not {}", what(value))).with_target(key);
     let flag = || value.as_bool().or_else(|_| value.as_int().map(|n| n != 0)).map_err(|_| wrong("true or false"));
     let number = |max: u64| -> Result<u64> {
         let n = value.as_int().map_err(|_| wrong("an integer"))?;
@@ -112,7 +113,9 @@ fn encode_one(choice: &Choice, value: &Dynamic) -> Result<(Vec<u8>, String)> {
             let found = names.iter().find(|(name, _)| *name == text);
             let all = || names.iter().map(|(n, _)| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
             let (name, number) = found.ok_or_else(|| {
-                Error::invalid(format!("option `{key}` can't be \"{text}\"")).with_target(key).with_hint(format!("one of {}", all()))
+                Error::invalid(format!("option `{key}` can't be \"{text}\""))
+                    .with_target(key)
+                    .with_hint(format!("one of {}", all()))
             })?;
             (vec![*number], (*name).to_string())
         }

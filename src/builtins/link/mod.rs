@@ -16,8 +16,7 @@ use rhai::{Array, Dynamic, INT, Map, NativeCallContext};
 pub const KINDS: &[(&str, &[Choice], &[Choice])] = &[("bridge", bridge::OPTIONS, bridge::PORT), ("veth", &[], &[])];
 
 /// The options that every function that makes a link takes.
-pub const COMMON: &[&str] =
-    &["up", "mtu", "mac", "master", "addr", "index", "alias", "txqueuelen", "group", "queues"];
+pub const COMMON: &[&str] = &["up", "mtu", "mac", "master", "addr", "index", "alias", "txqueuelen", "group", "queues"];
 
 /// The options of a kind's table.
 fn table(kind: &str) -> &'static [Choice] {
@@ -51,13 +50,7 @@ fn master(session: &Session, ns: &Ns, value: &Dynamic) -> Result<(u32, String)> 
 }
 
 /// The common options as a spec, and what comes after.
-pub fn spec(
-    session: &Session,
-    ns: &Ns,
-    kind: &str,
-    name: Option<String>,
-    opts: &Opts,
-) -> Result<(LinkSpec, Extra)> {
+pub fn spec(session: &Session, ns: &Ns, kind: &str, name: Option<String>, opts: &Opts) -> Result<(LinkSpec, Extra)> {
     let index = opts.int("index", 1..=i64::from(i32::MAX))?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     let spec = LinkSpec {
         name,
@@ -208,9 +201,12 @@ fn set(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, options: Map) -> 
         (None, _) => None,
     };
     let addrgenmode = match opts.text("addrgenmode")? {
-        Some(mode) => Some(GEN_MODES.iter().position(|m| *m == mode).and_then(|n| u8::try_from(n).ok()).ok_or_else(
-            || Error::invalid(format!("addrgenmode can't be \"{mode}\"")).with_hint(format!("one of {}", GEN_MODES.join(", "))),
-        )?),
+        Some(mode) => {
+            Some(GEN_MODES.iter().position(|m| *m == mode).and_then(|n| u8::try_from(n).ok()).ok_or_else(|| {
+                Error::invalid(format!("addrgenmode can't be \"{mode}\""))
+                    .with_hint(format!("one of {}", GEN_MODES.join(", ")))
+            })?)
+        }
         None => None,
     };
     let kind_options = kind::encode(table, &opts)?;

@@ -178,7 +178,7 @@ fn user_namespaces(privileged: bool) -> Finding {
         let value = std::fs::read_to_string(format!("/proc/sys/{switch}")).unwrap_or_default();
         if value.trim() == off {
             let name = switch.replace('/', ".");
-            let on = if off == "0" { 1 } else { 0 };
+            let on = u8::from(off == "0");
             return finding(State::No)
                 .note(format!("for root only: {name} = {off}"))
                 .hint(format!("for scripts of ordinary users: `sysctl -w {name}={on}`"));

@@ -385,13 +385,18 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
         // The kind is known, but not what was asked of it: such as vlan_filtering of a bridge.
         libc::EOPNOTSUPP if !spec.options.is_empty() => {
             let words: Vec<&str> = spec.options.iter().map(|o| o.words.as_str()).filter(|w| !w.is_empty()).collect();
-            Error::new(Kind::Unsupported, format!("this kernel makes no {} links, or none with {}", spec.kind, words.join(", ")))
-                .with_hint("leave the options out, one by one, to see which it is that the kernel lacks")
+            Error::new(
+                Kind::Unsupported,
+                format!("this kernel makes no {} links, or none with {}", spec.kind, words.join(", ")),
+            )
+            .with_hint("leave the options out, one by one, to see which it is that the kernel lacks")
         }
         libc::EOPNOTSUPP => {
             let hint = match kind_option(&spec.kind) {
                 Some((option, module)) => {
-                    format!("the kernel option {option} (module `{module}`) is missing: try `modprobe {module}`, or another kernel")
+                    format!(
+                        "the kernel option {option} (module `{module}`) is missing: try `modprobe {module}`, or another kernel"
+                    )
                 }
                 None => "`nsscript doctor` lists what this kernel has".into(),
             };

@@ -99,11 +99,7 @@ impl Linux {
     ///
     /// # Errors
     /// The namespace is gone, or those of `work`.
-    pub fn inside<T: Send + 'static>(
-        &self,
-        ns: &Ns,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    pub fn inside<T: Send + 'static>(&self, ns: &Ns, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let space = self.space(ns)?;
         self.enterer.enter(&space.fd, work)
     }
@@ -214,9 +210,7 @@ impl Linux {
                 .write(true)
                 .open(&path)
                 .map_err(|e| sysctl_error(&e, &format!("open sysctl {shown}")))?;
-            file.write_all(text.as_bytes()).map_err(|e| {
-                sysctl_error(&e, &format!("write {text:?} to sysctl {shown}"))
-            })
+            file.write_all(text.as_bytes()).map_err(|e| sysctl_error(&e, &format!("write {text:?} to sysctl {shown}")))
         })
         .map_err(|e| e.with_ns(&ns.name).with_target(key))
     }
@@ -467,7 +461,9 @@ impl Kernel for Linux {
         files.extend(kept.map(Into::into));
         files.extend(names::list().iter().map(|n| names::path(n)));
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        files.extend(processes.filter(|e| e.file_name().as_encoded_bytes()[0].is_ascii_digit()).map(|e| e.path().join("ns/net")));
+        files.extend(
+            processes.filter(|e| e.file_name().as_encoded_bytes()[0].is_ascii_digit()).map(|e| e.path().join("ns/net")),
+        );
         let mut seen = std::collections::HashSet::new();
         for file in files {
             use std::os::unix::fs::MetadataExt as _;
@@ -573,9 +569,9 @@ impl Linux {
                 send(ns, rtm::NEWLINK, 0, &body)?;
                 let name = name.clone().unwrap_or_else(|| link.name.clone());
                 // A chosen index is silently ignored by kernels before 5.17: read back.
-                let info = self.link(to, By::Name(&name))?.ok_or_else(|| {
-                    Error::internal(format!("`{name}` was moved, but is not in {}", to.label()))
-                })?;
+                let info = self
+                    .link(to, By::Name(&name))?
+                    .ok_or_else(|| Error::internal(format!("`{name}` was moved, but is not in {}", to.label())))?;
                 let link = LinkRef { index: info.state.index, name };
                 return Ok(Outcome { link: Some(link), ..Outcome::default() });
             }
@@ -599,8 +595,7 @@ impl Linux {
             // Running it is the process room's, which asks for this to be written down first.
             Verb::ProcessStart { .. } => {}
             Verb::ProcessEnd { pid, start_time, tag } => {
-                let lineage =
-                    process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
+                let lineage = process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
                 process::end_trees(&[lineage], GRACE)?;
             }
             Verb::FileRemove { path } => std::fs::remove_file(path)
@@ -624,12 +619,7 @@ impl Linux {
 fn write_file(path: &str, content: &[u8], mode: u32) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let failed = |e: std::io::Error| Error::from_io(&e, format!("write `{path}`")).with_target(path);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)
-        .map_err(failed)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(failed)?;
     file.write_all(content).map_err(failed)
 }

@@ -158,7 +158,7 @@ impl PingSocket {
             *to = from as libc::c_char;
         }
         // SAFETY: the descriptor is open and `request` a valid `ifreq` with a name that ends in a zero byte.
-        unsafe { siocgifindex(self.fd.as_raw_fd(), &mut request) }?;
+        unsafe { siocgifindex(self.fd.as_raw_fd(), &raw mut request) }?;
         // SAFETY: SIOCGIFINDEX has filled this member of the union.
         let index = unsafe { request.ifr_ifru.ifru_ifindex };
         u32::try_from(index).map_err(|_| Errno::ENODEV)
@@ -171,6 +171,7 @@ impl PingSocket {
         // SAFETY: SIOCGSKNS has just opened this descriptor, and nobody else knows of it.
         let ns = unsafe { OwnedFd::from_raw_fd(ns) };
         let open = || {
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own, for this socket only")]
             setns(&ns, CloneFlags::CLONE_NEWNET)?;
             let socket = PingSocket::try_open(self.v6)?;
             set_option(&socket.fd, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &ifindex)?;

@@ -85,14 +85,20 @@ fn look(linux: &Linux, ns: &Ns, only: &Only) -> Result<Dad> {
             continue;
         }
         let rec = Rec { what: What::Addr, body, ends: None };
-        let (Some(index), Some(std::net::IpAddr::V6(ip))) = (rec.devices().first().copied(), rec.ip(IFA_ADDRESS)) else {
+        let (Some(index), Some(std::net::IpAddr::V6(ip))) = (rec.devices().first().copied(), rec.ip(IFA_ADDRESS))
+        else {
             continue;
         };
+        let flags = rec.addr_flags();
         let wanted = match only {
+            // The link-local address of the same link too: a router asks for its neighbours from there, and while it is
+            // tentative, does not ask at all (`ndisc_send_ns`, net/ipv6/ndisc.c).
+            Some(only) if ip.is_unicast_link_local() && flags & IFA_F_DADFAILED == 0 => {
+                only.iter().any(|(with, _)| *with == index)
+            }
             Some(only) => only.contains(&(index, ip)),
             None => true,
         };
-        let flags = rec.addr_flags();
         if !wanted || flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0 {
             continue;
         }

@@ -98,11 +98,7 @@ impl Netlink {
     }
 
     /// Receives until the answer to `sequence` is whole; `each` gets every message (type, flags, body).
-    fn receive(
-        &self,
-        sequence: u32,
-        mut each: impl FnMut(u16, u16, &[u8]),
-    ) -> std::result::Result<(), Refusal> {
+    fn receive(&self, sequence: u32, mut each: impl FnMut(u16, u16, &[u8])) -> std::result::Result<(), Refusal> {
         let mut buffer = self.buffer.borrow_mut();
         buffer.reserve(DATAGRAM);
         loop {

@@ -4,11 +4,17 @@
 use super::socket::Netlink;
 use crate::plan::{Error, Ns, Result};
 use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::mpsc;
+
+/// The one place of the control path that enters a namespace: on this thread only.
+fn setns(fd: impl AsFd) -> nix::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "this is the thread that enters namespaces")]
+    nix::sched::setns(fd, CloneFlags::CLONE_NEWNET)
+}
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -33,7 +39,7 @@ impl Enterer {
                 for job in inbox {
                     job();
                     if let Ok(home) = &home {
-                        let _ = setns(home, CloneFlags::CLONE_NEWNET);
+                        let _ = setns(home);
                     }
                 }
             })
@@ -69,8 +75,7 @@ impl Enterer {
         self.run(move || {
             // SAFETY: the caller holds the descriptor open until `run` returns, which is after this.
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(raw) };
-            setns(fd, CloneFlags::CLONE_NEWNET)
-                .map_err(|e| Error::from_errno(e as i32, "enter the network namespace"))?;
+            setns(fd).map_err(|e| Error::from_errno(e as i32, "enter the network namespace"))?;
             work()
         })
     }

@@ -48,7 +48,7 @@ impl<'a> Pump<'a> {
     /// Reads once, at most `limit` bytes; how many there were, 0 at the end.
     fn read_some(&mut self, i: usize, limit: usize) -> usize {
         let Some(pipe) = &mut self.pipes[i] else { return 0 };
-        let mut buffer = [0u8; 1 << 16];
+        let mut buffer = [0u8; 1 << 14];
         let space = limit.min(buffer.len());
         match pipe.read(&mut buffer[..space]) {
             Ok(n) if n > 0 => {

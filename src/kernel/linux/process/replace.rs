@@ -14,6 +14,7 @@ use std::process::Command;
 /// input and outputs stay. Of the environment only what `spec` says is changed: such a program is nobody's to find
 /// again. `warn` is told what went wrong without stopping it. Returns only where that fails: the calling thread may then
 /// be in the namespace already, and the process should end.
+#[expect(clippy::disallowed_methods, reason = "this is the room that starts programs")]
 pub fn replace(spec: &Spec, warn: &mut dyn FnMut(String)) -> Error {
     let Some((program, arguments)) = spec.argv.split_first().filter(|(p, _)| !p.is_empty()) else {
         return Error::invalid("the command is empty").with_hint("give a program and its arguments");
@@ -21,6 +22,7 @@ pub fn replace(spec: &Spec, warn: &mut dyn FnMut(String)) -> Error {
     if let Err(error) = enter(spec, warn) {
         return annotate(error, spec);
     }
+    #[expect(clippy::disallowed_methods, reason = "it replaces us: nothing is started")]
     let mut command = Command::new(program);
     command.args(arguments);
     for (name, value) in &spec.env {
@@ -38,11 +40,13 @@ pub fn replace(spec: &Spec, warn: &mut dyn FnMut(String)) -> Error {
 }
 
 /// As `netns_switch` in iproute2's `lib/namespace.c`.
+#[expect(clippy::disallowed_methods, reason = "this thread goes on as the program, nothing of ours runs on it")]
 fn enter(spec: &Spec, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
     const NONE: Option<&str> = None;
     let Some(netns) = &spec.netns else { return Ok(()) };
     let name = spec.netns_name.as_deref().unwrap_or("sysfs");
     let failed = |what: &'static str| move |e: nix::errno::Errno| Error::from_errno(e as i32, what);
+    #[expect(clippy::disallowed_methods, reason = "the process is about to become the program in that namespace")]
     setns(netns, CloneFlags::CLONE_NEWNET).map_err(failed("enter the namespace"))?;
     // The mounts are the thread's own from here on.
     unshare(CloneFlags::CLONE_NEWNS).map_err(failed("make a mount namespace"))?;

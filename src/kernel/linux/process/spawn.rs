@@ -261,7 +261,7 @@ pub(super) fn spawn(spec: &Spec, sink: &Sink, before_exec: Option<BeforeExec<'_>
         status: status_write.as_raw_fd(),
         gate: gate.as_ref().map(|(read, write)| (read.as_raw_fd(), write.as_raw_fd())),
         background: matches!(sink, Sink::Background(_)),
-        netns: spec.netns.as_ref().map(|fd| fd.as_raw_fd()),
+        netns: spec.netns.as_ref().map(AsRawFd::as_raw_fd),
         sysfs: c_string(OsStr::new(spec.netns_name.as_deref().unwrap_or("sysfs")), "namespace")?,
         binds: spec.netns.as_ref().map(|_| etc_binds(spec.netns_name.as_deref())).unwrap_or_default(),
         cwd: spec.cwd.as_ref().map(|c| c_string(c.as_os_str(), "working directory")).transpose()?,

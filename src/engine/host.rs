@@ -203,7 +203,7 @@ impl Host {
                 let result = self.guarded(|| match hook.call::<Dynamic>(&self.engine, &ast, ()) {
                     Ok(_) => Ok(()),
                     Err(error) => {
-                        failed = Some(error.to_string());
+                        failed = Some(words_of(&error));
                         Err(error)
                     }
                 });
@@ -211,6 +211,21 @@ impl Host {
             })
         })
     }
+}
+
+/// An error in one line: the message of one of ours, Rhai's own words of another.
+#[must_use]
+pub fn words_of(error: &EvalAltResult) -> String {
+    let inner = error.unwrap_inner();
+    let ours = match inner {
+        EvalAltResult::ErrorRuntime(value, _) => {
+            let map = value.read_lock::<Map>();
+            map.and_then(|map| map.get("message")?.clone().into_string().ok())
+        }
+        _ => None,
+    };
+    let at = inner.position().line().map_or_else(String::new, |line| format!(" (line {line})"));
+    ours.map_or_else(|| inner.to_string(), |message| format!("{message}{at}"))
 }
 
 fn call_hook(hook: &FnPtr, call: impl FnOnce(&FnPtr) -> std::result::Result<(), String>) -> Result<()> {

@@ -14,5 +14,5 @@ pub mod value;
 
 pub use check::check;
 pub use diagnose::{Sources, diagnose, diagnose_parse, kind_of};
-pub use host::{Ended, Host, caught};
+pub use host::{Ended, Host, caught, words_of};
 pub use session::{Session, Setting};

@@ -96,6 +96,14 @@ fn common(spec: &LinkSpec) -> String {
     out
 }
 
+/// The MAC, where it was given or `always`: one that was chosen says nothing.
+fn address(spec: &LinkSpec, always: bool) -> String {
+    match spec.mac.as_ref().filter(|_| always || spec.given_mac) {
+        Some(mac) => format!(" address {}", mac_text(mac)),
+        None => String::new(),
+    }
+}
+
 fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
     let mut out = format!("{} link add", ip(ns));
     if let Some((_, lower)) = &spec.lower {
@@ -105,9 +113,7 @@ fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
         out += &format!(" {}", word(name));
     }
     out += &common(spec);
-    if let Some(mac) = spec.mac.as_ref().filter(|_| spec.peer.is_none()) {
-        out += &format!(" address {}", mac_text(mac));
-    }
+    out += &address(spec, spec.peer.is_none());
     out += &format!(" type {}", spec.kind);
     for option in &spec.options {
         out += &format!(" {}", option.words);
@@ -115,13 +121,14 @@ fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
     if let Some(peer) = &spec.peer {
         let (peer_ns, peer) = &**peer;
         let elsewhere = peer_ns != ns;
-        if peer.name.is_some() || elsewhere || !common(peer).is_empty() {
+        if peer.name.is_some() || elsewhere || peer.given_mac || !common(peer).is_empty() {
             out += " peer";
         }
         if let Some(name) = &peer.name {
             out += &format!(" name {}", word(name));
         }
         out += &common(peer);
+        out += &address(peer, false);
         if elsewhere {
             out += &format!(" netns {}", if peer_ns.is_host() { "1".to_string() } else { word(&peer_ns.name) });
         }

@@ -75,6 +75,9 @@ pub struct LinkSpec {
     /// The ifindex that we choose, so that a crash between asking and answer can be resolved; 0: the kernel's.
     pub index: u32,
     pub mac: Option<Vec<u8>>,
+    /// The script gave the MAC; else it was chosen before the message is sent.
+    #[serde(default)]
+    pub given_mac: bool,
     pub mtu: Option<u32>,
     pub up: bool,
     /// ifindex and name of the master.

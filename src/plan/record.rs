@@ -347,12 +347,23 @@ fn addr(body: &[u8], now: u64) -> Option<Rec> {
     Some(Rec { what: What::Addr, body: out, ends })
 }
 
+/// `RTPROT_KERNEL`, `RTN_LOCAL`, `RTN_ANYCAST` (include/uapi/linux/rtnetlink.h).
+const PROTO_KERNEL: u8 = 2;
+const RTN_LOCAL: u8 = 2;
+const RTN_ANYCAST: u8 = 4;
+
 fn route(body: &[u8], now: u64) -> Option<Rec> {
     let flags = nla::u32_of(body.get(8..12)?)?;
     if flags & RTM_F_CLONED != 0 {
         return None;
     }
     let attrs = &body[12..];
+    // The kernel makes the local and anycast routes of IPv6 with the addresses, some time after them (DAD), and nobody can
+    // ask for the like: without a metric it would be IP6_RT_PRIO_USER (ip6_route_info_create, net/ipv6/route.c).
+    let priority = nla::attr(attrs, RTA_PRIORITY).and_then(nla::u32_of).unwrap_or_default();
+    if body[0] == AF_INET6 && body[5] == PROTO_KERNEL && matches!(body[7], RTN_LOCAL | RTN_ANYCAST) && priority == 0 {
+        return None;
+    }
     // A route by nexthop object shows the object's gateway and device too, which can't be sent back.
     let by_object = nla::attr(attrs, RTA_NH_ID).is_some();
     let mut ends = None;

@@ -24,7 +24,10 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
         Phase::Links => links(ns, now, target),
         Phase::Up => ups(ns, now, target),
         Phase::Records => {
-            let (del, add) = record_steps(&now.recs, &target.recs);
+            let (del, mut add) = record_steps(&now.recs, &target.recs);
+            // What the kernel had made by itself of a link that is to be down again can't be there, and was not.
+            let down = |index: u32| target.links.get(&index).is_some_and(|l| !l.up);
+            add.retain(|r| r.what != super::record::What::Route || !r.devices().into_iter().any(down));
             let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
             let del = del.into_iter().map(|rec| Verb::RecDel { ns: ns.clone(), words: words(&rec), rec });
             let add = add.into_iter().map(|rec| Verb::RecAdd {
@@ -81,7 +84,12 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
     for (index, want) in &target.links {
         let fresh = remade(want);
         let have = now.links.get(index).unwrap_or(&fresh);
-        out.extend(attributes(have, want).map(|c| set(ns, want, c)));
+        if let Some(change) = attributes(have, want) {
+            // IPv6 comes back only with an mtu of 1280 or more, so its own setting is a second message.
+            let mode = LinkChange { addrgenmode: change.addrgenmode, ..LinkChange::default() };
+            let rest = LinkChange { addrgenmode: None, ..change };
+            out.extend([rest, mode].into_iter().filter(|c| !c.is_empty()).map(|c| set(ns, want, c)));
+        }
         for name in want.altnames.iter().filter(|n| !have.altnames.contains(n)) {
             out.push(Verb::LinkAltname { ns: ns.clone(), link: reference(want), name: name.clone(), add: true });
         }
@@ -151,6 +159,15 @@ pub fn related_prefix(key: &str) -> Option<(String, String)> {
     }
     let (prefix, leaf) = key.split_once("/all/")?;
     prefix.ends_with("/conf").then(|| (prefix.to_string(), leaf.to_string()))
+}
+
+/// The device that a sysctl is of: `eth0` of `net/ipv4/conf/eth0/forwarding`.
+#[must_use]
+pub fn device_of(key: &str) -> Option<&str> {
+    let mut parts = key.strip_prefix("net/ipv")?.split('/').skip(1);
+    let table = parts.next()?;
+    let device = parts.next().filter(|d| !matches!(*d, "all" | "default"))?;
+    (matches!(table, "conf" | "neigh") && parts.next().is_some()).then_some(device)
 }
 
 fn set(ns: &Ns, link: &LinkState, change: LinkChange) -> Verb {

@@ -258,7 +258,8 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
             continue;
         }
         match (b, n) {
-            (Some(b), _) if n == a || n.is_none() => {
+            // Without one after: of a device that was away, and has the values of a new one now.
+            (Some(b), _) if n == a || n.is_none() || a.is_none() => {
                 target.sysctls.insert(key.clone(), b.clone());
             }
             (Some(b), Some(n)) if n != b => {
@@ -375,14 +376,6 @@ pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
             add.extend(want.iter().filter(|r| !have.contains(r)).copied().cloned());
         }
     }
-    // An IPv6 route without a metric can't be asked for: 0 becomes IP6_RT_PRIO_USER (ip6_route_info_create,
-    // net/ipv6/route.c). The kernel makes such ones with an address, once that is known to be unique.
-    let unasked = |r: &Rec| {
-        r.what == What::Route
-            && r.family() == super::record::AF_INET6
-            && r.attr_u32(super::record::RTA_PRIORITY).is_none_or(|metric| metric == 0)
-    };
-    add.retain(|r| !unasked(r));
     // Nexthops before the routes that use them; routes without a gateway before those whose gateway they reach.
     let rank = |r: &Rec| (r.what, r.gateway().is_some() || !r.hops().is_empty());
     add.sort_by_key(rank);

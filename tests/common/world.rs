@@ -19,20 +19,7 @@ pub fn enter(words: &[&str], mark: &str) -> Result<super::Ended, String> {
     let own = std::env::current_exe().map_err(|e| format!("the test program: {e}"))?;
     let mut command = Command::new("unshare");
     command
-        .args([
-            "-U",
-            "-r",
-            "-n",
-            "-m",
-            "-p",
-            "-i",
-            "-u",
-            "--mount-proc",
-            "--propagation",
-            "slave",
-            "--kill-child",
-            "--",
-        ])
+        .args(["-U", "-r", "-n", "-m", "-p", "-i", "-u", "--mount-proc", "--propagation", "slave", "--kill-child", "--"])
         .arg(own)
         .arg(INSIDE)
         .args(words)
@@ -125,8 +112,7 @@ impl Dump {
 
     fn tentative(&self) -> bool {
         self.0.iter().any(|(heading, lines)| {
-            heading.ends_with(": addr")
-                && lines.iter().any(|l| l.contains("\"tentative\":true") && !l.contains("NO-CARRIER"))
+            heading.ends_with(": addr") && lines.iter().any(|l| l.contains("\"tentative\":true") && !l.contains("NO-CARRIER"))
         })
     }
 
@@ -192,9 +178,17 @@ impl Dump {
 
 /// The tables of the namespace that the thread is in.
 fn space() -> Result<Vec<(String, Vec<String>)>, String> {
-    let mut found = Vec::new();
-    found.push(("cookie".into(), vec![cookie()?]));
-    let mut links = json("-d link show")?;
+    let mut found = vec![("cookie".to_string(), vec![cookie()?])];
+    let four = json(
+        &["-d"],
+        "link show\naddr show\nroute show table all\nneigh show nud permanent\nneigh show proxy\nrule show\nnexthop show\nnetns list-id\n",
+    )?;
+    let six = json(&["-6"], "route show table all\nrule show\n")?;
+    let (Ok([mut links, mut addrs, routes, neighs, proxies, rules, nexthops, ids]), Ok([routes6, rules6])) =
+        (<[Vec<Value>; 8]>::try_from(four), <[Vec<Value>; 2]>::try_from(six))
+    else {
+        return Err("ip did not answer every question".into());
+    };
     links.sort_by_key(|l| l["ifindex"].as_u64());
     let mut flat = Vec::new();
     for mut link in links {
@@ -203,39 +197,34 @@ fn space() -> Result<Vec<(String, Vec<String>)>, String> {
         flatten(&name, &link, &mut flat);
     }
     found.push(("link".into(), flat));
-    let mut addrs = Vec::new();
-    let mut all = json("addr show")?;
-    all.sort_by_key(|l| l["ifindex"].as_u64());
-    for link in all {
-        let (name, flags) = (link["ifname"].clone(), link["flags"].clone());
-        let carrier = !flags.as_array().is_some_and(|f| f.iter().any(|w| w == "NO-CARRIER"));
+    addrs.sort_by_key(|l| l["ifindex"].as_u64());
+    let mut given = Vec::new();
+    for link in addrs {
+        let carrier = !link["flags"].as_array().is_some_and(|f| f.iter().any(|w| w == "NO-CARRIER"));
         for addr in link["addr_info"].as_array().into_iter().flatten() {
             let mut addr = addr.clone();
             if let Some(map) = addr.as_object_mut() {
-                map.insert("on".into(), name.clone());
-                if !carrier && map.get("tentative").is_some() {
+                map.insert("on".into(), link["ifname"].clone());
+                if !carrier && map.contains_key("tentative") {
                     map.insert("tentative".into(), Value::from("NO-CARRIER"));
                 }
             }
-            addrs.push(addr);
+            given.push(addr);
         }
     }
-    found.push(("addr".into(), lines(addrs)));
-    found.push(("route".into(), lines(json("-4 route show table all")?)));
-    let mut six = lines(json("-6 route show table all")?);
-    // Equal ones have no order that an undo could bring back.
-    six.sort();
-    found.push(("route6".into(), six));
-    let mut permanent = lines(json("neigh show nud permanent")?);
-    permanent.sort();
-    found.push(("neigh".into(), permanent));
-    let mut proxies = lines(json("neigh show proxy")?);
-    proxies.sort();
-    found.push(("proxy".into(), proxies));
-    found.push(("rule".into(), lines(json("-4 rule show")?)));
-    found.push(("rule6".into(), lines(json("-6 rule show")?)));
-    found.push(("nexthop".into(), lines(json("nexthop show")?)));
-    let mut ids = json("netns list-id")?.iter().map(|id| format!("{} {}", id["nsid"], id["name"])).collect::<Vec<_>>();
+    found.push(("addr".into(), lines(given)));
+    // Without a family `ip` shows both; what has a preference (RFC 4191) is IPv6.
+    found.push(("route".into(), lines(routes.into_iter().filter(|r| r.get("pref").is_none()).collect())));
+    // Equal routes of IPv6 have no order that an undo could bring back; neighbours have none at all.
+    for (what, all) in [("route6", routes6), ("neigh", neighs), ("proxy", proxies)] {
+        let mut all = lines(all);
+        all.sort();
+        found.push((what.into(), all));
+    }
+    found.push(("rule".into(), lines(rules)));
+    found.push(("rule6".into(), lines(rules6)));
+    found.push(("nexthop".into(), lines(nexthops)));
+    let mut ids = ids.iter().map(|id| format!("{} {}", id["nsid"], id["name"])).collect::<Vec<_>>();
     ids.sort();
     found.push(("nsid".into(), ids));
     let mut sysctls = Vec::new();
@@ -252,20 +241,30 @@ fn cookie() -> Result<String, String> {
     let mut value = 0u64;
     let mut len = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or(8);
     // SAFETY: the pointers are to locals of the sizes that the option has (socket(7)), and the socket is open.
-    let done =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, 71, (&raw mut value).cast(), &raw mut len) };
+    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, 71, (&raw mut value).cast(), &raw mut len) };
     if done == 0 { Ok(value.to_string()) } else { Err("no SO_NETNS_COOKIE".into()) }
 }
 
-fn json(words: &str) -> Result<Vec<Value>, String> {
-    let ended = super::run(Command::new("ip").arg("-j").args(words.split(' ')), super::LONG)?;
-    if ended.code() != 0 {
-        return Err(format!("ip {words}: {}", ended.stderr));
+/// Asks `ip` several questions at once, a line each, and gives the answer to each.
+fn json(options: &[&str], questions: &str) -> Result<Vec<Vec<Value>>, String> {
+    use std::io::{Seek as _, Write as _};
+    let mut input = tempfile::tempfile().map_err(|e| e.to_string())?;
+    input.write_all(questions.as_bytes()).and_then(|()| input.rewind()).map_err(|e| e.to_string())?;
+    let output = Command::new("ip")
+        .arg("-j")
+        .args(options)
+        .args(["-batch", "-"])
+        .stdin(input)
+        .output()
+        .map_err(|e| format!("ip: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(format!("ip {options:?}: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    if ended.stdout.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_str(&ended.stdout).map_err(|e| format!("ip {words}: {e}\n{}", ended.stdout))
+    serde_json::Deserializer::from_str(&text)
+        .into_iter::<Vec<Value>>()
+        .collect::<Result<_, _>>()
+        .map_err(|e| format!("ip {options:?}: {e}\n{text}"))
 }
 
 fn lines(all: Vec<Value>) -> Vec<String> {
@@ -292,18 +291,8 @@ fn plain(value: &mut Value) {
         Value::Object(map) => {
             map.retain(|key, _| {
                 !key.ends_with("_timer")
-                    && ![
-                        "link_netnsid",
-                        "stats",
-                        "stats64",
-                        "used",
-                        "confirmed",
-                        "updated",
-                        "probes",
-                        "refcnt",
-                        "fdb_n_learned",
-                    ]
-                    .contains(&key.as_str())
+                    && !["link_netnsid", "stats", "stats64", "used", "confirmed", "updated", "probes", "refcnt", "fdb_n_learned"]
+                        .contains(&key.as_str())
             });
             // A link that was up once has a queue, if only an empty one, for good (attach_default_qdiscs).
             if map.get("qdisc").is_some_and(|q| q == "noop") {
@@ -389,7 +378,7 @@ fn processes(inodes: &BTreeMap<u64, String>) -> Vec<String> {
 /// Files below /run: kind, mode, content. The folder `/run/netns` stays once it is there.
 fn run_files() -> Vec<String> {
     let mut found = Vec::new();
-    let mut folders = vec![std::path::PathBuf::from("/run"), std::path::PathBuf::from("/tmp/nsscript-test")];
+    let mut folders = vec![std::path::PathBuf::from("/run")];
     while let Some(folder) = folders.pop() {
         let Ok(all) = std::fs::read_dir(&folder) else { continue };
         for entry in all.flatten() {

@@ -57,6 +57,7 @@ pub fn spec(session: &Session, ns: &Ns, kind: &str, name: Option<String>, opts: 
         kind: kind.into(),
         index,
         mac: opts.mac("mac")?,
+        given_mac: opts.get("mac").is_some(),
         mtu: opts.u32("mtu", u32::MAX)?,
         up: opts.bool("up")?.unwrap_or(false),
         master: opts.get("master").map(|m| master(session, ns, m)).transpose()?,

@@ -112,9 +112,21 @@ impl Txn {
             self.log.end()?;
             return Ok(report);
         }
-        self.log.commit()?;
+        let stands = self.stands();
+        let ended: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(
+                |e| matches!(&e.undo, Undo::Process { pid, start_time, .. } if !self.kernel.runs(*pid, *start_time)),
+            )
+            .map(|e| e.seq)
+            .collect();
+        self.log.commit(&ended)?;
         before_release(&mut report);
         self.finish(&mut report);
+        if !stands {
+            self.log.end()?;
+        }
         self.entries.clear();
         self.made.clear();
         self.ever.clear();

@@ -61,8 +61,9 @@ enum Line {
     },
     /// The point of no return: before it recover undoes, after it recover finishes.
     Commit {
-        at: u64,
         seconds: u64,
+        #[serde(default)]
+        ended: Vec<u64>,
     },
 }
 

@@ -65,8 +65,15 @@ fn names(code: &str, word: &str) -> Option<usize> {
             let after = line[at + word.len()..].chars().next();
             let apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
             // `self::nix` or a field `.tokio` are other things; a string is none either.
-            apart(before) && before != Some('.') && before != Some('`') && before != Some('"') && apart(after)
-                && (word.contains("::") || word.ends_with('!') || line[at + word.len()..].starts_with("::") || line.trim_start().starts_with("use "))
+            apart(before)
+                && before != Some('.')
+                && before != Some('`')
+                && before != Some('"')
+                && apart(after)
+                && (word.contains("::")
+                    || word.ends_with('!')
+                    || line[at + word.len()..].starts_with("::")
+                    || line.trim_start().starts_with("use "))
         });
         found.then_some(n + 1)
     })
@@ -77,38 +84,101 @@ const ROOMS: &[(&str, &[&str], &[(&str, &str, &str)])] = &[
     (
         "src/plan/",
         &[
-            "rhai", "tokio", "nix", "rtnetlink", "netlink_sys", "std::fs", "std::process", "std::thread", "std::net::UdpSocket",
-            "std::net::TcpStream", "println!", "eprintln!", "crate::kernel", "crate::txn", "crate::engine", "crate::builtins",
-            "crate::report", "crate::cli",
+            "rhai",
+            "tokio",
+            "nix",
+            "rtnetlink",
+            "netlink_sys",
+            "std::fs",
+            "std::process",
+            "std::thread",
+            "std::net::UdpSocket",
+            "std::net::TcpStream",
+            "println!",
+            "eprintln!",
+            "crate::kernel",
+            "crate::txn",
+            "crate::engine",
+            "crate::builtins",
+            "crate::report",
+            "crate::cli",
         ],
         &[],
     ),
     (
         "src/txn/",
-        &["rhai", "rtnetlink", "netlink_sys", "println!", "eprintln!", "crate::engine", "crate::builtins", "crate::report", "crate::cli"],
+        &[
+            "rhai",
+            "rtnetlink",
+            "netlink_sys",
+            "println!",
+            "eprintln!",
+            "crate::engine",
+            "crate::builtins",
+            "crate::report",
+            "crate::cli",
+        ],
         &[],
     ),
     (
         "src/kernel/",
-        &["rhai", "println!", "eprintln!", "crate::txn", "crate::report", "crate::engine", "crate::builtins", "crate::cli"],
+        &[
+            "rhai",
+            "println!",
+            "eprintln!",
+            "crate::txn",
+            "crate::report",
+            "crate::engine",
+            "crate::builtins",
+            "crate::cli",
+        ],
         &[],
     ),
     (
         "src/report/",
         &[
-            "rhai", "nix", "tokio", "rtnetlink", "netlink_sys", "std::process", "crate::kernel", "crate::txn", "crate::engine",
-            "crate::builtins", "crate::cli",
+            "rhai",
+            "nix",
+            "tokio",
+            "rtnetlink",
+            "netlink_sys",
+            "std::process",
+            "crate::kernel",
+            "crate::txn",
+            "crate::engine",
+            "crate::builtins",
+            "crate::cli",
         ],
         &[],
     ),
     (
         "src/builtins/",
-        &["nix", "rtnetlink", "netlink_sys", "netlink_packet_route", "netlink_packet_core", "println!", "eprintln!", "std::process::Command", "crate::txn", "crate::cli"],
+        &[
+            "nix",
+            "rtnetlink",
+            "netlink_sys",
+            "netlink_packet_route",
+            "netlink_packet_core",
+            "println!",
+            "eprintln!",
+            "std::process::Command",
+            "crate::txn",
+            "crate::cli",
+        ],
         &[("src/builtins/show.rs", "crate::txn", "where a veth's other end is: the same question as the undo's")],
     ),
     (
         "src/engine/",
-        &["nix", "rtnetlink", "netlink_sys", "println!", "eprintln!", "std::process::Command", "crate::builtins", "crate::cli"],
+        &[
+            "nix",
+            "rtnetlink",
+            "netlink_sys",
+            "println!",
+            "eprintln!",
+            "std::process::Command",
+            "crate::builtins",
+            "crate::cli",
+        ],
         &[],
     ),
     (
@@ -146,7 +216,10 @@ fn exceptions_are_still_needed() {
     for (_, _, but) in ROOMS {
         for (path, word, reason) in *but {
             let source = all.iter().find(|s| s.path == *path);
-            assert!(source.is_some_and(|s| names(&s.code, word).is_some()), "{path} uses {word} no more ({reason}): strike it out");
+            assert!(
+                source.is_some_and(|s| names(&s.code, word).is_some()),
+                "{path} uses {word} no more ({reason}): strike it out"
+            );
         }
     }
 }
@@ -225,7 +298,9 @@ fn every_case_is_run_and_expects_something_known() {
             } else {
                 cases += 1;
                 for line in read(&path).lines() {
-                    let Some((key, _)) = line.trim_start().strip_prefix("// ").and_then(|l| l.split_once(": ")) else { continue };
+                    let Some((key, _)) = line.trim_start().strip_prefix("// ").and_then(|l| l.split_once(": ")) else {
+                        continue;
+                    };
                     // A key is one word; prose with a colon has more of them.
                     let like = KEYS.iter().any(|k| *k != key && strsim::levenshtein(k, key) <= 2);
                     if !KEYS.contains(&key) && like {
@@ -246,7 +321,11 @@ fn modules_of_the_suite_are_imported() {
     for (path, _) in &all {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if stem.starts_with('_') {
-            assert!(all.iter().any(|(_, text)| text.contains(&format!("import \"{stem}"))), "nobody imports {}", path.display());
+            assert!(
+                all.iter().any(|(_, text)| text.contains(&format!("import \"{stem}"))),
+                "nobody imports {}",
+                path.display()
+            );
         }
     }
 }
@@ -302,7 +381,8 @@ fn every_function_is_described_with_an_example() {
         entry.0 += function.comments.len();
         entry.1 += examples;
     }
-    let bare: Vec<&String> = documented.iter().filter(|(_, (_, examples))| *examples == 0).map(|(name, _)| name).collect();
+    let bare: Vec<&String> =
+        documented.iter().filter(|(_, (_, examples))| *examples == 0).map(|(name, _)| name).collect();
     assert!(bare.is_empty(), "no ```rhai example at: {bare:?}");
     assert!(documented.len() > 70, "only {} functions were found", documented.len());
 }
@@ -316,7 +396,9 @@ fn nothing_names_this_machine() {
             for path in common::files(&common::root().join(dir), ext) {
                 let text = read(&path);
                 let home = ["/ho", "me/"].concat();
-                for (n, line) in text.lines().enumerate().filter(|(_, l)| l.contains(&home) || l.contains(&["/wo", "rk/"].concat())) {
+                for (n, line) in
+                    text.lines().enumerate().filter(|(_, l)| l.contains(&home) || l.contains(&["/wo", "rk/"].concat()))
+                {
                     found.push(format!("{}:{}: {}", path.display(), n + 1, line.trim()));
                 }
             }

@@ -32,7 +32,9 @@ fn savepoint(ctx: &NativeCallContext, work: &FnPtr) -> Fallible<Dynamic> {
             }
             let hooks = session.clone();
             let report = session.rollback_to(savepoint, &mut |id| match hooks.hook(id) {
-                Some(hook) => call(ctx, &hook).map(|_| ()).map_err(|e| Error::new(Kind::Fail, crate::engine::words_of(&e))),
+                Some(hook) => {
+                    call(ctx, &hook).map(|_| ()).map_err(|e| Error::new(Kind::Fail, crate::engine::words_of(&e)))
+                }
                 None => Ok(()),
             });
             if !report.verified() {

@@ -141,7 +141,7 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
         }
         Ended::Well => {
             let (namespaces, links, processes) = session.standing();
-            let changed = session.changed();
+            let changed = session.stands();
             match session.commit() {
                 Ok(report) => {
                     for message in report.errors {

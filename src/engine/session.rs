@@ -64,8 +64,6 @@ struct Inner {
     exit: Cell<Option<i32>>,
     /// Whether any program was run.
     ran: Cell<bool>,
-    /// How many were started in the background.
-    started: Cell<usize>,
     runtime: OnceCell<tokio::runtime::Runtime>,
 }
 
@@ -138,7 +136,6 @@ impl Session {
             aside: RefCell::default(),
             exit: Cell::new(None),
             ran: Cell::new(false),
-            started: Cell::new(0),
             runtime: OnceCell::new(),
         }))
     }
@@ -278,7 +275,6 @@ impl Session {
         let started = process::start(spec, log, |lineage| {
             self.txn(|txn| txn.started(ns, lineage.pid, lineage.start_time, &lineage.tag, words))
         })?;
-        self.0.started.set(self.0.started.get() + 1);
         Ok(started)
     }
 
@@ -306,7 +302,14 @@ impl Session {
     #[must_use]
     pub fn standing(&self) -> (usize, usize, usize) {
         let (namespaces, links) = self.txn(|txn| Ok(txn.made())).unwrap_or_default();
-        (namespaces, links, self.0.started.get())
+        let processes = self.txn(|txn| Ok(txn.running())).unwrap_or_default();
+        (namespaces, links, processes)
+    }
+
+    /// Whether anything of the run stands.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.txn(|txn| Ok(txn.stands())).unwrap_or(true)
     }
 
     /// Whether the run changed anything that stands.

@@ -61,8 +61,9 @@ enum Line {
     },
     /// The point of no return: before it recover undoes, after it recover finishes.
     Commit {
-        at: u64,
         seconds: u64,
+        #[serde(default)]
+        ended: Vec<u64>,
     },
 }
 
@@ -270,8 +271,8 @@ impl UndoLog for Journal {
         self.line(&Line::Undone { since })
     }
 
-    fn commit(&mut self) -> Result<()> {
-        self.line(&Line::Commit { at: 0, seconds: seconds_now() })
+    fn commit(&mut self, ended: &[u64]) -> Result<()> {
+        self.line(&Line::Commit { seconds: seconds_now(), ended: ended.to_vec() })
     }
 
     fn keep(&self, cookie: u64) -> Option<PathBuf> {
@@ -405,7 +406,10 @@ fn read(folder: &Path) -> Result<Option<Story>> {
             }
             Line::Undone { since } => story.entries.retain(|e| e.seq < since),
             Line::Cleared { before } => cleared = before,
-            Line::Commit { seconds, .. } => story.committed = Some(seconds),
+            Line::Commit { seconds, ended } => {
+                story.committed = Some(seconds);
+                story.entries.retain(|e| !ended.contains(&e.seq));
+            }
         }
     }
     // While the commit is not finished what was cleared away is still kept, and is needed to let go of it.
@@ -506,7 +510,7 @@ mod tests {
             line(&Line::Outcome { seq: 1, outcome: Outcome::default(), undo: None }),
             line(&Line::Intent { entry: entry(2) }),
             line(&Line::Undone { since: 2 }),
-            line(&Line::Commit { at: 0, seconds: 7 }),
+            line(&Line::Commit { seconds: 7, ended: Vec::new() }),
         ];
         write(dir.path(), &lines, "");
         let story = read(dir.path()).expect("read").expect("a story");

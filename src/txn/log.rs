@@ -95,11 +95,11 @@ pub trait UndoLog {
     /// # Errors
     /// It can't be written.
     fn undone(&mut self, seq: u64) -> Result<()>;
-    /// The point of no return.
+    /// The point of no return. `ended` are the steps whose processes have ended by then: nothing of them stands.
     ///
     /// # Errors
     /// It can't be written: the run has to be undone.
-    fn commit(&mut self) -> Result<()>;
+    fn commit(&mut self, ended: &[u64]) -> Result<()>;
     /// Where a namespace is kept by a bind mount until the commit; `None`: only by our own descriptor.
     fn keep(&self, cookie: u64) -> Option<std::path::PathBuf>;
     /// Nothing of the run is left: the log goes too.
@@ -130,7 +130,7 @@ impl UndoLog for InMemory {
     fn undone(&mut self, _: u64) -> Result<()> {
         Ok(())
     }
-    fn commit(&mut self) -> Result<()> {
+    fn commit(&mut self, _: &[u64]) -> Result<()> {
         Ok(())
     }
     fn keep(&self, _: u64) -> Option<std::path::PathBuf> {

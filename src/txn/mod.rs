@@ -85,6 +85,39 @@ impl Txn {
         (namespaces, self.made.len() - namespaces)
     }
 
+    /// Whether anything stands that could be taken down: what the run made and did not delete, changed and did not set
+    /// back, started and did not end.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        let bound = |ns: &Ns| self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie);
+        self.entries.iter().any(|entry| match &entry.undo {
+            Undo::Whole | Undo::Hook { .. } | Undo::Lost { .. } => false,
+            Undo::Unbind { ns } => bound(ns),
+            // Of a namespace that was there and was deleted nothing is left to take down.
+            Undo::Rebind { .. } => {
+                let attached = matches!(entry.verb, Some(Verb::NetnsAttach { .. }));
+                attached && entry.outcome.as_ref().and_then(|o| o.ns.as_ref()).is_some_and(bound)
+            }
+            Undo::Delete { ns, link } => {
+                let (ns, index) = self.locate(ns, link.index);
+                matches!(self.kernel.link(&ns, By::Index(index)), Ok(Some(_)))
+            }
+            Undo::Restore { changes, .. } => {
+                let own = !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, 1));
+                !own && changes.iter().any(|c| c.after.as_ref() != Some(&c.before))
+            }
+            Undo::File { .. } => true,
+            Undo::Process { pid, start_time, .. } => self.kernel.runs(*pid, *start_time),
+        })
+    }
+
+    /// How many of the processes that the run started still run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        let runs = |e: &&Entry| matches!(&e.undo, Undo::Process { pid, start_time, .. } if self.kernel.runs(*pid, *start_time));
+        self.entries.iter().filter(runs).count()
+    }
+
     /// Where a link is now that was once known as `index` in `ns`.
     #[must_use]
     pub fn locate(&self, ns: &Ns, index: u32) -> (Ns, u32) {

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 /// How often the records are led back: the kernel adds and removes some by itself each time.
 const ROUNDS: usize = 4;
-/// The longest that an undo waits for duplicate address detection.
-const DAD_BOUND: Duration = Duration::from_secs(3);
+/// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
+/// for each further probe (`dad_transmits`).
+const DAD_BOUND: Duration = Duration::from_secs(8);
 
 /// What came of an undo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,9 +112,21 @@ impl Txn {
             self.log.end()?;
             return Ok(report);
         }
-        self.log.commit()?;
+        let stands = self.stands();
+        let ended: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(
+                |e| matches!(&e.undo, Undo::Process { pid, start_time, .. } if !self.kernel.runs(*pid, *start_time)),
+            )
+            .map(|e| e.seq)
+            .collect();
+        self.log.commit(&ended)?;
         before_release(&mut report);
         self.finish(&mut report);
+        if !stands {
+            self.log.end()?;
+        }
         self.entries.clear();
         self.made.clear();
         self.ever.clear();

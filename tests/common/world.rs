@@ -19,7 +19,20 @@ pub fn enter(words: &[&str], mark: &str) -> Result<super::Ended, String> {
     let own = std::env::current_exe().map_err(|e| format!("the test program: {e}"))?;
     let mut command = Command::new("unshare");
     command
-        .args(["-U", "-r", "-n", "-m", "-p", "-i", "-u", "--mount-proc", "--propagation", "slave", "--kill-child", "--"])
+        .args([
+            "-U",
+            "-r",
+            "-n",
+            "-m",
+            "-p",
+            "-i",
+            "-u",
+            "--mount-proc",
+            "--propagation",
+            "slave",
+            "--kill-child",
+            "--",
+        ])
         .arg(own)
         .arg(INSIDE)
         .args(words)
@@ -112,7 +125,8 @@ impl Dump {
 
     fn tentative(&self) -> bool {
         self.0.iter().any(|(heading, lines)| {
-            heading.ends_with(": addr") && lines.iter().any(|l| l.contains("\"tentative\":true") && !l.contains("NO-CARRIER"))
+            heading.ends_with(": addr")
+                && lines.iter().any(|l| l.contains("\"tentative\":true") && !l.contains("NO-CARRIER"))
         })
     }
 
@@ -241,7 +255,8 @@ fn cookie() -> Result<String, String> {
     let mut value = 0u64;
     let mut len = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or(8);
     // SAFETY: the pointers are to locals of the sizes that the option has (socket(7)), and the socket is open.
-    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, 71, (&raw mut value).cast(), &raw mut len) };
+    let done =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, 71, (&raw mut value).cast(), &raw mut len) };
     if done == 0 { Ok(value.to_string()) } else { Err("no SO_NETNS_COOKIE".into()) }
 }
 
@@ -291,8 +306,18 @@ fn plain(value: &mut Value) {
         Value::Object(map) => {
             map.retain(|key, _| {
                 !key.ends_with("_timer")
-                    && !["link_netnsid", "stats", "stats64", "used", "confirmed", "updated", "probes", "refcnt", "fdb_n_learned"]
-                        .contains(&key.as_str())
+                    && ![
+                        "link_netnsid",
+                        "stats",
+                        "stats64",
+                        "used",
+                        "confirmed",
+                        "updated",
+                        "probes",
+                        "refcnt",
+                        "fdb_n_learned",
+                    ]
+                    .contains(&key.as_str())
             });
             // A link that was up once has a queue, if only an empty one, for good (attach_default_qdiscs).
             if map.get("qdisc").is_some_and(|q| q == "noop") {

@@ -14,7 +14,6 @@ use std::process::Command;
 /// input and outputs stay. Of the environment only what `spec` says is changed: such a program is nobody's to find
 /// again. `warn` is told what went wrong without stopping it. Returns only where that fails: the calling thread may then
 /// be in the namespace already, and the process should end.
-#[expect(clippy::disallowed_methods, reason = "this is the room that starts programs")]
 pub fn replace(spec: &Spec, warn: &mut dyn FnMut(String)) -> Error {
     let Some((program, arguments)) = spec.argv.split_first().filter(|(p, _)| !p.is_empty()) else {
         return Error::invalid("the command is empty").with_hint("give a program and its arguments");
@@ -40,7 +39,6 @@ pub fn replace(spec: &Spec, warn: &mut dyn FnMut(String)) -> Error {
 }
 
 /// As `netns_switch` in iproute2's `lib/namespace.c`.
-#[expect(clippy::disallowed_methods, reason = "this thread goes on as the program, nothing of ours runs on it")]
 fn enter(spec: &Spec, warn: &mut dyn FnMut(String)) -> Result<(), Error> {
     const NONE: Option<&str> = None;
     let Some(netns) = &spec.netns else { return Ok(()) };

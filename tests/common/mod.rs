@@ -151,6 +151,7 @@ pub fn run_case(case: &Case<'_>) -> Result<Ended, String> {
         .env(MARK, &mark)
         .env("CASE_DIR", folder.path())
         .env("LC_ALL", "C.UTF-8")
+        .env("PATH", path())
         .env_remove("NSSCRIPT_PATH")
         .current_dir(root());
     let ended = run(&mut command, LONG);
@@ -175,10 +176,17 @@ pub fn no_sandbox() -> Option<String> {
         .clone()
 }
 
+/// `PATH` without folders that can't be looked into: with one, a program that is nowhere is "permission denied", not
+/// "not found" (execvp(3)).
+fn path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/sbin:/usr/bin:/sbin:/bin"));
+    let all: Vec<PathBuf> = std::env::split_paths(&path).filter(|dir| dir.is_dir()).collect();
+    std::env::join_paths(all).unwrap_or(path)
+}
+
 /// Whether a program is in `PATH`.
 pub fn has_program(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/sbin:/usr/bin:/sbin:/bin"));
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+    std::env::split_paths(&path()).any(|dir| dir.join(name).is_file())
 }
 
 /// How this kernel is asked whether it has a feature: a line of shell in a network namespace of its own.

@@ -31,7 +31,7 @@ link set p1 type bridge_slave cost 77 priority 5 isolated on learning off
 link set v1 alias "an alias" txqueuelen 555 group 9
 link property add dev v1 altname v1-with-a-longer-name altname other-name
 E
-ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/v1/arp_filter; echo 3 > /proc/sys/net/ipv6/conf/v1/dad_transmits; echo 123 > /proc/sys/net/ipv4/neigh/v1/gc_stale_time; echo 1 > /proc/sys/net/ipv4/conf/q2/forwarding'
+ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/v1/arp_filter; echo 3 > /proc/sys/net/ipv6/conf/v1/dad_transmits; echo 123 > /proc/sys/net/ipv4/neigh/v1/gc_stale_time; echo 1390 > /proc/sys/net/ipv6/conf/v1/mtu; echo 1 > /proc/sys/net/ipv4/conf/q2/forwarding'
 ip -n w1 -batch - <<E
 link set v1 up
 link set p1 up
@@ -82,6 +82,7 @@ E
 ip -n w2 -batch - <<E
 route add 10.5.0.0/16 via 10.0.0.1
 E
+echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 ip link add h0 address 02:00:00:00:06:01 type veth peer name h1 address 02:00:00:00:06:02
 ip link set h0 up
 ip link set h1 up
@@ -462,6 +463,13 @@ const SPECIAL: &[Special] = &[
         says: &["verified"],
         ..PLAIN
     },
+    Special {
+        // Addresses that come back are looked for on the link first, which takes a second or two; undo waits for that.
+        name: "duplicate_address_detection_is_waited_for",
+        script: r#"sysctl(host(), "net.ipv6.conf.default.accept_dad", 1); link_del("h0"); fail("x");"#,
+        says: &["verified"],
+        ..PLAIN
+    },
     Special { name: "nothing_done_nothing_said", script: r#"print(links("w1").len()); fail("x");"#, ..PLAIN },
     Special {
         name: "rm_takes_all_down",
@@ -642,7 +650,7 @@ fn main() {
         return;
     }
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(4);
+    arguments.test_threads.get_or_insert(6);
     let frames = ["fails", "savepoint"];
     let framed = frames.iter().flat_map(|f| VERBS.iter().map(move |(name, _)| format!("{f}/{name}")));
     let names = framed.chain(SPECIAL.iter().map(|s| s.name.to_string()));

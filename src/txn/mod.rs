@@ -434,6 +434,8 @@ impl Txn {
                 let sysctls = match change.mtu {
                     // Below the minimum of IPv6 its sysctls vanish, and come back with defaults.
                     Some(mtu) if mtu < 1280 && !fresh => self.device_sysctls(ns, link.index)?,
+                    // Every other one sets that of IPv6 anew (addrconf_notify, NETDEV_CHANGEMTU).
+                    Some(_) if !fresh => vec![format!("net/ipv6/conf/{}/mtu", link.name)],
                     _ => Vec::new(),
                 };
                 let changes = vec![self.read_before(ns, only, sysctls)?];

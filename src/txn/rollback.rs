@@ -379,6 +379,7 @@ impl Txn {
         for (seq, verb) in std::mem::take(&mut expected.late) {
             self.later(seq, verb, expected);
         }
+        let mut records = Vec::new();
         for change in changes {
             let key = (change.ns.cookie, change.only);
             let slot = expected
@@ -396,7 +397,7 @@ impl Txn {
             let known: BTreeSet<String> = slot.1.sysctls.keys().map(|key| format!("sysctl {key}")).collect();
             slot.2.retain(|key| !key.starts_with("sysctl ") || known.contains(key));
             slot.3.extend(change.sysctls.iter().cloned());
-            let now = match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
+            let mut now = match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
                 Ok(now) => now,
                 Err(error) if error.kind == Kind::NotFound => {
                     report.notes.push(format!("{} is gone: what was changed in it went with it", change.ns.label()));
@@ -418,28 +419,39 @@ impl Txn {
             }
             let (target, conflicts) = merge(&change.before, after, &now);
             report.differences.extend(conflicts.into_iter().map(|c| c.0));
-            self.lead_back(seq, change, now, &target, report, expected);
+            self.lead_back(seq, change, &mut now, &target, &[Phase::Links, Phase::Up], report, expected);
             if target.recs.iter().any(|r| r.family() == crate::plan::record::AF_INET6) {
                 expected.dad.insert(change.ns.clone());
+            }
+            records.push((change, target));
+        }
+        // Once both ends of every veth are up: at a loss of carrier the kernel forgets proxy entries, some time later
+        // (neigh_carrier_down, by linkwatch), and would forget those that came back too early.
+        for (change, target) in records {
+            match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
+                Ok(mut now) => self.lead_back(seq, change, &mut now, &target, &[Phase::Records], report, expected),
+                Err(error) => report.errors.push(error.to_string()),
             }
         }
     }
 
     /// From the state now to `target`, phase by phase; what the kernel undid by itself is done again.
+    #[expect(clippy::too_many_arguments, reason = "of one undo, all of it")]
     fn lead_back(
         &mut self,
         seq: u64,
         change: &Change,
-        mut now: State,
+        now: &mut State,
         target: &State,
+        phases: &[Phase],
         report: &mut Report,
         expected: &mut Expected,
     ) {
         let ns = &change.ns;
-        for phase in [Phase::Links, Phase::Up, Phase::Records] {
+        for &phase in phases {
             let rounds = if phase == Phase::Records { ROUNDS } else { 1 };
             for round in 0..rounds {
-                let verbs = restore::steps(ns, &now, target, phase);
+                let verbs = restore::steps(ns, now, target, phase);
                 if verbs.is_empty() {
                     break;
                 }
@@ -461,7 +473,7 @@ impl Txn {
                     }
                 }
                 match read(&*self.kernel, ns, change.only, &change.sysctls) {
-                    Ok(state) => now = state,
+                    Ok(state) => *now = state,
                     Err(error) => {
                         report.errors.push(error.to_string());
                         return;

@@ -143,7 +143,6 @@ fn thrown_kind(value: &Dynamic) -> &'static str {
 
 /// A caught error as scripts see it: Rhai's own are maps without a kind, and get one here; so do all keys that
 /// nsscript's errors have.
-#[must_use]
 pub fn caught(error: Dynamic) -> Dynamic {
     let Some(mut map) = error.clone().try_cast::<Map>() else { return error };
     let Some(name) = map.get("error").and_then(|e| e.clone().into_string().ok()) else { return error };

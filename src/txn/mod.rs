@@ -409,11 +409,17 @@ impl Txn {
                 if places.iter().all(|(ns, index)| self.fresh_link(ns, *index, since)) {
                     return whole(places.iter().map(|(ns, index)| (ns.cookie, *index)).collect());
                 }
-                let mut changes = Vec::new();
-                for (ns, index) in &places {
-                    if !changes.iter().any(|c: &Change| c.ns == *ns) {
-                        changes.push(self.read_before(ns, 0, self.device_sysctls(ns, *index)?)?);
+                let mut changes: Vec<Change> = Vec::new();
+                for (at, (ns, _)) in places.iter().enumerate() {
+                    if places[..at].iter().any(|(n, _)| n == ns) {
+                        continue;
                     }
+                    // Both ends may be here.
+                    let mut sysctls = Vec::new();
+                    for (_, index) in places.iter().filter(|(n, _)| n == ns) {
+                        sysctls.extend(self.device_sysctls(ns, *index)?);
+                    }
+                    changes.push(self.read_before(ns, 0, sysctls)?);
                 }
                 let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
                 Ok((Undo::Restore { changes, back: None }, on))

@@ -287,7 +287,8 @@ fn two_hops_and_ttl() -> Outcome {
     for (dst, router) in [("10.0.2.1", "10.0.1.254"), ("fd00:2::1", "fd00:1::fe")] {
         let dst: IpAddr = dst.parse().unwrap();
         let mut socket = a.socket(dst.is_ipv6());
-        let with = |ttl| Probe { socket: 0, dst, opts: PingOpts { ttl, ..PingOpts::default() } };
+        let opts = || PingOpts { timeout: Duration::from_secs(5), ..PingOpts::default() };
+        let with = |ttl| Probe { socket: 0, dst, opts: PingOpts { ttl, ..opts() } };
         // All over one socket at the same time: the TTL goes with each packet.
         let probes = vec![with(None), with(Some(1)), with(Some(2)), with(Some(255)), with(Some(1)), with(None)];
         let reports: Vec<Report> =

@@ -4,6 +4,7 @@
 //! call: the place of the mistake is the innermost. It says what it expected in the words of its grammar, and a function
 //! that it does not find by the types of the call: here both get the names that the script's author knows.
 
+use super::kind::{UNKNOWN_PROPERTY, caught_kind, key_hint, kind_of};
 use super::signatures::{self, Signatures};
 use super::tokens::{self, KEYWORDS, Token, What};
 use crate::plan::{self, nearest};
@@ -67,211 +68,6 @@ impl Sources {
             Some((name, text.into()))
         })
     }
-}
-
-/// The `kind` of an error, as a script that catches it sees it. Of a thrown map it is the map's own `kind` where that is
-/// one of nsscript's, and `script` for whatever else a script throws. Calls and modules around the error don't matter.
-///
-/// | kind | errors of Rhai |
-/// |---|---|
-/// | `syntax` | the parser's, and `break` outside a loop |
-/// | `not_found` | function, variable, property, key, module |
-/// | `type` | a value of another type than wanted, what can't be indexed or looped over |
-/// | `bounds` | array, string and bit-field index |
-/// | `arithmetic` | overflow, division by zero, text that is no number |
-/// | `constant` | assigning to a constant |
-/// | `data_race` | an object that is locked by its own method call |
-/// | `exists`, `invalid` | a variable declared twice where that is forbidden; `this` where there is none |
-/// | `limit` | operations, variables, modules, depth of calls, size of data |
-/// | `interrupted` | ended from outside |
-/// | `io` | a system error |
-/// | `internal` | what is no error at all (`return`, `exit`) |
-#[must_use]
-pub fn kind_of(error: &EvalAltResult) -> &'static str {
-    use EvalAltResult as E;
-    match error {
-        E::ErrorInFunctionCall(_, _, inner, _) | E::ErrorInModule(_, inner, _) => kind_of(inner),
-        E::ErrorSystem(_, inner) => inner.downcast_ref::<plan::Error>().map_or("io", |error| error.kind.as_str()),
-        E::ErrorParsing(..) | E::ErrorCustomSyntax(..) | E::LoopBreak(..) => "syntax",
-        E::ErrorVariableExists(..) => "exists",
-        E::ErrorForbiddenVariable(..) | E::ErrorUnboundThis(..) => "invalid",
-        E::ErrorVariableNotFound(..)
-        | E::ErrorPropertyNotFound(..)
-        | E::ErrorIndexNotFound(..)
-        | E::ErrorFunctionNotFound(..)
-        | E::ErrorModuleNotFound(..) => "not_found",
-        E::ErrorDotExpr(text, _) if text.starts_with(UNKNOWN_PROPERTY) => "not_found",
-        E::ErrorMismatchDataType(..)
-        | E::ErrorMismatchOutputType(..)
-        | E::ErrorIndexingType(..)
-        | E::ErrorFor(..)
-        | E::ErrorDotExpr(..) => "type",
-        E::ErrorArrayBounds(..) | E::ErrorStringBounds(..) | E::ErrorBitFieldBounds(..) => "bounds",
-        E::ErrorDataRace(..) => "data_race",
-        E::ErrorNonPureMethodCallOnConstant(..) | E::ErrorAssignmentToConstant(..) => "constant",
-        E::ErrorArithmetic(..) => "arithmetic",
-        E::ErrorTooManyOperations(..)
-        | E::ErrorTooManyVariables(..)
-        | E::ErrorTooManyModules(..)
-        | E::ErrorStackOverflow(..)
-        | E::ErrorDataTooLarge(..) => "limit",
-        E::ErrorTerminated(..) => "interrupted",
-        E::ErrorRuntime(value, _) => thrown_kind(value),
-        // `Return` and `Exit`, and what a later Rhai may add.
-        _ => "internal",
-    }
-}
-
-const UNKNOWN_PROPERTY: &str = "Unknown property";
-
-/// The keys of the maps that nsscript's functions return: a misspelt one is most likely one of these.
-const RESULT_KEYS: &[&str] = &[
-    "addrgenmode",
-    "alias",
-    "altnames",
-    "broadcast",
-    "bytes",
-    "carrier",
-    "cidr",
-    "code",
-    "data",
-    "dadfailed",
-    "deprecated",
-    "dev",
-    "dst",
-    "duplicate",
-    "failed",
-    "family",
-    "flags",
-    "from",
-    "group",
-    "hint",
-    "id",
-    "index",
-    "inode",
-    "kernel",
-    "kind",
-    "label",
-    "lines",
-    "linkdown",
-    "lladdr",
-    "local",
-    "loss",
-    "lower",
-    "mac",
-    "master",
-    "max_mtu",
-    "message",
-    "metric",
-    "metrics",
-    "min_mtu",
-    "mtu",
-    "name",
-    "names",
-    "nexthops",
-    "nodad",
-    "noprefixroute",
-    "onlink",
-    "peer",
-    "permanent",
-    "port",
-    "preferred",
-    "prefixlen",
-    "promiscuity",
-    "proto",
-    "proxy",
-    "qdisc",
-    "received",
-    "replies",
-    "router",
-    "rtt",
-    "rtt_avg",
-    "rtt_max",
-    "rtt_mdev",
-    "rtt_min",
-    "rx_queues",
-    "scope",
-    "secondary",
-    "sent",
-    "signal",
-    "src",
-    "state",
-    "stats",
-    "stderr",
-    "stdout",
-    "table",
-    "target",
-    "temporary",
-    "tentative",
-    "text",
-    "timed_out",
-    "tx_queues",
-    "txqueuelen",
-    "type",
-    "valid",
-    "what",
-];
-
-/// Every kind that [`kind_of`] can give, nsscript's own first.
-const KINDS: [&str; 24] = [
-    "exists",
-    "not_found",
-    "invalid",
-    "unsupported",
-    "permission",
-    "busy",
-    "exit",
-    "timeout",
-    "unreachable",
-    "assert",
-    "fail",
-    "io",
-    "interrupted",
-    "dad",
-    "limit",
-    "kernel",
-    "internal",
-    "syntax",
-    "type",
-    "bounds",
-    "arithmetic",
-    "constant",
-    "data_race",
-    "script",
-];
-
-fn thrown_kind(value: &Dynamic) -> &'static str {
-    let Ok(map) = value.as_map_ref() else { return "script" };
-    let kind = match text_of(&map, "kind") {
-        Some(kind) => kind,
-        // What Rhai gives to `catch` for an error of its own, thrown again.
-        None => caught_kind(&map).unwrap_or_default().to_owned(),
-    };
-    KINDS.into_iter().find(|known| *known == kind).unwrap_or("script")
-}
-
-/// The kind of the map that Rhai gives to `catch` for an error of its own: `error` is the name of the variant.
-fn caught_kind(map: &Map) -> Option<&'static str> {
-    Some(match text_of(map, "error")?.as_str() {
-        "ErrorDotExpr" if text_of(map, "message").is_some_and(|m| m.starts_with(UNKNOWN_PROPERTY)) => "not_found",
-        "ErrorSystem" => "io",
-        "ErrorParsing" | "ErrorCustomSyntax" => "syntax",
-        "ErrorVariableExists" => "exists",
-        "ErrorForbiddenVariable" | "ErrorUnboundThis" => "invalid",
-        "ErrorVariableNotFound"
-        | "ErrorPropertyNotFound"
-        | "ErrorIndexNotFound"
-        | "ErrorFunctionNotFound"
-        | "ErrorModuleNotFound" => "not_found",
-        "ErrorMismatchDataType" | "ErrorMismatchOutputType" | "ErrorIndexingType" | "ErrorFor" | "ErrorDotExpr" => {
-            "type"
-        }
-        "ErrorArrayBounds" | "ErrorStringBounds" | "ErrorBitFieldBounds" => "bounds",
-        "ErrorDataRace" => "data_race",
-        "ErrorNonPureMethodCallOnConstant" | "ErrorAssignmentToConstant" => "constant",
-        "ErrorArithmetic" => "arithmetic",
-        _ => return None,
-    })
 }
 
 /// The error as it is shown: walks calls and modules to the innermost error, and says where and what in human words.
@@ -463,7 +259,7 @@ pub(super) fn place_of(position: Position) -> (usize, usize) {
     }
 }
 
-fn text_of(map: &Map, key: &str) -> Option<String> {
+pub(super) fn text_of(map: &Map, key: &str) -> Option<String> {
     let value = map.get(key)?;
     if value.is_unit() { None } else { Some(value.to_string()).filter(|text| !text.is_empty()) }
 }
@@ -576,13 +372,7 @@ impl Here<'_> {
             E::ErrorFunctionNotFound(signature, _) => self.function(signature),
             E::ErrorModuleNotFound(name, _) => self.module(name),
             E::ErrorPropertyNotFound(name, _) => {
-                let found = Found::new(format!("the map has no key `{name}`"));
-                match nearest(name, RESULT_KEYS.iter().copied().filter(|k| k != name)) {
-                    Some(near) => {
-                        found.hint(format!("did you mean `{near}`? \"{name}\" in map asks first whether it is there"))
-                    }
-                    None => found.hint(format!("ask first whether it is there: \"{name}\" in map")),
-                }
+                Found::new(format!("the map has no key `{name}`")).hint(key_hint(name))
             }
             E::ErrorIndexNotFound(index, _) => Found::new(format!("there is no index {index}")),
             E::ErrorDotExpr(text, _) => self.property(text),
@@ -636,7 +426,7 @@ impl Here<'_> {
     fn caught(&self, value: &Dynamic) -> Option<Found> {
         let map = value.as_map_ref().ok()?;
         // A script may have added a `kind` or a message of its own: then it is the script's error.
-        let kind = caught_kind(&map).filter(|_| !map.contains_key("kind"))?;
+        let kind = caught_kind(&map)?;
         let mut found = match text_of(&map, "error")?.as_str() {
             "ErrorFunctionNotFound" => self.function(&text_of(&map, "function")?),
             "ErrorVariableNotFound" => Found::new(format!("there is no variable `{}`", text_of(&map, "variable")?)),

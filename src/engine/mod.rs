@@ -4,6 +4,7 @@ pub mod check;
 pub mod diagnose;
 pub mod docs;
 mod host;
+mod kind;
 pub mod modules;
 #[cfg(test)]
 mod sample;
@@ -13,6 +14,7 @@ mod tokens;
 pub mod value;
 
 pub use check::check;
-pub use diagnose::{Sources, diagnose, diagnose_parse, kind_of};
-pub use host::{Ended, Host, caught, words_of};
+pub use diagnose::{Sources, diagnose, diagnose_parse};
+pub use host::{Ended, Host, words_of};
+pub use kind::{caught, kind_of};
 pub use session::{Session, Setting};

@@ -74,14 +74,12 @@ pub(super) fn with_conversions(text: &str) -> String {
     let places = catches(&tokens);
     let mut out = String::with_capacity(text.len() + 32 * places.len());
     for (number, line) in text.split_inclusive('\n').enumerate() {
-        let mut column = 1;
         let mut here = places.iter().filter(|(l, _, _)| *l == number + 1).peekable();
-        for c in line.chars() {
+        for (column, c) in (1..).zip(line.chars()) {
             if let Some((_, _, name)) = here.next_if(|(_, at, _)| *at == column) {
                 out += conversion(name).as_str();
             }
             out.push(c);
-            column += 1;
         }
         if let Some((_, _, name)) = here.next() {
             out += conversion(name).as_str();

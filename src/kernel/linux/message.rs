@@ -266,6 +266,14 @@ pub fn add_flags(mode: AddMode) -> u16 {
 #[must_use]
 pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
     let mut body = rec.body.clone();
+    if rec.what == What::Neigh
+        && rec.byte(10) & crate::plan::record::NTF_PROXY != 0
+        && let Some(state) = body.get_mut(8..10)
+    {
+        // As `ip neigh add proxy`: what is not permanent goes with the carrier. A dump shows no state (pneigh_fill_info,
+        // net/core/neighbour.c), so it can't come from what was read.
+        state.copy_from_slice(&crate::plan::record::NUD_PERMANENT.to_ne_bytes());
+    }
     if let Some((valid, preferred)) = rec.ends {
         let left = |end: u64| {
             if end == u64::MAX { FOREVER } else { u32::try_from(end.saturating_sub(now).max(1)).unwrap_or(FOREVER - 1) }

@@ -61,12 +61,25 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
             touched.extend(rec.devices());
             for added in now.recs.iter().filter(|r| alike(r, rec) && !before.recs.contains(r)) {
                 after.recs.push(added.clone());
+                // The routes that the kernel makes with an address go with it.
+                let own = |r: &&Rec| !before.recs.contains(r) && comes_with(r, added);
+                after.recs.extend(now.recs.iter().filter(own).cloned());
             }
         }
         Verb::RecDel { rec, .. } => touched.extend(rec.devices()),
         Verb::Sysctl { .. } => after.sysctls.clone_from(&now.sysctls),
         _ => {}
     }
+    // A device that left, or whose mtu was changed, has other sysctls now.
+    let names: Vec<&str> = touched.iter().filter_map(|i| before.links.get(i)).map(|l| l.name.as_str()).collect();
+    after.sysctls.retain(|key, value| {
+        if !super::restore::device_of(key).is_some_and(|d| names.contains(&d)) {
+            return true;
+        }
+        let is = now.sysctls.get(key);
+        value.clone_from(is.unwrap_or(&String::new()));
+        is.is_some()
+    });
     // What is gone of those that hang on the links concerned, or that has a source address which is gone.
     after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
@@ -94,6 +107,17 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                 found.attr_u32(6) == asked.attr_u32(6) && found.attr_u32(1) == asked.attr_u32(1)
             }
         }
+}
+
+/// Whether the kernel made this route (`RTPROT_KERNEL`) with that address: to it, from it, or to its subnet.
+fn comes_with(route: &Rec, addr: &Rec) -> bool {
+    use super::record::{RTA_DST, RTA_PREFSRC};
+    let kernels = route.what == super::What::Route && addr.what == super::What::Addr && route.byte(5) == 2;
+    let on_it = route.devices() == addr.devices() && route.family() == addr.family();
+    let subnet = addr.local().and_then(|ip| ipnet::IpNet::new(ip, addr.byte(1)).ok()).map(|n| n.network());
+    kernels
+        && on_it
+        && (route.ip(RTA_PREFSRC) == addr.local() || route.ip(RTA_DST) == addr.local() || route.ip(RTA_DST) == subnet)
 }
 
 /// Whether the verb can have taken this record away.

@@ -139,7 +139,7 @@ fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
 }
 
 /// Whether writing the sysctl changes that of every device.
-fn resets(key: &str) -> bool {
+pub(super) fn resets(key: &str) -> bool {
     key.ends_with("/ip_forward") || key.contains("/conf/all/")
 }
 

@@ -63,7 +63,7 @@ impl State {
                 let ends = rec.ends.map_or_else(String::new, |(v, _)| format!(" until {v} s after boot"));
                 out.insert(rec_key(rec), rec.describe(|i| self.name(i)) + ends.as_str());
             }
-            if recs.len() > 1 {
+            if recs.len() > 1 && recs.first().is_some_and(|r| ordered(r)) {
                 let order = recs.iter().map(|r| rec_key(r)).collect::<Vec<_>>().join("|");
                 out.insert(format!("order {group}"), order);
             }
@@ -232,7 +232,7 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
                 target.links.insert(index, b.clone());
             }
             // Moved back or made again a moment ago: it gets all that it had.
-            (Some(b), None, Some(n)) if b.kind == n.kind && b.mac == n.mac => {
+            (Some(b), None, Some(n)) if b.kind == n.kind && (b.mac == n.mac || b.name == n.name) => {
                 target.links.insert(index, b.clone());
             }
             (Some(b), None, Some(n)) => {
@@ -252,14 +252,16 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
         }
     }
     merge_recs(before, after, now, &mut target);
+    // Writing one of `all`, there or back, resets those of every device: an undo that was cut short has done so too.
+    let reset = before.sysctls.iter().any(|(k, b)| super::restore::resets(k) && after.sysctls.get(k) != Some(b));
     for key in before.sysctls.keys().chain(after.sysctls.keys()) {
         let (b, a, n) = (before.sysctls.get(key), after.sysctls.get(key), now.sysctls.get(key));
-        if b == a {
+        if b == a && !reset {
             continue;
         }
         match (b, n) {
             // Without one after: of a device that was away, and has the values of a new one now.
-            (Some(b), _) if n == a || n.is_none() || a.is_none() => {
+            (Some(b), _) if n == a || n.is_none() || a.is_none() || reset => {
                 target.sysctls.insert(key.clone(), b.clone());
             }
             (Some(b), Some(n)) if n != b => {
@@ -269,6 +271,32 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
         }
     }
     (target, conflicts)
+}
+
+/// The state to bring about by an undo that was cut short on its way from `from` to `target`: `target`, and what is in
+/// neither and so is somebody else's.
+#[must_use]
+pub fn resume(from: &State, target: &State, now: &State) -> State {
+    let mut out = target.clone();
+    for (index, link) in &now.links {
+        if !from.links.contains_key(index) && !target.links.contains_key(index) {
+            out.links.insert(*index, link.clone());
+        }
+    }
+    let foreign = now.recs.iter().filter(|r| !from.recs.contains(r) && !target.recs.contains(r));
+    // What hangs on links that are being led back is the kernel's own doing.
+    let foreign = foreign.filter(|r| r.devices().iter().any(|d| !target.links.contains_key(d)) || !made_by_kernel(r));
+    out.recs.extend(foreign.cloned());
+    out
+}
+
+/// Whether the kernel makes the like by itself (`RTPROT_KERNEL`, and link-local addresses).
+fn made_by_kernel(rec: &Rec) -> bool {
+    match rec.what {
+        What::Route => rec.byte(5) == 2,
+        What::Addr => rec.byte(3) == 253,
+        _ => false,
+    }
 }
 
 fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkState, Vec<Conflict>) {

@@ -6,7 +6,7 @@
 //! a journal that can't be read is refused and left alone.
 
 use super::log::{Entry, Undo, UndoLog};
-use crate::plan::{Error, Kind, Outcome, Result};
+use crate::plan::{Error, Kind, Outcome, Result, State};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -54,6 +54,13 @@ enum Line {
     },
     Undone {
         since: u64,
+    },
+    /// The undo of a step is about to lead a namespace from one state to another.
+    Lead {
+        seq: u64,
+        at: usize,
+        from: State,
+        target: State,
     },
     /// The steps before this one only cleared the way.
     Cleared {
@@ -271,6 +278,10 @@ impl UndoLog for Journal {
         self.line(&Line::Undone { since })
     }
 
+    fn lead(&mut self, seq: u64, at: usize, from: &State, target: &State) -> Result<()> {
+        self.line(&Line::Lead { seq, at, from: from.clone(), target: target.clone() })
+    }
+
     fn commit(&mut self, ended: &[u64]) -> Result<()> {
         self.line(&Line::Commit { seconds: seconds_now(), ended: ended.to_vec() })
     }
@@ -402,6 +413,14 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                     if let Some(undo) = undo {
                         entry.undo = undo;
                     }
+                }
+            }
+            Line::Lead { seq, at, from, target } => {
+                let entry = story.entries.iter_mut().find(|e| e.seq == seq);
+                if let Some(Undo::Restore { changes, .. }) = entry.map(|e| &mut e.undo)
+                    && let Some(change) = changes.get_mut(at)
+                {
+                    change.lead.get_or_insert_with(|| Box::new((from, target)));
                 }
             }
             Line::Undone { since } => story.entries.retain(|e| e.seq < since),

@@ -45,6 +45,10 @@ pub struct Change {
     pub sysctls: Vec<String>,
     pub before: State,
     pub after: Option<State>,
+    /// Of an undo that was begun: the state that it found, and the one that it was to bring about. Cut short, it left
+    /// neither, and what it took away on its way must not be taken for a stranger's doing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lead: Option<Box<(State, State)>>,
 }
 
 /// Where a moved link came from.
@@ -95,6 +99,11 @@ pub trait UndoLog {
     /// # Errors
     /// It can't be written.
     fn undone(&mut self, seq: u64) -> Result<()>;
+    /// The undo of entry `seq` is about to lead its change number `at` from one state to another.
+    ///
+    /// # Errors
+    /// It can't be written.
+    fn lead(&mut self, seq: u64, at: usize, from: &State, target: &State) -> Result<()>;
     /// The point of no return. `ended` are the steps whose processes have ended by then: nothing of them stands.
     ///
     /// # Errors
@@ -128,6 +137,9 @@ impl UndoLog for InMemory {
         Ok(())
     }
     fn undone(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+    fn lead(&mut self, _: u64, _: usize, _: &State, _: &State) -> Result<()> {
         Ok(())
     }
     fn commit(&mut self, _: &[u64]) -> Result<()> {

@@ -506,7 +506,7 @@ impl Txn {
 
     fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
         let before = read(&*self.kernel, ns, only, &sysctls)?;
-        Ok(Change { ns: ns.clone(), only, sysctls, before, after: None })
+        Ok(Change { ns: ns.clone(), only, sysctls, before, after: None, lead: None })
     }
 
     /// A link and, of a veth, its other end, wherever that is.

@@ -4,7 +4,7 @@ use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read, same_link};
 use crate::kernel::{By, Cancel};
 use crate::plan::restore::{self, Phase};
-use crate::plan::state::merge;
+use crate::plan::state::{merge, resume};
 use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -173,7 +173,10 @@ impl Txn {
             }
             self.forget(&entry);
             // Killed from here on, recover goes on from the step before.
-            if let Err(error) = self.log.undone(entry.seq) {
+            // What is still to come back is of a step that is not done with.
+            if expected.late.is_empty()
+                && let Err(error) = self.log.undone(entry.seq)
+            {
                 report.errors.push(error.to_string());
             }
         }
@@ -380,7 +383,7 @@ impl Txn {
             self.later(seq, verb, expected);
         }
         let mut records = Vec::new();
-        for change in changes {
+        for (at, change) in changes.iter().enumerate() {
             let key = (change.ns.cookie, change.only);
             let slot = expected
                 .states
@@ -414,11 +417,21 @@ impl Txn {
                 let device = key.strip_prefix("sysctl ").and_then(restore::device_of);
                 device.is_none_or(|dev| change.before.links.values().any(|l| l.name == dev))
             }));
-            if change.before == *after && now == *after {
-                continue;
-            }
-            let (target, conflicts) = merge(&change.before, after, &now);
-            report.differences.extend(conflicts.into_iter().map(|c| c.0));
+            let target = if let Some(lead) = &change.lead {
+                // An undo that was cut short goes on to where it was going.
+                slot.2.extend(lead.0.changed(&lead.1));
+                resume(&lead.0, &lead.1, &now)
+            } else {
+                if change.before == *after && now == *after {
+                    continue;
+                }
+                let (target, conflicts) = merge(&change.before, after, &now);
+                report.differences.extend(conflicts.into_iter().map(|c| c.0));
+                if let Err(error) = self.log.lead(seq, at, &now, &target) {
+                    report.errors.push(error.to_string());
+                }
+                target
+            };
             self.lead_back(seq, change, &mut now, &target, &[Phase::Links, Phase::Up], report, expected);
             if target.recs.iter().any(|r| r.family() == crate::plan::record::AF_INET6) {
                 expected.dad.insert(change.ns.clone());
@@ -494,6 +507,8 @@ impl Txn {
     fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report) {
         let info = match self.kernel.link(&back.to, By::Index(back.index)) {
             Ok(Some(info)) => info,
+            // Back already: an undo that was cut short got this far.
+            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return,
             Ok(None) => {
                 report.errors.push(format!("link `{}` was moved to {} and is gone", back.link.name, back.to.label()));
                 return;

@@ -13,6 +13,86 @@ use std::time::Duration;
 /// The argument by which the program knows that it is inside.
 pub const INSIDE: &str = "__inside";
 
+/// Two namespaces and the host's, with something of everything. `w1:v1` and `w2:v2` are a pair, as are `w1:p1` and
+/// `w2:e1`, and `w1:p2` and `w1:q2`; `w1:br0` has the ports p1 and p2.
+pub const WORLD: &str = r#"
+ip netns add w1
+ip netns add w2
+for ns in w1 w2; do ip netns exec $ns sh -c 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'; done
+ip -n w1 -batch - <<E
+link set lo up
+link add v1 index 100 mtu 1450 address 02:00:00:00:01:01 type veth peer name v2 netns w2 index 200 address 02:00:00:00:01:02
+link add p1 address 02:00:00:00:02:01 type veth peer name e1 netns w2 address 02:00:00:00:02:02
+link add p2 address 02:00:00:00:03:01 type veth peer name q2 address 02:00:00:00:03:02
+link add br0 address 02:00:00:00:04:01 type bridge ageing_time 12345 forward_delay 400 mcast_snooping 0
+link set p1 master br0
+link set p2 master br0
+link set p1 type bridge_slave cost 77 priority 5 isolated on learning off
+link set v1 alias "an alias" txqueuelen 555 group 9
+link property add dev v1 altname v1-with-a-longer-name altname other-name
+E
+ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/v1/arp_filter; echo 3 > /proc/sys/net/ipv6/conf/v1/dad_transmits; echo 123 > /proc/sys/net/ipv4/neigh/v1/gc_stale_time; echo 1390 > /proc/sys/net/ipv6/conf/v1/mtu; echo 1 > /proc/sys/net/ipv4/conf/q2/forwarding'
+ip -n w1 -batch - <<E
+link set v1 up
+link set p1 up
+link set p2 up
+link set q2 up
+link set br0 up
+E
+ip -n w2 -batch - <<E
+link set v2 up
+link set e1 up
+E
+ip -n w1 -batch - <<E
+addr add 10.0.0.1/24 broadcast + dev v1
+addr add 10.0.0.2/24 dev v1
+addr add 10.0.0.3/24 dev v1 label v1:three
+addr add 10.0.1.1/24 dev v1 scope link
+addr add 10.0.2.1 peer 10.0.2.2 dev v1
+addr add 10.0.3.1/24 dev v1 valid_lft 6000 preferred_lft 3000
+addr add fd00::1/64 dev v1 nodad
+addr add fd00::2/64 dev v1 nodad valid_lft 6000 preferred_lft 3000
+addr add 10.4.0.1/24 dev br0
+addr add fd04::1/64 dev br0 nodad
+addr add 10.5.0.1/24 dev q2
+E
+ip -n w2 -batch - <<E
+addr add 10.0.0.9/24 dev v2
+addr add fd00::9/64 dev v2 nodad
+addr add 10.4.0.9/24 dev e1
+E
+ip -n w1 -batch - <<E
+route add default via 10.0.0.9
+route add 10.10.0.0/16 via 10.0.0.9 src 10.0.0.2 metric 50 mtu 1300
+route add 10.11.0.0/16 nexthop via 10.0.0.9 weight 3 nexthop via 10.4.0.9
+route add blackhole 10.12.0.0/16
+route add 10.13.0.0/16 dev v1 table 100 proto static
+route add unreachable 10.14.0.0/16 table 100 metric 7
+route append 10.10.0.0/16 via 10.0.0.8 metric 50
+route add default via fd00::9
+route add fd10::/64 via fd00::9 metric 33
+route add blackhole fd12::/64
+route add fd13::/64 dev v1 table 100
+neigh add 10.0.0.50 lladdr 02:00:00:00:05:01 dev v1 nud permanent
+neigh add fd00::50 lladdr 02:00:00:00:05:02 dev v1 nud permanent
+neigh add proxy 10.0.0.60 dev v1
+neigh add proxy fd00::60 dev v1
+rule add from 10.0.0.2 table 100 priority 500
+E
+ip -n w2 -batch - <<E
+route add 10.5.0.0/16 via 10.0.0.1
+E
+echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
+ip link add h0 address 02:00:00:00:06:01 type veth peer name h1 address 02:00:00:00:06:02
+ip link set h0 up
+ip link set h1 up
+ip addr add 10.6.0.1/24 dev h0
+ip route add 10.16.0.0/16 via 10.6.0.9
+mkdir -p /run/files
+printf 'old content' > /run/files/file
+chmod 640 /run/files/file
+"#;
+
 /// Starts this program again in namespaces of its own, as root of them, with these words as its arguments. `unshare` is
 /// waited for; what it started ends with it.
 pub fn enter(words: &[&str], mark: &str) -> Result<super::Ended, String> {
@@ -389,6 +469,11 @@ fn processes(inodes: &BTreeMap<u64, String>) -> Vec<String> {
     for entry in all.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
         if pid == std::process::id() {
+            continue;
+        }
+        // What has ended and waits for its parent, which here may be the test itself as pid 1, runs no more.
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        if stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with('Z')) {
             continue;
         }
         let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();

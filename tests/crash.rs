@@ -1,0 +1,187 @@
+//! Faults at every step: an error, SIGKILL just before and just after, SIGINT; and SIGKILL again while recovering. After
+//! each, a world with objects of its own has to be what it was. The steps of the undo count too, so the way back is
+//! cut at every step as well.
+//!
+//! nsscript makes the fault itself, in debug builds, by `NSSCRIPT_FAULT` (src/kernel/linux/fault.rs).
+
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
+mod common;
+
+use common::poll;
+use common::world::{self, Dump};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Scripts by name: what they make, and what they change of the world.
+const SCRIPTS: &[(&str, &str)] = &[
+    (
+        "build",
+        r#"
+        let sw = netns_add("sw");
+        let br = bridge("sw:br0", #{ up: true });
+        for i in 0..2 {
+            let h = netns_add(`c${i}`, #{ lo: true });
+            veth(`sw:p${i}`, `c${i}:eth0`, #{ up: true, a: #{ master: br }, b: #{ addr: [nth_cidr("10.80.0.0/24", i + 1), nth_cidr("fd80::/64", i + 1)] } });
+            route(h, "default", #{ via: "10.80.0.254" });
+        }
+        start("c0", "sleep 1234");
+        write_file("/run/files/new", "new");
+        "#,
+    ),
+    (
+        "change",
+        r#"
+        link_set("w1:v1", #{ mtu: 1400, alias: "changed", txqueuelen: 77 });
+        addr_del("w1:v1", "10.0.0.1/24");
+        addr("w1:v1", ["10.90.0.1/24", "10.90.0.2/24"]);
+        route_del("w1", "10.11.0.0/16");
+        route("w1", "10.91.0.0/16", #{ type: "blackhole" });
+        neigh_del("w1:v1", "10.0.0.50");
+        link_down("w1:q2");
+        link_rename("w1:q2", "renamed");
+        sysctl("w1", "net.ipv4.ip_forward", 1);
+        write_file("/run/files/file", "changed");
+        "#,
+    ),
+    (
+        "delete",
+        r#"
+        link_set("w1:p2", #{ nomaster: true });
+        link_del("w1:br0");
+        link_move("w1:q2", host());
+        link_del("h0");
+        addr_flush("w1:v1");
+        netns_del("w2");
+        netns_add("w2");
+        veth("w2:a", "more");
+        link_move("more", "w1");
+        remove_file("/run/files/file");
+        "#,
+    ),
+];
+
+const MODES: &[&str] = &["error", "kill-before", "kill-after", "int", "kill-twice"];
+
+/// The most steps that a script here can have, on its way there and back.
+const MOST: usize = 200;
+
+fn nsscript(words: &[&str], fault: &str) -> Result<common::Ended, String> {
+    let mut command = Command::new(common::NSSCRIPT);
+    command.args(["--color", "never"]).args(words).env("LC_ALL", "C.UTF-8");
+    if fault.is_empty() {
+        command.env_remove("NSSCRIPT_FAULT");
+    } else {
+        command.env("NSSCRIPT_FAULT", fault);
+    }
+    common::run(&mut command, Duration::from_secs(60))
+}
+
+/// One step of one script in one mode. False: there is no such step.
+fn one(script: &Path, mode: &str, step: usize, before: &Dump) -> Result<bool, String> {
+    let path = script.to_string_lossy();
+    let fault = if mode == "kill-twice" { "kill-after" } else { mode };
+    let ended = nsscript(&["--host", "--rm", &path], &format!("{fault}@{step}"))?;
+    let killed = ended.status.signal() == Some(9);
+    let reached = killed || ended.stderr.contains("a fault on purpose") || ended.code() == 130;
+    let mut said = ended.stderr.clone();
+    if killed && mode == "kill-twice" {
+        // The recovery is killed at its second step; it can be run again.
+        said += &nsscript(&["recover"], "kill-after@2")?.stderr;
+    }
+    let recovered = nsscript(&["recover"], "")?;
+    said += &recovered.stderr;
+    let mut problems = Vec::new();
+    if recovered.code() != 0 {
+        problems.push(format!("recover: exit status {}", recovered.code()));
+    }
+    // A refused step is tried again by the undo, so that even a fault on the way back leaves nothing.
+    let wanted = match (mode, reached) {
+        (_, false) => vec![0],
+        ("error", true) => vec![1, 0],
+        ("int", true) => vec![130, 0],
+        (_, true) => vec![],
+    };
+    if !killed && !wanted.contains(&ended.code()) {
+        problems.push(format!("exit status {}, expected one of {wanted:?}", ended.code()));
+    }
+    let differences = before.compare(Duration::from_secs(6))?;
+    if !differences.is_empty() {
+        problems.push(format!(
+            "not as before (- before, + after):\n{}",
+            differences[..differences.len().min(40)].join("\n")
+        ));
+    }
+    if problems.is_empty() {
+        return Ok(reached);
+    }
+    Err(format!("step {step}: {}\n\nstderr:\n{said}", problems.join("\n")))
+}
+
+/// Inside: the world, then every step.
+fn inside(name: &str) -> Result<(), String> {
+    if name == "true" {
+        return Ok(());
+    }
+    let (script, mode) = name.split_once('/').ok_or("no such case")?;
+    let text = SCRIPTS.iter().find(|(n, _)| *n == script).map(|(_, t)| *t).ok_or("no such script")?;
+    world::furnish()?;
+    world::shell(world::WORLD)?;
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
+    let path = common::write(folder.path(), "case.rhai", text);
+    let before = Dump::settled()?;
+    let mut cases = 0;
+    for step in 1..MOST {
+        if !one(&path, mode, step, &before)? {
+            break;
+        }
+        cases += 1;
+    }
+    // The signal of a step of the undo is not heard, so that mode ends with the last step forward.
+    if cases < 5 {
+        return Err(format!("only {cases} steps were reached"));
+    }
+    println!("{name}: {cases} cases, 0 differences");
+    Ok(())
+}
+
+fn outside(name: &str) -> Result<Completion, Failed> {
+    if let Some(reason) = world::impossible() {
+        return if common::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
+    }
+    if !cfg!(debug_assertions) {
+        return Ok(Completion::ignored_with("faults are made by debug builds only"));
+    }
+    let mark = common::mark();
+    let ended = world::enter(&[name], &mark)?;
+    let gone = poll(Duration::from_secs(10), || common::marked(&mark).is_empty());
+    if ended.code() != 0 {
+        let again = format!("run it alone: cargo test --test crash -- --exact {name}");
+        return Err(format!("{}{}\n{again}", ended.stdout, ended.stderr).into());
+    }
+    print!("{}", ended.stdout);
+    if gone {
+        Ok(Completion::Completed)
+    } else {
+        Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into())
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).is_some_and(|w| w == world::INSIDE) {
+        if let Err(error) = inside(words.get(2).map_or("", String::as_str)) {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+        return;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(6);
+    let names = SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}")));
+    let trials = names.map(|name| Trial::ignorable_test(name.clone(), move || outside(&name))).collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}

@@ -76,7 +76,18 @@ impl Ran {
     }
 }
 
+/// Lets the programs that a test starts hear signals: a shell without job control starts what runs in the background with
+/// SIGINT ignored, and a program takes that over.
+fn hear_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for which in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTERM] {
+        // SAFETY: the default action is no handler.
+        let _ = unsafe { signal(which, SigHandler::SigDfl) };
+    }
+}
+
 fn command(args: &[&str]) -> Command {
+    hear_signals();
     let mut command = Command::new(PROGRAM);
     command.args(args).env_remove("NO_COLOR").env_remove("NSSCRIPT_PATH").env("LC_ALL", "C.UTF-8");
     command.stdin(Stdio::null());

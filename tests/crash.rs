@@ -171,6 +171,7 @@ fn outside(name: &str) -> Result<Completion, Failed> {
 }
 
 fn main() {
+    common::hear_signals();
     let words: Vec<String> = std::env::args().collect();
     if words.get(1).is_some_and(|w| w == world::INSIDE) {
         if let Err(error) = inside(words.get(2).map_or("", String::as_str)) {

@@ -69,6 +69,16 @@ impl Ended {
     }
 }
 
+/// Lets the programs that a test starts hear signals: a shell without job control starts what runs in the background with
+/// SIGINT ignored, and a program takes that over.
+pub fn hear_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for which in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTERM] {
+        // SAFETY: the default action is no handler.
+        let _ = unsafe { signal(which, SigHandler::SigDfl) };
+    }
+}
+
 /// Runs a command to its end. Its output is read while it runs.
 ///
 /// # Errors

@@ -28,7 +28,18 @@ const SCRIPT: &str = "NSSCRIPT_SANDBOX_SCRIPT";
 /// Longer than anything takes here, by far.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Lets what a test starts hear signals: a shell without job control starts what runs in the background with SIGINT
+/// ignored, and a program takes that over.
+fn hear_signals() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for which in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTERM] {
+        // SAFETY: the default action is no handler.
+        let _ = unsafe { signal(which, SigHandler::SigDfl) };
+    }
+}
+
 fn main() -> ExitCode {
+    hear_signals();
     match std::env::var(INNER) {
         Ok(part) => ExitCode::from(inner(&part)),
         Err(_) => tests(),

@@ -739,3 +739,24 @@ fn colours_are_only_where_they_are_wanted() {
     assert!(colours(&["--color", "always", "-e", "fail(\"x\")"], "1"), "an option is stronger than the environment");
     assert!(!colours(&["--color", "never", "-e", "fail(\"x\")"], ""));
 }
+
+#[test]
+fn a_full_disk_refuses_the_step_and_all_is_undone() {
+    isolated!("a_full_disk_refuses_the_step_and_all_is_undone");
+    std::fs::create_dir("/run/nsscript").unwrap();
+    let flags = nix::mount::MsFlags::empty();
+    nix::mount::mount(Some("none"), "/run/nsscript", Some("tmpfs"), flags, Some("size=32k")).unwrap();
+    let ran = run(&["--host", "-e", "for i in 0..2000 { netns_add(`n${i}`) }"]);
+    let ran = ran.ends(1).says("no space left on device").says("can't be journalled is not made").says(", verified");
+    assert_eq!(ran.err.matches("no space left").count(), 2, "the step, and once for the undo:\n{}", ran.err);
+    line("netns list").ends(0).prints("");
+}
+
+#[test]
+fn too_few_descriptors_refuse_the_step_and_all_is_undone() {
+    isolated!("too_few_descriptors_refuse_the_step_and_all_is_undone");
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 60, 60).unwrap();
+    let ran = run(&["--host", "-e", "for i in 0..2000 { netns_add(`n${i}`) }"]);
+    ran.ends(1).says("too many open files").says(", verified");
+    line("netns list").ends(0).prints("");
+}

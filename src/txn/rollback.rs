@@ -36,6 +36,15 @@ impl Report {
         self.errors.is_empty() && self.differences.is_empty()
     }
 
+    /// The log can't be written on the way back (its disk is full). The undo goes on: what it did is no less done, and
+    /// done again it would change nothing. Said once.
+    fn unwritten(&mut self, error: &Error) {
+        let note = format!("the undo goes on without its log: {error}");
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
     /// Adds another's findings.
     pub fn merge(&mut self, other: Report) {
         self.steps += other.steps;
@@ -177,7 +186,7 @@ impl Txn {
             if expected.late.is_empty()
                 && let Err(error) = self.log.undone(entry.seq)
             {
-                report.errors.push(error.to_string());
+                report.unwritten(&error);
             }
         }
         for (seq, verb) in std::mem::take(&mut expected.late) {
@@ -428,7 +437,7 @@ impl Txn {
                 let (target, conflicts) = merge(&change.before, after, &now);
                 report.differences.extend(conflicts.into_iter().map(|c| c.0));
                 if let Err(error) = self.log.lead(seq, at, &now, &target) {
-                    report.errors.push(error.to_string());
+                    report.unwritten(&error);
                 }
                 target
             };

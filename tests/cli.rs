@@ -760,3 +760,69 @@ fn too_few_descriptors_refuse_the_step_and_all_is_undone() {
     ran.ends(1).says("too many open files").says(", verified");
     line("netns list").ends(0).prints("");
 }
+
+/// Writes a script and gives its path.
+fn lab(folder: &std::path::Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_lab_stands_until_it_is_taken_down() {
+    isolated!("a_lab_stands_until_it_is_taken_down");
+    let folder = tempfile::tempdir().unwrap();
+    let pair =
+        lab(folder.path(), "pair.rhai", r#"netns_add(["a", "b"]); veth("a:e", "b:e"); start("a", "sleep 1000");"#);
+    run(&["--host", &pair]).ends(0).says("lab `pair` stands: 2 namespaces, 2 links, 1 process");
+    let listed = line("ls").ends(0).out;
+    assert!(listed.lines().any(|l| l.starts_with("pair ") && l.ends_with("healthy")), "{listed}");
+    run(&["--host", &pair]).ends(1).says("lab `pair` stands already").says("nsscript down pair");
+    run(&["--host", "-e", "netns_add(\"b\")"]).ends(1).says("it belongs to lab `pair`");
+    ip("netns del b");
+    assert!(line("ls").ends(0).out.contains("drifted"));
+    assert!(line("show pair").ends(0).out.contains("drift: namespace `b` is gone"));
+    line("down nosuch").ends(1).says("there is no lab `nosuch`");
+    line("down pair").ends(0).says("namespace `b` was deleted already").says("took lab `pair` down").says("verified");
+    line("netns list").ends(0).prints("");
+    line("ls").ends(0).prints("");
+    line("recover").ends(0).says("nothing to recover");
+    assert!(!std::path::Path::new("/run/nsscript").exists());
+}
+
+#[test]
+fn a_lab_is_replaced_all_or_nothing() {
+    isolated!("a_lab_is_replaced_all_or_nothing");
+    let folder = tempfile::tempdir().unwrap();
+    let cookie = r#"print(netns("a").cookie);"#;
+    let old = format!(
+        r#"netns_add("a"); veth("hosta", "hostb", #{{ addr: "10.99.0.1/24" }}); start("a", "sleep 1000"); {cookie}"#
+    );
+    let new =
+        format!(r#"netns_add("a"); veth("hosta", "hostb"); {cookie} if args().len() > 0 {{ fail("on purpose"); }}"#);
+    let (old, new) = (lab(folder.path(), "old.rhai", &old), lab(folder.path(), "new.rhai", &new));
+    let first = run(&["--host", "--name", "x", &old]).ends(0).out;
+    let pids = || line("netns pids a").ends(0).out;
+    let running = pids();
+    assert_eq!(running.lines().count(), 1);
+    // The new one fails: the same namespace, process and address are back.
+    run(&["--host", "--name", "x", "--replace", &new, "fail"]).ends(1).says("on purpose").says(", verified");
+    assert_eq!(run(&["--host", "-q", "-e", cookie]).ends(0).out, first);
+    assert_eq!(pids(), running);
+    run(&[
+        "--host",
+        "-q",
+        "-e",
+        "assert_eq(addrs(\":hosta\").filter(|a| a.family == \"inet\")[0].cidr, \"10.99.0.1/24\")",
+    ])
+    .ends(0);
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    // The new one stands: nothing of the old is left.
+    let second = run(&["--host", "--name", "x", "--replace", &new]).ends(0).out;
+    assert_ne!(second, first);
+    assert_eq!(pids(), "");
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down x").ends(0).says("verified");
+    line("netns list").ends(0).prints("");
+    assert!(!std::path::Path::new("/run/nsscript").exists());
+}

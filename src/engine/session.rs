@@ -4,6 +4,7 @@
 use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::{By, Cancel, Kernel};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
 use crate::txn::journal::{self, Journal, Standing};
@@ -262,6 +263,7 @@ impl Session {
     /// # Errors
     /// It can't be run.
     pub fn run_program(&self, spec: &Spec, tee: Option<Tee<'_>>) -> Result<Finished> {
+        let _phase = phase::enter(Phase::Process);
         self.0.ran.set(true);
         process::run(spec, self.cancel(), tee)
     }
@@ -454,6 +456,7 @@ impl Session {
         let Some(mut txn) = taken else {
             return Report { errors: vec!["the transaction is in use".into()], ..Report::default() };
         };
+        let _phase = phase::enter(Phase::Lower);
         let report = work(&mut txn, hook);
         *self.0.txn.borrow_mut() = Some(txn);
         self.0.tentative.borrow_mut().retain(|(ns, _, _)| self.0.kernel.inode(ns).is_ok());
@@ -473,6 +476,7 @@ impl Session {
                 Err(error) => report.errors.push(error.to_string()),
             }
         };
+        let _phase = phase::enter(Phase::Lower);
         self.txn(|txn| txn.commit(retire))
     }
 

@@ -67,9 +67,9 @@ fn steady(text: &str) -> String {
 
 fn by_form(word: &str) -> String {
     match word {
-            _ if word.len() == 17 && word.matches(':').count() == 5 => "MAC".to_string(),
-            _ if word.starts_with("/proc/") || word.starts_with("/run/nsscript/") => "PATH".to_string(),
-            _ => word.to_string(),
+        _ if word.len() == 17 && word.matches(':').count() == 5 => "MAC".to_string(),
+        _ if word.starts_with("/proc/") || word.starts_with("/run/nsscript/") => "PATH".to_string(),
+        _ => word.to_string(),
     }
 }
 
@@ -88,7 +88,8 @@ fn same_steps(script: &Path) -> Result<(), String> {
     let path = script.to_string_lossy();
     let run = told(&["--sandbox", "--json", "--rm", &path])?;
     let plan = told(&["plan", "--sandbox", "--json", "--rm", &path])?;
-    let planned = plan.planned.as_ref().ok_or_else(|| format!("no end:\n{}{}", plan.ended.stdout, plan.ended.stderr))?;
+    let planned =
+        plan.planned.as_ref().ok_or_else(|| format!("no end:\n{}{}", plan.ended.stdout, plan.ended.stderr))?;
     let forward = |told: &Told| -> Vec<String> {
         let mut steps = told.steps.clone();
         // What takes everything back at the end is no part of the plan's list.

@@ -18,6 +18,8 @@ type List = Rc<RefCell<Listing<Box<dyn Sink>>>>;
 /// What was read before the sandbox was made.
 pub struct Prepared {
     script: Script,
+    /// A run would work on the machine itself.
+    privileged: bool,
 }
 
 /// Reads the script, while the world is still in sight. Leaves no thread behind.
@@ -29,7 +31,7 @@ pub fn prepare(global: &Global, args: &RunArgs) -> std::result::Result<Prepared,
         report_error(global, &error);
         status::USAGE
     })?;
-    Ok(Prepared { script })
+    Ok(Prepared { script, privileged: global.host || crate::kernel::sandbox::privileged() })
 }
 
 fn list(global: &Global) -> List {
@@ -70,6 +72,12 @@ pub fn run(global: &Global, args: RunArgs, prepared: Prepared) -> i32 {
         Err(error) => return report_error(global, &error),
     };
     let session = host.session().clone();
+    if !global.sandbox && prepared.privileged {
+        session.event(&Event::Warning {
+            message: "plan: the machine's own namespaces, links and labs are not copied yet: the world is empty".into(),
+            hint: None,
+        });
+    }
     let ended = match clear_the_way(&session, &script.lab, args.replace) {
         Ok(()) => host.run(&script.source, &script.text),
         Err(error) => Ended::Error(Box::new(Diagnostic::from(&error))),

@@ -54,7 +54,13 @@ impl<O: io::Write, E: io::Write> Terminal<O, E> {
     }
 
     /// The last lines of a plan; `fails` has the exit status, and whether the last step itself is refused.
-    fn planned(&mut self, name: &str, counts: (usize, usize, usize, usize), simulated: usize, fails: Option<(i32, bool)>) {
+    fn planned(
+        &mut self,
+        name: &str,
+        counts: (usize, usize, usize, usize),
+        simulated: usize,
+        fails: Option<(i32, bool)>,
+    ) {
         let (steps, namespaces, links, processes) = counts;
         let ending = match fails {
             Some((status, refused)) => {
@@ -147,9 +153,16 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
                 }
             }
             Event::Step { .. } => {}
-            Event::Simulated { what, .. } if level == Level::Plan => self.out.put(&format!("        simulated: {what}\n")),
+            Event::Simulated { what, .. } if level == Level::Plan => {
+                self.out.put(&format!("        simulated: {what}\n"));
+            }
             Event::Planned { name, steps, namespaces, links, processes, simulated, status, fails, refused } => {
-                self.planned(name, (*steps, *namespaces, *links, *processes), *simulated, fails.then_some((*status, *refused)));
+                self.planned(
+                    name,
+                    (*steps, *namespaces, *links, *processes),
+                    *simulated,
+                    fails.then_some((*status, *refused)),
+                );
             }
             Event::Output { ns, text, .. } if level > Level::Quiet => {
                 let who = if ns.is_empty() { "host" } else { ns };

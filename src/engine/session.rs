@@ -392,6 +392,9 @@ impl Session {
             (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error),
             (result, _) => result,
         };
+        for note in self.linux().rehearsal().map(rehearsal::Rehearsal::notes).unwrap_or_default() {
+            self.simulated(&note);
+        }
         *self.0.refusal.borrow_mut() = result.as_ref().err().map(|e| e.message.clone());
         let outcome = result?;
         if let Some((ns, index)) = up {

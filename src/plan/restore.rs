@@ -139,7 +139,8 @@ fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
 }
 
 /// Whether writing the sysctl changes that of every device.
-pub(super) fn resets(key: &str) -> bool {
+#[must_use]
+pub fn resets(key: &str) -> bool {
     key.ends_with("/ip_forward") || key.contains("/conf/all/")
 }
 
@@ -175,7 +176,8 @@ fn set(ns: &Ns, link: &LinkState, change: LinkChange) -> Verb {
 }
 
 /// What to send to make a link again that is gone.
-fn remake(link: &LinkState, target: &State) -> LinkSpec {
+#[must_use]
+pub fn remake(link: &LinkState, target: &State) -> LinkSpec {
     LinkSpec {
         name: Some(link.name.clone()),
         kind: link.kind.clone(),

@@ -3,6 +3,7 @@
 pub mod journal;
 pub mod labs;
 pub mod log;
+pub mod papers;
 mod recover;
 mod rollback;
 

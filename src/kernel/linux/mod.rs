@@ -552,7 +552,9 @@ impl Kernel for Linux {
     fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()> {
         fault::before("hold")?;
         let fd = self.raw_fd(ns)?;
-        names::hold(&format!("/proc/self/fd/{fd}"), path)
+        let done = names::hold(&format!("/proc/self/fd/{fd}"), path);
+        fault::after();
+        done
     }
 
     fn unhold(&self, path: &std::path::Path) -> Result<()> {

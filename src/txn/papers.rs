@@ -30,7 +30,7 @@ struct Journal {
 
 /// Journals laid down, and the locks of those whose runs are under way: to be held.
 #[derive(Debug, Default)]
-pub struct Laid(#[expect(dead_code, reason = "they only have to be held")] Vec<Flock<File>>);
+pub struct Laid(Vec<Flock<File>>);
 
 impl Papers {
     /// Reads them all. Nothing is touched.
@@ -100,10 +100,7 @@ fn read(folder: &Path) -> std::io::Result<Option<(String, bool)>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    let runs = matches!(
-        Flock::lock(file, FlockArg::LockSharedNonblock),
-        Err((_, nix::errno::Errno::EWOULDBLOCK))
-    );
+    let runs = matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)));
     Ok(Some((std::fs::read_to_string(&path)?, runs)))
 }
 

@@ -60,10 +60,8 @@ impl Rehearsal {
     /// Remembers of the world outside what the copy itself can't show.
     pub fn remember(&self, world: World, rebuilt: &Rebuilt) {
         let spaces = &rebuilt.spaces;
-        let processes =
-            world.processes.iter().filter_map(|(pid, at)| Some((*pid, spaces.get(*at)?.clone()))).collect();
-        let writable =
-            spaces.iter().zip(world.spaces).map(|(ns, captured)| (ns.cookie, captured.writable)).collect();
+        let processes = world.processes.iter().filter_map(|(pid, at)| Some((*pid, spaces.get(*at)?.clone()))).collect();
+        let writable = spaces.iter().zip(world.spaces).map(|(ns, captured)| (ns.cookie, captured.writable)).collect();
         self.copied.replace(Copied { writable, fresh: world.fresh, processes });
     }
 

@@ -47,6 +47,12 @@ pub struct Captured {
 }
 
 impl World {
+    /// Whether a script sees the namespace: by its name, or as the host's. Of others only what is linked to those matters.
+    #[must_use]
+    pub fn in_sight(&self, at: usize) -> bool {
+        at == 0 || self.names.values().any(|name| *name == Some(at))
+    }
+
     /// Reads everything. `kept`: files that hold namespaces, such as those of the journals, with their cookies. No thread
     /// and no descriptor is left afterwards.
     ///
@@ -108,7 +114,9 @@ impl World {
                 Ok(captured) => world.spaces.push(captured),
                 Err(error) if ns.is_host() => return Err(error),
                 Err(error) => {
-                    world.missing.push(error.to_string());
+                    if world.in_sight(world.spaces.len()) {
+                        world.missing.push(error.to_string());
+                    }
                     world.spaces.push(Captured { ns: ns.clone(), ..Captured::default() });
                 }
             }

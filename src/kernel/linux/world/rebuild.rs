@@ -219,7 +219,8 @@ impl<'a> Builder<'a> {
     }
 
     fn make_and_move(&self, from: &Ns, to: &Ns, link: &LinkState) -> Result<()> {
-        let lower = self.linux.link(from, crate::kernel::By::Index(link.lower))?.map_or_else(String::new, |l| l.state.name);
+        let lower =
+            self.linux.link(from, crate::kernel::By::Index(link.lower))?.map_or_else(String::new, |l| l.state.name);
         let mut spec = restore::remake(link, &State::default());
         let name = format!("nss{}", link.index);
         spec.name = Some(name.clone());
@@ -287,7 +288,9 @@ impl<'a> Builder<'a> {
                 if !ns.is_host() {
                     why = format!(" in {}{why}", ns.label());
                 }
-                self.out.stand_ins.push(format!("`{}`{why}", link.name));
+                if self.world.in_sight(at) {
+                    self.out.stand_ins.push(format!("`{}`{why}", link.name));
+                }
                 if info.carrier {
                     self.up.push((others, number));
                 }
@@ -388,7 +391,7 @@ impl<'a> Builder<'a> {
 
     fn verify(&mut self) -> Result<()> {
         let mut missing = Vec::new();
-        for (_, ns, captured) in self.spaces() {
+        for (_, ns, captured) in self.spaces().into_iter().filter(|(at, ..)| self.world.in_sight(*at)) {
             let mut now = self.linux.state(&ns, &[])?;
             let have = self.linux.inside(&ns, sysctls)?;
             now.sysctls = have.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect();

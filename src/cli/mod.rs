@@ -6,6 +6,7 @@ mod doctor;
 mod labs;
 mod monitor;
 mod netns;
+mod plan;
 mod repl;
 mod run;
 
@@ -105,6 +106,15 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<String>,
     },
+    /// Say what a script would do, and change nothing: every step with its `ip` command, and what would fail
+    ///
+    /// The script runs in a copy of the world: a sandbox with the same namespaces, links, addresses, routes and labs. Programs
+    /// do not run there (they are taken to end with status 0), and files are written in memory only; each such
+    /// result is marked as simulated. The exit status is that of a run.
+    Plan(RunArgs),
+    /// Does nothing until it is ended: what stands for a program in a plan
+    #[command(hide = true)]
+    Placeholder,
     /// List the labs that stand
     Ls,
     /// Show one lab: what it made, what runs in it, what has changed since
@@ -229,9 +239,20 @@ pub fn main() -> i32 {
     if matches!(cli.command, Some(Command::Doctor)) {
         return doctor::run(&global);
     }
+    if matches!(cli.command, Some(Command::Placeholder)) {
+        return placeholder();
+    }
+    let planned = match &cli.command {
+        Some(Command::Plan(args)) => match plan::prepare(&global, args) {
+            Ok(prepared) => Some(prepared),
+            Err(status) => return status,
+        },
+        _ => None,
+    };
     let needs_sandbox = matches!(cli.command, None | Some(Command::Repl(_)));
-    let state = if needs_sandbox {
-        match sandbox::enter(global.wish()) {
+    let state = if needs_sandbox || planned.is_some() {
+        let wish = if planned.is_some() { Wish::Always } else { global.wish() };
+        match sandbox::enter(wish) {
             Ok(state) => state,
             Err(error) => return report_error(&global, &error),
         }
@@ -249,6 +270,8 @@ pub fn main() -> i32 {
             Some(Command::Monitor(args)) => monitor::run(&global, &args),
             Some(Command::Netns(args)) => netns::run(&global, args),
             Some(Command::Repl(args)) => repl::run(&global, args, &state),
+            Some(Command::Placeholder) => status::DONE, // done above
+            Some(Command::Plan(args)) => planned.map_or(status::FAILED, |prepared| plan::run(&global, args, prepared)),
             Some(Command::Show { name }) => labs::show(&global, &name),
             Some(Command::Down { names, all }) => labs::down(&global, &names, all),
             Some(Command::Recover) => labs::recover(&global),
@@ -267,6 +290,13 @@ pub fn main() -> i32 {
             eprintln!("nsscript: no thread can be started: {error}");
             status::FAILED
         }
+    }
+}
+
+/// Waits for the end.
+fn placeholder() -> i32 {
+    loop {
+        nix::unistd::pause();
     }
 }
 

@@ -71,6 +71,10 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         }
     }
     for want in in_order(now, target) {
+        if want.irreplaceable().is_some() {
+            // Left out rather than made again as something less: that it is gone is found, and said.
+            continue;
+        }
         // Both ends of a veth pair are made in one message, once.
         let peer = (want.kind == "veth").then(|| target.links.get(&want.lower)).flatten();
         if peer.is_some_and(|p| p.index < want.index && !now.links.contains_key(&p.index)) {

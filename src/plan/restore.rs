@@ -237,6 +237,9 @@ fn made_with(link: &LinkState) -> Vec<KindOption> {
             let on = value.get(..4).filter(|on| **on != [0; 4])?;
             Some((*code, [on, on].concat()))
         }
+        // IFLA_VXLAN_REMCSUM_RX: said at all, its bits of the header are in use, and IFLA_VXLAN_RESERVED_BITS has them too
+        // (vxlan_nl2conf, drivers/net/vxlan/vxlan_core.c).
+        ("vxlan", 22) if *value == [0] => None,
         _ => Some((*code, value.clone())),
     };
     written(&link.kind, options(&link.options.iter().filter_map(spoken).collect::<Vec<_>>()))

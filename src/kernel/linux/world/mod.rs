@@ -195,6 +195,7 @@ pub fn wait_single() {
         if alone() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_micros(500));
+        // There is no event for it, and it takes microseconds.
+        let _ = nix::poll::poll(&mut [], 1u8);
     }
 }

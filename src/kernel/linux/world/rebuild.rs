@@ -5,7 +5,7 @@ use crate::kernel::linux::{Linux, names};
 use crate::kernel::{Cancel, Kernel};
 use crate::plan::link::LinkInfo;
 use crate::plan::restore::{self, Phase};
-use crate::plan::{Error, LinkChange, LinkRef, LinkSpec, LinkState, Ns, Result, State, Verb};
+use crate::plan::{Error, LinkChange, LinkRef, LinkSpec, Ns, Result, State, Verb};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write as _;
 use std::path::Path;
@@ -45,7 +45,7 @@ struct Builder<'a> {
     /// Namespaces that nothing but an nsid or the other end of a link is known of.
     hidden: HashMap<(usize, i32), Ns>,
     /// Where the other ends of stand-ins are.
-    others: Option<Ns>,
+    others: Ns,
     stood: BTreeSet<(usize, u32)>,
     /// Other ends that are to be up.
     up: Vec<(Ns, u32)>,
@@ -63,7 +63,7 @@ pub fn rebuild(linux: &Linux, world: &World) -> Result<Rebuilt> {
         out: Rebuilt { missing: world.missing.clone(), ..Rebuilt::default() },
         targets: world.spaces.iter().map(|s| State { sysctls: BTreeMap::new(), ..s.state.clone() }).collect(),
         hidden: HashMap::new(),
-        others: None,
+        others: unnamed(linux, "of stand-ins")?,
         stood: BTreeSet::new(),
         up: Vec::new(),
         refused: BTreeMap::new(),
@@ -80,25 +80,25 @@ pub fn rebuild(linux: &Linux, world: &World) -> Result<Rebuilt> {
     Ok(builder.out)
 }
 
+/// A namespace without a name, held by us.
+fn unnamed(linux: &Linux, label: &str) -> Result<Ns> {
+    let mut verb = Verb::NetnsAdd { name: label.into(), cookie: 0 };
+    linux.prepare(&mut verb)?;
+    match verb {
+        Verb::NetnsAdd { cookie, name } => Ok(Ns { cookie, name }),
+        _ => Err(Error::internal("another verb was prepared")),
+    }
+}
+
 impl<'a> Builder<'a> {
     fn spaces(&self) -> Vec<(usize, Ns, &'a Captured)> {
         let all = self.out.spaces.iter().cloned().zip(&self.world.spaces).enumerate();
         all.map(|(at, (ns, captured))| (at, ns, captured)).collect()
     }
 
-    /// A namespace without a name, held by us.
-    fn unnamed(&self, label: &str) -> Result<Ns> {
-        let mut verb = Verb::NetnsAdd { name: label.into(), cookie: 0 };
-        self.linux.prepare(&mut verb)?;
-        match verb {
-            Verb::NetnsAdd { cookie, name } => Ok(Ns { cookie, name }),
-            _ => Err(Error::internal("another verb was prepared")),
-        }
-    }
-
     fn namespaces(&mut self) -> Result<()> {
         for captured in &self.world.spaces {
-            let ns = if captured.ns.is_host() { self.linux.host() } else { self.unnamed(&captured.ns.name)? };
+            let ns = if captured.ns.is_host() { self.linux.host() } else { unnamed(self.linux, &captured.ns.name)? };
             self.out.spaces.push(ns);
         }
         for (name, at) in &self.world.names {
@@ -121,7 +121,7 @@ impl<'a> Builder<'a> {
                 let target = match target.and_then(|to| self.out.spaces.get(to)) {
                     Some(target) => target.clone(),
                     None => {
-                        let hidden = self.unnamed("that is out of sight")?;
+                        let hidden = unnamed(self.linux, "that is out of sight")?;
                         self.hidden.insert((at, *id), hidden.clone());
                         hidden
                     }
@@ -137,52 +137,31 @@ impl<'a> Builder<'a> {
     // Links
 
     fn links(&mut self) -> Result<()> {
-        let mut foreign = Vec::new();
         for (at, ns, captured) in self.spaces() {
-            for (index, info) in &captured.infos {
+            for info in captured.infos.values() {
                 let link = &info.state;
                 match (link.kind.as_str(), info.link_netnsid) {
-                    ("", _) if info.arphrd != LOOPBACK => self.stand_in(at, &ns, info)?,
+                    ("", _) if info.arphrd != LOOPBACK => self.stand_in(at, &ns, info),
                     ("veth", Some(id)) => self.half_of_a_pair(at, &ns, info, id),
-                    ("" | "veth", _) => {}
-                    (_, Some(id)) => {
-                        // Where its lower device is: it is made there, and moved.
-                        if let Some(target) = self.targets.get_mut(at) {
-                            target.links.remove(index);
-                        }
-                        foreign.push((at, ns.clone(), info.clone(), id));
-                    }
                     _ => {}
+                }
+                if let Some(why) = link.irreplaceable().filter(|_| self.world.in_sight(at)) {
+                    self.out.missing.push(format!("{}: link `{}` as it is: {why}", ns.label(), link.name));
                 }
             }
         }
-        self.lead_links()?;
-        for (at, ns, info, id) in foreign {
-            let from = self.world.spaces.get(at).and_then(|s| *s.nsids.get(&id)?);
-            let made = match from.and_then(|from| self.out.spaces.get(from)).cloned() {
-                Some(from) => self.make_and_move(&from, &ns, &info.state),
-                None => Err(Error::internal("its lower device is out of sight")),
-            };
-            if let Some(target) = self.targets.get_mut(at) {
-                target.links.insert(info.state.index, info.state.clone());
-            }
-            if let Err(error) = made {
-                self.refused.insert((at, info.state.index), error);
-                self.stand_in(at, &ns, &info)?;
-            }
-        }
-        self.lead_links()?;
+        // Twice: a lower device may be in a namespace that comes later.
+        self.lead(Phase::Links)?;
+        self.lead(Phase::Links)?;
         let mut more = false;
         for (at, ns, captured) in self.spaces() {
             let there: BTreeSet<u32> = self.linux.links(&ns, false)?.iter().map(|l| l.state.index).collect();
-            for (index, info) in captured.infos.iter().filter(|(index, _)| !there.contains(index)) {
-                if !self.stood.contains(&(at, *index)) {
-                    self.stand_in(at, &ns, info)?;
-                    more = true;
-                }
+            for (_, info) in captured.infos.iter().filter(|(index, _)| !there.contains(index)) {
+                self.stand_in(at, &ns, info);
+                more = true;
             }
         }
-        if more { self.lead_links() } else { Ok(()) }
+        if more { self.lead(Phase::Links) } else { Ok(()) }
     }
 
     /// Both ends of a veth whose other end is in another namespace, once.
@@ -218,41 +197,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn make_and_move(&self, from: &Ns, to: &Ns, link: &LinkState) -> Result<()> {
-        let lower =
-            self.linux.link(from, crate::kernel::By::Index(link.lower))?.map_or_else(String::new, |l| l.state.name);
-        let mut spec = restore::remake(link, &State::default());
-        let name = format!("nss{}", link.index);
-        spec.name = Some(name.clone());
-        spec.index = self.linux.choose_index(from)?;
-        spec.lower = (link.lower != 0).then_some((link.lower, lower));
-        let made = LinkRef { index: spec.index, name };
-        self.linux.act(&Verb::LinkAdd { ns: from.clone(), spec })?;
-        let verb = Verb::LinkMove {
-            ns: from.clone(),
-            link: made.clone(),
-            to: to.clone(),
-            name: Some(link.name.clone()),
-            index: link.index,
-        };
-        let moved = self.linux.act(&verb);
-        if moved.is_err() {
-            let _ = self.linux.act(&Verb::LinkDel { ns: from.clone(), link: made });
-        }
-        moved.map(drop)
-    }
-
     /// A veth in the place of a link that can't be made again; its other end is out of sight.
-    fn stand_in(&mut self, at: usize, ns: &Ns, info: &LinkInfo) -> Result<()> {
+    fn stand_in(&mut self, at: usize, ns: &Ns, info: &LinkInfo) {
         let link = &info.state;
         if !self.stood.insert((at, link.index)) {
-            return Ok(());
+            return;
         }
-        let others = match &self.others {
-            Some(others) => others.clone(),
-            None => self.unnamed("of stand-ins")?,
-        };
-        self.others = Some(others.clone());
+        let others = self.others.clone();
         let id = Verb::NetnsSetId { at: ns.clone(), target: others.clone(), id: Some(OTHER_ENDS_NSID) };
         let _ = self.linux.act(&id);
         let number = OTHER_ENDS + u32::try_from(self.stood.len()).unwrap_or_default();
@@ -297,14 +248,9 @@ impl<'a> Builder<'a> {
             }
             Err(error) => self.out.missing.push(format!("link `{}` in {}: {error}", link.name, ns.label())),
         }
-        Ok(())
     }
 
-    /// Links towards their targets, round by round: what needs another link comes after it.
-    fn lead_links(&mut self) -> Result<()> {
-        self.lead(Phase::Links)
-    }
-
+    /// Towards the targets, round by round: what needs something else comes after it.
     fn lead(&mut self, phase: Phase) -> Result<()> {
         for (at, ns, _) in self.spaces() {
             let mut last = Vec::new();

@@ -11,7 +11,7 @@ pub use log::{Entry, InMemory, Undo, UndoLog};
 pub use rollback::{Report, with_report};
 
 use crate::kernel::{By, Kernel};
-use crate::plan::{LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};
+use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};
 use log::{Back, Change, Content};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -431,6 +431,9 @@ impl Txn {
                 }
                 let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
                 let back = self.parking(&places, &changes)?;
+                if back.is_empty() {
+                    self.replaceable(ns, link, since)?;
+                }
                 Ok((Undo::Restore { changes, back }, on))
             }
             Verb::LinkSet { ns, link, change } => {
@@ -444,6 +447,15 @@ impl Txn {
                 }
                 if fresh && change.count() <= 1 {
                     return whole(on);
+                }
+                if let Some(why) = change.irreversible().filter(|_| !fresh) {
+                    return Err(Error::new(
+                        Kind::Unsupported,
+                        format!("`{}` in {} was there before, and this could not be undone: {why}", link.name, ns.label()),
+                    )
+                    .with_ns(&ns.name)
+                    .with_target(&link.name)
+                    .with_hint("do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")"));
                 }
                 let only = if fresh { link.index } else { 0 };
                 let sysctls = match change.mtu {
@@ -463,6 +475,7 @@ impl Txn {
                     }
                     return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
                 }
+                self.replaceable_uppers(ns, link, since)?;
                 let changes = vec![
                     self.read_before(ns, 0, self.device_sysctls(ns, link.index)?)?,
                     self.read_before(to, 0, Vec::new())?,
@@ -532,6 +545,31 @@ impl Txn {
         Ok(out)
     }
 
+    /// Refuses to delete what was there before and could not be made again as it was, or takes such along.
+    fn replaceable(&self, ns: &Ns, link: &LinkRef, since: u64) -> Result<()> {
+        if let Some(info) = self.kernel.link(ns, By::Index(link.index))?
+            && let Some(why) = info.state.irreplaceable()
+        {
+            return Err(irreplaceable(ns, &info.state, why, "deleted: the undo could not make it again"));
+        }
+        self.replaceable_uppers(ns, link, since)
+    }
+
+    /// The same of what is on a link, and goes with it.
+    fn replaceable_uppers(&self, ns: &Ns, link: &LinkRef, since: u64) -> Result<()> {
+        for info in self.kernel.links(ns, false)? {
+            let upper = &info.state;
+            if upper.needs().contains(&link.index)
+                && !self.fresh_link(ns, upper.index, since)
+                && let Some(why) = upper.irreplaceable()
+            {
+                let what = format!("taken along by `{}`, on which it is: the undo could not make it again", link.name);
+                return Err(irreplaceable(ns, upper, why, &what));
+            }
+        }
+        Ok(())
+    }
+
     /// The sysctls that a device loses when it leaves its namespace.
     fn device_sysctls(&self, ns: &Ns, index: u32) -> Result<Vec<String>> {
         let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(Vec::new()) };
@@ -562,6 +600,16 @@ pub fn peer_ns(kernel: &dyn Kernel, ns: &Ns, info: &crate::plan::LinkInfo) -> Re
         }
     }
     Ok(None)
+}
+
+fn irreplaceable(ns: &Ns, link: &LinkState, why: &str, what: &str) -> Error {
+    Error::new(
+        Kind::Unsupported,
+        format!("{} `{}` in {} was there before and can't be {what}, since {why}", link.kind, link.name, ns.label()),
+    )
+    .with_ns(&ns.name)
+    .with_target(&link.name)
+    .with_hint("delete it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link del …\")")
 }
 
 /// Reads a namespace, or one link of it.

@@ -1,6 +1,7 @@
 //! `ip link`.
 
-use super::{Answer, Place, kinds, namespace, select, show, text};
+use super::kinds::{self, Given};
+use super::{Answer, Place, namespace, select, show, text};
 use crate::kernel::By;
 use crate::plan::ipwords::Word;
 use crate::plan::ipwords::link::{Link, PAIRS, Parts};
@@ -67,17 +68,23 @@ fn add(place: &Place<'_>, parts: &Parts) -> Result<()> {
         Some(word) => namespace(session, word)?,
         None => place.ns.clone(),
     };
-    if let Some(word) = &parts.link_netns {
-        return Err(word.unsupported("link add"));
-    }
-    // The link below is of the namespace that the command is in: a link elsewhere is made here, and moved.
-    let here = if parts.lower.is_some() { &place.ns } else { &target };
-    let mut spec = spec(place, here, parts)?;
+    // The namespace of what the link is on: the one that is named, else that of the command.
+    let below = match (&parts.link_netns, parts.link_netnsid) {
+        (Some(word), _) => namespace(session, word)?,
+        (None, Some(id)) => by_nsid(place, &target, id)?,
+        (None, None) => place.ns.clone(),
+    };
+    let mut spec = spec(place, &target, parts)?;
     spec.kind.clone_from(&kind.text);
     if let Some(lower) = &parts.lower {
-        spec.lower = Some(place.index(lower)?);
+        let device = super::device(session, &below, lower)?;
+        spec.lower = Some((device.link.index, device.link.name));
     }
-    spec.options = kinds::options(kind, &parts.options)?;
+    let rests = parts.lower.is_some() || TUNNELS.contains(&kind.text.as_str()) || parts.link_netns.is_some();
+    if below.cookie != target.cookie && (rests || kinds::names_device(kind, &parts.options)) {
+        spec.lower_ns = Some(below.clone());
+    }
+    spec.options = kinds::options(place, kind, &parts.options, &Given { ns: &below, now: &[], making: true })?;
     let mut peer_later = None;
     if PAIRS.contains(&kind.text.as_str()) {
         let words = parts.peer.as_deref().cloned().unwrap_or_default();
@@ -95,26 +102,43 @@ fn add(place: &Place<'_>, parts: &Parts) -> Result<()> {
         spec.peer = Some(Box::new((ns, peer)));
     }
     let change = later(&parts.change);
-    let moves = here.cookie != target.cookie;
-    let up = spec.up;
-    if moves {
-        spec.up = false;
-    }
     let work = || -> Result<()> {
-        let outcome = session.perform(Verb::LinkAdd { ns: here.clone(), spec })?;
-        let mut link = outcome.link.ok_or_else(|| Error::internal("link_add gave no link"))?;
-        let mut change = change.clone();
-        if moves {
-            link = moved(place, here, &link, &target, None, 0)?;
-            change.up = up.then_some(true);
-        }
-        change_link(place, &target, &link, change)?;
+        let outcome = session.perform(Verb::LinkAdd { ns: target.clone(), spec })?;
+        let link = outcome.link.ok_or_else(|| Error::internal("link_add gave no link"))?;
+        change_link(place, &target, &link, change.clone())?;
         if let (Some((ns, change)), Some(peer)) = (&peer_later, &outcome.peer) {
             change_link(place, ns, peer, change.clone())?;
         }
         Ok(())
     };
-    if moves || !change.is_empty() || peer_later.is_some() { session.atomic(work) } else { work() }
+    if !change.is_empty() || peer_later.is_some() { session.atomic(work) } else { work() }
+}
+
+/// Kinds whose packets go out in another namespace than the link's own, if it was made from there.
+const TUNNELS: &[&str] = &[
+    "geneve",
+    "gre",
+    "gretap",
+    "ip6gre",
+    "ip6gretap",
+    "ip6tnl",
+    "ipip",
+    "sit",
+    "vti",
+    "vti6",
+    "vxlan",
+    "wireguard",
+    "xfrm",
+];
+
+/// The namespace that `at` knows by a number.
+fn by_nsid(place: &Place<'_>, at: &Ns, id: i32) -> Result<Ns> {
+    let all = place.session.kernel().list_ns(at)?;
+    let name = all.into_iter().find(|e| e.nsid == Some(id)).map(|e| e.name);
+    let name = name.ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("no namespace with a name has the nsid {id} in {}", at.label()))
+    })?;
+    place.session.kernel().find_ns(&name)
 }
 
 fn change_link(place: &Place<'_>, ns: &Ns, link: &LinkRef, change: LinkChange) -> Result<()> {
@@ -158,7 +182,14 @@ fn set(place: &Place<'_>, parts: &Parts) -> Result<()> {
         change.master = Some((master.link.index, master.link.name));
     }
     if let Some(kind) = &parts.kind {
-        let options = kinds::options(kind, &parts.options)?;
+        let slave = kind.text.ends_with("_slave");
+        // Bits of a number that the words do not name stay as they are.
+        let info = match &links[..] {
+            [link] => session.kernel().link(&place.ns, By::Index(link.index))?,
+            _ => None,
+        };
+        let now = info.map(|i| if slave { i.state.port } else { i.state.options }).unwrap_or_default();
+        let options = kinds::options(place, kind, &parts.options, &Given { ns: here, now: &now, making: false })?;
         match kind.text.strip_suffix("_slave") {
             _ if options.is_empty() => {}
             Some(of) => change.port = Some((of.into(), options)),

@@ -111,11 +111,11 @@ fn link(info: &LinkInfo, names: &Names<'_>, details: bool, stats: bool) -> Map {
         let mut linkinfo = Map::new();
         if !state.kind.is_empty() {
             put(&mut linkinfo, "info_kind", state.kind.clone());
-            put(&mut linkinfo, "info_data", by_words(table(&state.kind), &info.data));
+            put(&mut linkinfo, "info_data", by_words(table(&state.kind), &info.data, names));
         }
         if !state.port_kind.is_empty() {
             put(&mut linkinfo, "info_slave_kind", state.port_kind.clone());
-            put(&mut linkinfo, "info_slave_data", by_words(port_table(&state.port_kind), &info.port_data));
+            put(&mut linkinfo, "info_slave_data", by_words(port_table(&state.port_kind), &info.port_data, names));
         }
         if !linkinfo.is_empty() {
             put(&mut map, "linkinfo", linkinfo);
@@ -128,11 +128,11 @@ fn link(info: &LinkInfo, names: &Names<'_>, details: bool, stats: bool) -> Map {
 }
 
 /// A kind's data by the keywords of `ip link`.
-fn by_words(table: &[crate::builtins::link::kind::Choice], data: &[u8]) -> Map {
-    let mut map = decode(table, data);
+fn by_words(table: &[crate::builtins::link::kind::Choice], data: &[u8], names: &Names<'_>) -> Map {
+    let mut map = decode(table, data, &|index| names.get(index));
     for choice in table.iter().filter(|c| c.key != c.word) {
         if let Some(value) = map.remove(choice.key) {
-            map.insert(choice.word.into(), value);
+            map.insert(choice.word.rsplit(' ').next().unwrap_or(choice.word).into(), value);
         }
     }
     map

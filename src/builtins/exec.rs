@@ -145,7 +145,7 @@ impl Lines<'_> {
 const KNOWN: &[&str] = &["stdin", "env", "cwd", "timeout", "check", "tee", "interactive"];
 
 /// Runs a program to its end.
-fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<Map> {
+pub(super) fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<Map> {
     let opts = Opts::new("exec_in", options, KNOWN)?;
     let spec = spec(session, ns, argv, &opts)?;
     let check = opts.bool("check")?.unwrap_or(true);
@@ -667,7 +667,7 @@ pub mod functions {
 }
 
 /// The processes whose namespace it is, without ourselves.
-fn pids(session: &Session, ns: &Ns) -> Result<Array> {
+pub(super) fn pids(session: &Session, ns: &Ns) -> Result<Array> {
     let (dev, inode) = session.kernel().inode(ns)?;
     let own = INT::from(std::process::id());
     let mut all = crate::kernel::linux::process::pids_in_netns(dev, inode);

@@ -19,5 +19,6 @@ pub mod engine;
 pub mod kernel;
 pub mod phase;
 pub mod plan;
+pub mod repl;
 pub mod report;
 pub mod txn;

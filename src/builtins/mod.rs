@@ -5,6 +5,7 @@ pub mod addr;
 pub mod exec;
 pub mod file;
 pub mod flow;
+pub mod ip;
 pub mod link;
 pub mod monitor;
 pub mod neigh;
@@ -35,9 +36,29 @@ pub fn modules() -> Vec<Module> {
         family!(exec::functions),
         family!(file::functions),
         family!(flow::functions),
+        family!(ip::functions),
         family!(link::functions),
+        family!(link::bond::functions),
         family!(link::bridge::functions),
+        family!(link::dummy::functions),
+        family!(link::geneve::functions),
+        family!(link::gre::functions),
+        family!(link::ifb::functions),
+        family!(link::ip6gre::functions),
+        family!(link::ip6tnl::functions),
+        family!(link::ipip::functions),
+        family!(link::ipvlan::functions),
+        family!(link::macsec::functions),
+        family!(link::macvlan::functions),
+        family!(link::nlmon::functions),
+        family!(link::sit::functions),
+        family!(link::team::functions),
         family!(link::veth::functions),
+        family!(link::vlan::functions),
+        family!(link::vrf::functions),
+        family!(link::vti::functions),
+        family!(link::vxlan::functions),
+        family!(link::xfrm::functions),
         family!(monitor::functions),
         family!(neigh::functions),
         family!(netns::functions),

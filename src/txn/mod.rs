@@ -1,9 +1,11 @@
 //! Transactions: nothing is done before its undo is written down, and what is undone is looked at again.
 
+mod diff;
 pub mod journal;
 pub mod labs;
 mod limbo;
 pub mod log;
+pub mod papers;
 mod recover;
 mod rollback;
 
@@ -11,7 +13,7 @@ pub use log::{Entry, InMemory, Undo, UndoLog};
 pub use rollback::{Report, with_report};
 
 use crate::kernel::{By, Kernel};
-use crate::plan::{LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};
+use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};
 use log::{Back, Change, Content};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -160,6 +162,19 @@ impl Txn {
     /// It can't be made, or the name is taken.
     pub fn begin(&mut self) -> Result<()> {
         self.log.begin()
+    }
+
+    /// Gives the lab another name, before it is committed.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn rename(&mut self, name: &str) -> Result<()> {
+        self.log.rename(name)
+    }
+
+    /// Goes on after a commit with a log of its own: what comes is another lab. Where links are is still known.
+    pub fn renew(&mut self, log: Box<dyn UndoLog>) {
+        self.log = log;
     }
 
     /// Writes down where the lab was set aside that this run replaces.
@@ -435,6 +450,9 @@ impl Txn {
                 }
                 let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
                 let back = self.parking(&places, &changes)?;
+                if back.is_empty() {
+                    self.replaceable(ns, link, since)?;
+                }
                 Ok((Undo::Restore { changes, back }, on))
             }
             Verb::LinkSet { ns, link, change } => {
@@ -448,6 +466,15 @@ impl Txn {
                 }
                 if fresh && change.count() <= 1 {
                     return whole(on);
+                }
+                if let Some(why) = change.irreversible().filter(|_| !fresh) {
+                    return Err(Error::new(
+                        Kind::Unsupported,
+                        format!("`{}` in {} was there before, and this could not be undone: {why}", link.name, ns.label()),
+                    )
+                    .with_ns(&ns.name)
+                    .with_target(&link.name)
+                    .with_hint("do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")"));
                 }
                 let only = if fresh { link.index } else { 0 };
                 let sysctls = match change.mtu {
@@ -467,6 +494,7 @@ impl Txn {
                     }
                     return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
                 }
+                self.replaceable_uppers(ns, link, since)?;
                 let changes = vec![
                     self.read_before(ns, 0, self.device_sysctls(ns, link.index)?)?,
                     self.read_before(to, 0, Vec::new())?,
@@ -536,6 +564,31 @@ impl Txn {
         Ok(out)
     }
 
+    /// Refuses to delete what was there before and could not be made again as it was, or takes such along.
+    fn replaceable(&self, ns: &Ns, link: &LinkRef, since: u64) -> Result<()> {
+        if let Some(info) = self.kernel.link(ns, By::Index(link.index))?
+            && let Some(why) = info.state.irreplaceable()
+        {
+            return Err(irreplaceable(ns, &info.state, why, "deleted: the undo could not make it again"));
+        }
+        self.replaceable_uppers(ns, link, since)
+    }
+
+    /// The same of what is on a link, and goes with it.
+    fn replaceable_uppers(&self, ns: &Ns, link: &LinkRef, since: u64) -> Result<()> {
+        for info in self.kernel.links(ns, false)? {
+            let upper = &info.state;
+            if upper.needs().contains(&link.index)
+                && !self.fresh_link(ns, upper.index, since)
+                && let Some(why) = upper.irreplaceable()
+            {
+                let what = format!("taken along by `{}`, on which it is: the undo could not make it again", link.name);
+                return Err(irreplaceable(ns, upper, why, &what));
+            }
+        }
+        Ok(())
+    }
+
     /// The sysctls that a device loses when it leaves its namespace.
     fn device_sysctls(&self, ns: &Ns, index: u32) -> Result<Vec<String>> {
         let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(Vec::new()) };
@@ -566,6 +619,16 @@ pub fn peer_ns(kernel: &dyn Kernel, ns: &Ns, info: &crate::plan::LinkInfo) -> Re
         }
     }
     Ok(None)
+}
+
+fn irreplaceable(ns: &Ns, link: &LinkState, why: &str, what: &str) -> Error {
+    Error::new(
+        Kind::Unsupported,
+        format!("{} `{}` in {} was there before and can't be {what}, since {why}", link.kind, link.name, ns.label()),
+    )
+    .with_ns(&ns.name)
+    .with_target(&link.name)
+    .with_hint("delete it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link del …\")")
 }
 
 /// Reads a namespace, or one link of it.

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often the records are led back: the kernel adds and removes some by itself each time.
+/// How often a state is led back: the kernel adds and removes some by itself each time, sets links up and down that are on
+/// others, and gives a link that is made again options of its own.
 const ROUNDS: usize = 4;
 /// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
 /// for each further probe (`dad_transmits`).
@@ -486,19 +487,14 @@ impl Txn {
     ) {
         let ns = &change.ns;
         for &phase in phases {
-            let rounds = if phase == Phase::Records { ROUNDS } else { 1 };
-            for round in 0..rounds {
+            for round in 0..ROUNDS {
                 let verbs = restore::steps(ns, now, target, phase);
                 if verbs.is_empty() {
                     break;
                 }
-                let last = round + 1 == rounds;
+                let last = round + 1 == ROUNDS;
                 for verb in &verbs {
                     let fine = [Kind::NotFound, Kind::Exists];
-                    if phase != Phase::Records {
-                        self.step(seq, verb, report, &fine);
-                        continue;
-                    }
                     // In the last round an error is one; before, the next round finds out.
                     let mut quiet = Report::default();
                     let done = self.step(seq, verb, &mut quiet, &fine);

@@ -14,6 +14,7 @@ pub mod route;
 mod show;
 pub mod subnet;
 pub mod sysctl;
+pub mod tc;
 
 use rhai::plugin::*;
 use rhai::{Engine, Module};
@@ -45,6 +46,8 @@ pub fn modules() -> Vec<Module> {
         family!(route::functions),
         family!(subnet::functions),
         family!(sysctl::functions),
+        family!(tc::class::functions),
+        family!(tc::qdisc::functions),
     ]
 }
 

@@ -11,6 +11,7 @@ pub mod nla;
 pub mod record;
 pub mod restore;
 pub mod state;
+pub mod tc;
 pub mod unit;
 pub mod verb;
 

@@ -18,6 +18,9 @@ pub enum What {
     Route,
     Neigh,
     Rule,
+    Qdisc,
+    Class,
+    Filter,
 }
 
 /// One object of the kernel: its message body, normalised, and when it ends.
@@ -107,6 +110,7 @@ impl Rec {
             What::Route => route(body, now),
             What::Neigh => neigh(body),
             What::Rule | What::Nexthop => Some(Rec { what, body: body.to_vec(), ends: None }),
+            What::Qdisc | What::Class | What::Filter => super::tc::of(what, body),
         }
     }
 
@@ -116,6 +120,7 @@ impl Rec {
         match self.what {
             What::Addr | What::Nexthop => 8,
             What::Route | What::Neigh | What::Rule => 12,
+            What::Qdisc | What::Class | What::Filter => super::tc::HEADER,
         }
     }
 
@@ -186,6 +191,10 @@ impl Rec {
                 all
             }
             What::Rule => Vec::new(),
+            // The filters of a shared block are on no device.
+            What::Qdisc | What::Class | What::Filter => {
+                Some(self.tc_index()).filter(|i| *i != super::tc::SHARED_BLOCK).into_iter().collect()
+            }
         }
     }
 
@@ -264,6 +273,7 @@ impl Rec {
             What::Nexthop => {
                 let _ = write!(text, "id {}", self.attr_u32(1).unwrap_or_default());
             }
+            What::Qdisc | What::Class | What::Filter => text = super::tc::words(self, name),
         }
         text
     }

@@ -4,6 +4,7 @@ use super::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, KindOption, LinkChange, LinkSpec, LinkState,
 };
 use super::state::{State, record_steps};
+use super::tc;
 use super::verb::{AddMode, LinkRef, Ns, Verb};
 
 /// The phases of [`steps`].
@@ -37,9 +38,25 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
                 mode: if rec.what == super::record::What::Route { AddMode::Append } else { AddMode::Create },
                 rec,
             });
-            del.chain(add).collect()
+            del.chain(add).chain(queues(ns, now, target)).collect()
         }
     }
+}
+
+/// Qdiscs, classes and filters.
+fn queues(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
+    let of = |state: &'_ State| state.recs.iter().filter(|r| r.is_tc()).cloned().collect::<Vec<_>>();
+    let (have, want) = (of(now), of(target));
+    let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
+    let add = |rec: super::record::Rec, mode| Verb::RecAdd { ns: ns.clone(), words: words(&rec), mode, rec };
+    tc::steps(&have.iter().collect::<Vec<_>>(), &want.iter().collect::<Vec<_>>())
+        .into_iter()
+        .map(|step| match step {
+            tc::Step::Del(rec) => Verb::RecDel { ns: ns.clone(), words: words(&rec), rec },
+            tc::Step::Change(rec) => add(rec, AddMode::Replace),
+            tc::Step::Add(rec) => add(rec, AddMode::Create),
+        })
+        .collect()
 }
 
 fn reference(link: &LinkState) -> LinkRef {

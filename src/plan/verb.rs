@@ -129,7 +129,7 @@ pub enum Verb {
     },
 }
 
-/// What adding does where the object exists (`NLM_F_EXCL`, `NLM_F_REPLACE`, `NLM_F_APPEND`).
+/// What adding does where the object exists (`NLM_F_EXCL`, `NLM_F_REPLACE`, `NLM_F_APPEND`, none).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AddMode {
@@ -137,6 +137,8 @@ pub enum AddMode {
     Create,
     Replace,
     Append,
+    /// Only what is there already.
+    Change,
 }
 
 /// What came of a verb.
@@ -173,6 +175,9 @@ impl Verb {
                 What::Route => "route_add",
                 What::Neigh => "neigh_add",
                 What::Rule => "rule_add",
+                What::Qdisc => "qdisc_add",
+                What::Class => "class_add",
+                What::Filter => "filter_add",
             },
             Verb::RecDel { rec, .. } => match rec.what {
                 What::Addr => "addr_del",
@@ -180,6 +185,9 @@ impl Verb {
                 What::Route => "route_del",
                 What::Neigh => "neigh_del",
                 What::Rule => "rule_del",
+                What::Qdisc => "qdisc_del",
+                What::Class => "class_del",
+                What::Filter => "filter_del",
             },
             Verb::Sysctl { .. } => "sysctl",
             Verb::FileWrite { .. } => "write_file",

@@ -7,9 +7,9 @@
 
 mod common;
 
+use common::frame::{self, Frame};
 use common::world::{self, Dump};
 use common::{flat, poll};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -260,6 +260,25 @@ const SPECIAL: &[Special] = &[
         ..PLAIN
     },
     Special {
+        // Only the same device has them: made again, it would have sent a handful.
+        name: "limbo/counters_of_a_deleted_link",
+        script: r#"ping("w1", "10.0.0.9", #{ count: 60, interval: "1ms" }); link_del("w1:v1"); link_del("w1:q2"); fail("x");"#,
+        says: &["verified"],
+        after: "[ $(ip netns exec w1 cat /sys/class/net/v1/statistics/tx_packets) -ge 60 ]; [ $(ip netns exec w2 cat /sys/class/net/v2/statistics/rx_packets) -ge 60 ]",
+        ..PLAIN
+    },
+    Special {
+        name: "limbo/deleted_twice_under_one_name",
+        script: r#"
+            for i in 0..2 {
+                try { transaction(|| { link_del("w1:v1"); veth("w1:v1", "w2:other"); link_del("w1:v1"); fail("on purpose"); }); } catch (e) {
+                    if e.message != "on purpose" { throw e; }
+                }
+            }"#,
+        code: 0,
+        ..PLAIN
+    },
+    Special {
         name: "foreign/address_on_the_same_link",
         script: r#"addr("w1:v1", "10.70.0.1/24"); sh("w1", "ip addr add 10.71.0.1/24 dev v1"); fail("x");"#,
         after: "ip -n w1 addr del 10.71.0.1/24 dev v1",
@@ -427,10 +446,6 @@ const SPECIAL: &[Special] = &[
 
 /// What runs inside: the world, the script, the comparison.
 fn inside(name: &str) -> Result<(), String> {
-    if name == "true" {
-        return world::furnish();
-    }
-    world::furnish()?;
     // A process of its own in a namespace, which has to survive.
     let mut guest = Command::new("sleep").arg("100000").stdin(Stdio::null()).spawn().map_err(|e| e.to_string())?;
     let found = compare(name);
@@ -561,44 +576,8 @@ fn send(pid: nix::unistd::Pid, signal: i32) -> Result<(), String> {
     nix::sys::signal::kill(pid, signal).map_err(|e| e.to_string())
 }
 
-/// What runs outside: starts the case inside, and looks whether anything is left.
-fn outside(name: &str) -> Result<Completion, Failed> {
-    if let Some(reason) = world::impossible() {
-        return if common::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
-    }
-    let mark = common::mark();
-    let ended = world::enter(&[name], &mark)?;
-    let gone = poll(Duration::from_secs(10), || common::marked(&mark).is_empty());
-    if ended.code() != 0 {
-        return Err(format!(
-            "{}{}\nrun it alone: cargo test --test rollback -- --exact {name}",
-            ended.stdout, ended.stderr
-        )
-        .into());
-    }
-    if gone {
-        Ok(Completion::Completed)
-    } else {
-        Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into())
-    }
-}
-
 fn main() {
-    common::hear_signals();
-    let words: Vec<String> = std::env::args().collect();
-    if words.get(1).is_some_and(|w| w == world::INSIDE) {
-        let name = words.get(2).map_or("", String::as_str);
-        if let Err(error) = inside(name) {
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
-        return;
-    }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(6);
-    let frames = ["fails", "savepoint"];
-    let framed = frames.iter().flat_map(|f| VERBS.iter().map(move |(name, _)| format!("{f}/{name}")));
-    let names = framed.chain(SPECIAL.iter().map(|s| s.name.to_string()));
-    let trials = names.map(|name| Trial::ignorable_test(name.clone(), move || outside(&name))).collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    let frame = Frame { program: "rollback", threads: 6, bound: common::LONG, needs: frame::nothing, inside };
+    let framed = ["fails", "savepoint"].iter().flat_map(|f| VERBS.iter().map(move |(name, _)| format!("{f}/{name}")));
+    frame.main(framed.chain(SPECIAL.iter().map(|s| s.name.to_string())));
 }

@@ -6,6 +6,8 @@ mod doctor;
 mod labs;
 mod monitor;
 mod netns;
+mod plan;
+mod repl;
 mod run;
 
 use crate::kernel::sandbox::{self, State, Wish};
@@ -28,7 +30,8 @@ pub mod status {
 
 /// Runs scripts that build network-namespace labs, all or nothing.
 ///
-/// `nsscript lab.rhai` builds the lab and leaves it standing; any error on the way takes everything back.
+/// `nsscript lab.rhai` builds the lab and leaves it standing; any error on the way takes everything back. `nsscript` alone
+/// is an interactive session.
 #[derive(Debug, Parser)]
 #[command(name = "nsscript", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
@@ -103,6 +106,15 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<String>,
     },
+    /// Say what a script would do, and change nothing: every step with its `ip` command, and what would fail
+    ///
+    /// The script runs in a copy of the world: a sandbox with the same namespaces, links, addresses, routes and labs. Programs
+    /// do not run there (they are taken to end with status 0), and files are written in memory only; each such
+    /// result is marked as simulated. The exit status is that of a run.
+    Plan(RunArgs),
+    /// Does nothing until it is ended: what stands for a program in a plan
+    #[command(hide = true)]
+    Placeholder,
     /// List the labs that stand
     Ls,
     /// Show one lab: what it made, what runs in it, what has changed since
@@ -119,6 +131,8 @@ pub enum Command {
     Recover,
     /// Explain a function, or list them all
     Doc(doc::DocArgs),
+    /// An interactive session, after a script where one is given; also what `nsscript` alone is
+    Repl(repl::ReplArgs),
     /// Find out what this kernel and this user can do
     Doctor,
     /// Do what `ip netns` does, all or nothing
@@ -225,9 +239,20 @@ pub fn main() -> i32 {
     if matches!(cli.command, Some(Command::Doctor)) {
         return doctor::run(&global);
     }
-    let needs_sandbox = cli.command.is_none();
-    let state = if needs_sandbox {
-        match sandbox::enter(global.wish()) {
+    if matches!(cli.command, Some(Command::Placeholder)) {
+        return placeholder();
+    }
+    let planned = match &cli.command {
+        Some(Command::Plan(args)) => match plan::prepare(&global, args) {
+            Ok(prepared) => Some(prepared),
+            Err(status) => return status,
+        },
+        _ => None,
+    };
+    let needs_sandbox = matches!(cli.command, None | Some(Command::Repl(_)));
+    let state = if needs_sandbox || planned.is_some() {
+        let wish = if planned.is_some() { Wish::Always } else { global.wish() };
+        match sandbox::enter(wish) {
             Ok(state) => state,
             Err(error) => return report_error(&global, &error),
         }
@@ -244,9 +269,15 @@ pub fn main() -> i32 {
             Some(Command::Ls) => labs::ls(&global),
             Some(Command::Monitor(args)) => monitor::run(&global, &args),
             Some(Command::Netns(args)) => netns::run(&global, args),
+            Some(Command::Repl(args)) => repl::run(&global, args, &state),
+            Some(Command::Placeholder) => status::DONE, // done above
+            Some(Command::Plan(args)) => planned.map_or(status::FAILED, |prepared| plan::run(&global, args, prepared)),
             Some(Command::Show { name }) => labs::show(&global, &name),
             Some(Command::Down { names, all }) => labs::down(&global, &names, all),
             Some(Command::Recover) => labs::recover(&global),
+            None if cli.run.file.is_none() && cli.run.execute.is_none() => {
+                repl::run(&global, repl::ReplArgs { name: cli.run.name, file: None, args: Vec::new() }, &state)
+            }
             None => run::run(&global, cli.run, &state),
         });
     match thread.map(std::thread::JoinHandle::join) {
@@ -259,6 +290,13 @@ pub fn main() -> i32 {
             eprintln!("nsscript: no thread can be started: {error}");
             status::FAILED
         }
+    }
+}
+
+/// Waits for the end.
+fn placeholder() -> i32 {
+    loop {
+        nix::unistd::pause();
     }
 }
 

@@ -17,14 +17,14 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// A script's name for diagnostics, its lab's name, and its text.
-struct Script {
-    source: String,
-    lab: String,
-    text: String,
+pub(super) struct Script {
+    pub source: String,
+    pub lab: String,
+    pub text: String,
 }
 
 /// Reads a file, or standard input for `-`.
-fn read(file: &str) -> Result<String> {
+pub(super) fn read(file: &str) -> Result<String> {
     let failed = |e: std::io::Error| {
         let error = Error::from_io(&e, format!("read `{file}`")).with_target(file);
         match e.kind() {
@@ -41,7 +41,7 @@ fn read(file: &str) -> Result<String> {
     std::fs::read_to_string(file).map_err(failed)
 }
 
-fn script(args: &RunArgs) -> Result<Script> {
+pub(super) fn script(args: &RunArgs) -> Result<Script> {
     let own = || format!("run-{}", std::process::id());
     let (source, lab, text) = match (&args.execute, args.file.as_deref()) {
         (Some(code), _) => ("-e".to_string(), own(), code.clone()),
@@ -56,7 +56,7 @@ fn script(args: &RunArgs) -> Result<Script> {
 }
 
 /// A mark that no other run has: the run's processes carry it.
-fn mark() -> String {
+pub(super) fn mark() -> String {
     let mut bytes = [0u8; 8];
     if getrandom::fill(&mut bytes).is_err() {
         bytes = u64::from(std::process::id()).to_ne_bytes();
@@ -65,7 +65,7 @@ fn mark() -> String {
 }
 
 /// Every descriptor that the process may have: a lab of a thousand namespaces holds two for each.
-fn raise_limit() {
+pub(super) fn raise_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
@@ -185,7 +185,7 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
 
 /// The name must be free before anything is done. A run of that name that was killed is recovered; others that were
 /// are said.
-fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Result<()> {
+pub(super) fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Result<()> {
     journal::check_name(lab)?;
     match journal::standing(lab)? {
         Standing::Free => {}
@@ -194,15 +194,20 @@ fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Result<()> {
         Standing::Committed(story) if replace => session.replace(&story)?,
         Standing::Running(_) | Standing::Committed(_) => return Err(journal::taken(lab)),
     }
-    let broken = labs::broken();
-    if !broken.is_empty() {
-        let names = broken.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-        session.event(&Event::Warning {
-            message: format!("{names} was killed and left something open"),
-            hint: Some("`nsscript recover` undoes it".into()),
-        });
+    if let Some(warning) = left_open() {
+        session.event(&warning);
     }
     Ok(())
+}
+
+/// What to say of runs that were killed and left something open.
+pub(super) fn left_open() -> Option<Event> {
+    let broken = labs::broken();
+    let names = broken.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    (!broken.is_empty()).then(|| Event::Warning {
+        message: format!("{names} was killed and left something open"),
+        hint: Some("`nsscript recover` undoes it".into()),
+    })
 }
 
 /// Takes everything back; the status is `code`, unless something differs from before.

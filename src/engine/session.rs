@@ -3,6 +3,7 @@
 
 use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
+use crate::kernel::linux::rehearsal;
 use crate::kernel::{By, Cancel, Kernel};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
@@ -62,8 +63,12 @@ struct Inner {
     /// Where the lab is that this run replaces, and where it belongs.
     aside: RefCell<Option<(std::path::PathBuf, std::path::PathBuf)>>,
     exit: Cell<Option<i32>>,
+    /// Folders of logs that were renamed since handles of them were given out.
+    renamed: RefCell<Vec<(std::path::PathBuf, std::path::PathBuf)>>,
     /// Whether any program was run.
     ran: Cell<bool>,
+    /// What the last step was refused with, where it was.
+    refusal: RefCell<Option<String>>,
     runtime: OnceCell<tokio::runtime::Runtime>,
 }
 
@@ -135,7 +140,9 @@ impl Session {
             defers: RefCell::default(),
             aside: RefCell::default(),
             exit: Cell::new(None),
+            renamed: RefCell::default(),
             ran: Cell::new(false),
+            refusal: RefCell::default(),
             runtime: OnceCell::new(),
         }))
     }
@@ -203,6 +210,28 @@ impl Session {
         }
     }
 
+    /// Whether the script is planned, not run: in a copy of the world, with programs that only seem to run.
+    #[must_use]
+    pub fn planning(&self) -> bool {
+        self.linux().rehearsal().is_some()
+    }
+
+    /// Whether a program would have run by now, so that what is seen may not be what a run would see.
+    #[must_use]
+    pub fn guessing(&self) -> bool {
+        self.planning() && self.0.ran.get()
+    }
+
+    /// In a plan: says that a result was simulated, and what.
+    pub fn simulated(&self, what: &str) {
+        let file = self.0.place.file.borrow().clone();
+        self.event(&Event::Simulated {
+            what: what.into(),
+            file: (!file.is_empty()).then_some(file),
+            line: self.0.place.line.get(),
+        });
+    }
+
     /// Tells the listener.
     pub fn event(&self, event: &Event) {
         self.0.setting.listener.borrow_mut().event(event);
@@ -262,6 +291,12 @@ impl Session {
     /// # Errors
     /// It can't be run.
     pub fn run_program(&self, spec: &Spec, tee: Option<Tee<'_>>) -> Result<Finished> {
+        if self.planning() {
+            process::check(spec)?;
+            self.0.ran.set(true);
+            self.simulated("not run: status 0, no output");
+            return Ok(Finished { code: Some(0), ..Finished::default() });
+        }
         self.0.ran.set(true);
         process::run(spec, self.cancel(), tee)
     }
@@ -271,6 +306,19 @@ impl Session {
     /// # Errors
     /// It can't be run, or not be written down.
     pub fn start_program(&self, ns: &Ns, spec: &Spec, log: &std::path::Path, words: &str) -> Result<Started> {
+        let placeholder;
+        let spec = if self.planning() {
+            process::check(spec)?;
+            self.simulated("not run: a process that does nothing stands for it");
+            placeholder = Spec {
+                argv: vec![rehearsal::PROGRAM.into(), rehearsal::PLACEHOLDER.into()],
+                stdin: process::Stdin::Null,
+                ..spec.clone()
+            };
+            &placeholder
+        } else {
+            spec
+        };
         self.0.ran.set(true);
         let started = process::start(spec, log, |lineage| {
             self.txn(|txn| txn.started(ns, lineage.pid, lineage.start_time, &lineage.tag, words))
@@ -343,15 +391,23 @@ impl Session {
             Verb::NetnsAdd { name, .. } => Some(name.clone()),
             _ => None,
         };
-        let outcome = match (self.txn(|txn| txn.perform(verb)), made) {
-            (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error)?,
-            (result, _) => result?,
+        let result = match (self.txn(|txn| txn.perform(verb)), made) {
+            (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error),
+            (result, _) => result,
         };
+        *self.0.refusal.borrow_mut() = result.as_ref().err().map(|e| e.message.clone());
+        let outcome = result?;
         if let Some((ns, index)) = up {
             let index = outcome.link.as_ref().map_or(index, |l| l.index);
             self.0.rising.borrow_mut().push((ns, index));
         }
         Ok(outcome)
+    }
+
+    /// What the last step was refused with, where it was.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.0.refusal.borrow().clone()
     }
 
     /// A namespace's name is taken. By a run that was killed: it is recovered, and the namespace made. By a lab that
@@ -474,6 +530,69 @@ impl Session {
             }
         };
         self.txn(|txn| txn.commit(retire))
+    }
+
+    /// What stands becomes a lab of this name, and the session goes on with nothing done.
+    ///
+    /// # Errors
+    /// The name is taken, an IPv6 address is a duplicate, or the journal can't be written: nothing is committed.
+    pub fn commit_as(&self, name: &str) -> Result<Report> {
+        self.settle()?;
+        let own = &self.0.setting.name;
+        let (from, to) = (journal::folder(own), journal::folder(name));
+        self.txn(|txn| txn.rename(name))?;
+        let report = match self.commit() {
+            Ok(report) => report,
+            Err(error) => {
+                self.txn(|txn| txn.rename(own))?;
+                return Err(error);
+            }
+        };
+        let journal = Journal::new(own, &self.0.setting.mark, &self.0.setting.script);
+        self.txn(|txn| {
+            txn.renew(Box::new(journal));
+            Ok(())
+        })?;
+        self.0.renamed.borrow_mut().push((from, to));
+        Ok(report)
+    }
+
+    /// Where a log is now that was once known as `path`: its folder may have been renamed.
+    #[must_use]
+    pub fn log_file(&self, path: &std::path::Path) -> std::path::PathBuf {
+        let renamed = self.0.renamed.borrow();
+        let mut now = renamed.iter().filter_map(|(from, to)| Some(to.join(path.strip_prefix(from).ok()?)));
+        now.find(|p| p.exists()).unwrap_or_else(|| path.to_path_buf())
+    }
+
+    /// How many closures `defer` has registered.
+    #[must_use]
+    pub fn deferred(&self) -> usize {
+        self.0.defers.borrow().len()
+    }
+
+    /// Forgets what `defer` registered after there were `count`: it belongs to what was undone.
+    pub fn forget_defers(&self, count: usize) {
+        self.0.defers.borrow_mut().truncate(count);
+    }
+
+    /// Forgets that `exit` was called.
+    pub fn forget_exit(&self) {
+        self.0.exit.set(None);
+    }
+
+    /// What is other than before the run, in words.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    pub fn differences(&self) -> Result<Vec<String>> {
+        self.txn(|txn| txn.differences())
+    }
+
+    /// How many steps stand in the journal.
+    #[must_use]
+    pub fn steps_done(&self) -> usize {
+        self.txn(|txn| Ok(txn.len())).unwrap_or_default()
     }
 
     fn steps(&self) -> Box<dyn Observer> {

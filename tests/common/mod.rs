@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs, and pause between two looks")]
 
+pub mod frame;
 pub mod world;
 
 use std::collections::HashMap;
@@ -206,22 +207,37 @@ const FEATURES: &[(&str, &str)] = &[
     ("bridge_vlan", "ip link add x type bridge vlan_filtering 1"),
     ("dummy", "ip link add x type dummy"),
     ("fq_codel", "tc qdisc add dev lo root fq_codel"),
+    ("geneve", "ip link add x type geneve id 5 remote 127.0.0.2"),
     ("gre", "ip link add x type gre local 127.0.0.1 remote 127.0.0.2"),
+    ("gretap", "ip link add x type gretap local 127.0.0.1 remote 127.0.0.2"),
     ("htb", "tc qdisc add dev lo root handle 1: htb"),
     ("ifb", "ip link add x type ifb"),
+    ("ip6gre", "ip link add x type ip6gre local ::1 remote ::2"),
+    ("ip6gretap", "ip link add x type ip6gretap local ::1 remote ::2"),
+    ("ip6tnl", "ip link add x type ip6tnl local ::1 remote ::2"),
     ("ipip", "ip link add x type ipip local 127.0.0.1 remote 127.0.0.2"),
     ("ipvlan", "ip link add a type veth peer name b && ip link add link a name x type ipvlan"),
+    ("ipvtap", "ip link add a type veth peer name b && ip link add link a name x type ipvtap"),
+    ("macsec", "ip link add a type veth peer name b && ip link add link a name x type macsec port 1"),
     ("macvlan", "ip link add a type veth peer name b && ip link add link a name x type macvlan"),
+    ("macvtap", "ip link add a type veth peer name b && ip link add link a name x type macvtap"),
     ("netem", "tc qdisc add dev lo root netem delay 1ms"),
-    ("nft", "nft add table inet t && nft add chain inet t c '{ type filter hook input priority 0; }'"),
+    ("netkit", "ip link add x type netkit"),
     ("nexthop", "ip link set lo up && ip nexthop add id 1 dev lo"),
+    ("nft", "nft add table inet t && nft add chain inet t c '{ type filter hook input priority 0; }'"),
+    ("nlmon", "ip link add x type nlmon"),
+    ("sit", "ip link add x type sit local 127.0.0.1 remote 127.0.0.2"),
     ("tap", "ip tuntap add x mode tap"),
     ("tbf", "tc qdisc add dev lo root tbf rate 1mbit burst 10kb latency 10ms"),
+    ("team", "ip link add x type team"),
     ("tun", "ip tuntap add x mode tun"),
     ("vlan", "ip link add a type veth peer name b && ip link add link a name x type vlan id 5"),
     ("vrf", "ip link add x type vrf table 10"),
+    ("vti", "ip link add x type vti local 127.0.0.1 remote 127.0.0.2"),
+    ("vti6", "ip link add x type vti6 local ::1 remote ::2"),
     ("vxlan", "ip link add x type vxlan id 5 dstport 4789"),
     ("wireguard", "ip link add x type wireguard"),
+    ("xfrm", "ip link add x type xfrm if_id 5"),
 ];
 
 /// Whether this kernel has a feature, by one of the words above.

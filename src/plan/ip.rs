@@ -37,8 +37,9 @@ pub fn equivalent(verb: &Verb) -> String {
             let verb = match mode {
                 AddMode::Create => "add",
                 AddMode::Replace => "replace",
-                AddMode::Append => "append",
                 AddMode::Change => "change",
+                AddMode::Append => "append",
+                AddMode::Prepend => "prepend",
             };
             format!("{} {verb} {words}", object(ns, rec.what, rec.family()))
         }

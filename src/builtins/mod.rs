@@ -2,6 +2,7 @@
 //! anything itself.
 
 pub mod addr;
+mod encap;
 pub mod exec;
 pub mod file;
 pub mod flow;
@@ -9,11 +10,14 @@ pub mod link;
 pub mod monitor;
 pub mod neigh;
 pub mod netns;
+pub mod nexthop;
 pub mod ping;
 pub mod route;
+pub mod rule;
 mod show;
 pub mod subnet;
 pub mod sysctl;
+mod table;
 
 use rhai::plugin::*;
 use rhai::{Engine, Module};
@@ -41,8 +45,10 @@ pub fn modules() -> Vec<Module> {
         family!(monitor::functions),
         family!(neigh::functions),
         family!(netns::functions),
+        family!(nexthop::functions),
         family!(ping::functions),
         family!(route::functions),
+        family!(rule::functions),
         family!(subnet::functions),
         family!(sysctl::functions),
     ]

@@ -1,7 +1,8 @@
 //! What a verb has done, where nobody was left to write it down: from the state before and the state now, only what
 //! this verb can have done counts. What differs otherwise is somebody else's, and stays.
 
-use super::record::Rec;
+use super::nexthop::{NHA_ID, members};
+use super::record::{RTA_NH_ID, Rec};
 use super::state::State;
 use super::verb::Verb;
 
@@ -81,7 +82,13 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
         is.is_some()
     });
     // What is gone of those that hang on the links concerned, or that has a source address which is gone.
-    after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
+    let hanging = hanging(before, &touched, verb);
+    after.recs.retain(|r| now.recs.contains(r) || !(concerned(r, &touched, verb) || hanging.contains(r)));
+    // Groups that shrank.
+    for group in hanging.iter().filter(|r| r.what == super::What::Nexthop && !members(r).is_empty()) {
+        let shrunk = now.recs.iter().find(|r| r.what == group.what && r.attr_u32(NHA_ID) == group.attr_u32(NHA_ID));
+        after.recs.extend(shrunk.filter(|r| !after.recs.contains(r)).cloned());
+    }
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
     after
 }
@@ -89,8 +96,11 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
 /// Whether a record that is there now is the one that was to be added: same table, family and main address, whatever
 /// the kernel filled in.
 fn alike(found: &Rec, asked: &Rec) -> bool {
-    found.what == asked.what
-        && found.family() == asked.family()
+    let same = found.what == asked.what;
+    if same && found.what == super::What::Nexthop {
+        return found.attr_u32(NHA_ID) == asked.attr_u32(NHA_ID);
+    }
+    same && found.family() == asked.family()
         && found.byte(1) == asked.byte(1)
         && match found.what {
             super::What::Addr => found.local() == asked.local() && found.devices() == asked.devices(),
@@ -103,9 +113,8 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                 found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST)
                     && found.devices() == asked.devices()
             }
-            super::What::Rule | super::What::Nexthop => {
-                found.attr_u32(6) == asked.attr_u32(6) && found.attr_u32(1) == asked.attr_u32(1)
-            }
+            super::What::Rule => super::rule::alike(found, asked),
+            super::What::Nexthop => false,
         }
 }
 
@@ -120,13 +129,56 @@ fn comes_with(route: &Rec, addr: &Rec) -> bool {
         && (route.ip(RTA_PREFSRC) == addr.local() || route.ip(RTA_DST) == addr.local() || route.ip(RTA_DST) == subnet)
 }
 
+/// Whether the record is what another took the place of: of a route destination, table, metric and type of service count.
+fn replaced(old: &Rec, new: &Rec) -> bool {
+    use super::record::RTA_PRIORITY;
+    if old.what != super::What::Route {
+        return alike(old, new);
+    }
+    let metric =
+        |r: &Rec| r.attr_u32(RTA_PRIORITY).unwrap_or(if r.family() == super::record::AF_INET6 { 1024 } else { 0 });
+    new.what == old.what
+        && old.family() == new.family()
+        && old.destination() == new.destination()
+        && old.table() == new.table()
+        && old.byte(3) == new.byte(3)
+        && metric(old) == metric(new)
+}
+
+/// What goes with nexthops that go: the groups that they were in, and the routes by either.
+fn hanging(before: &State, links: &[u32], verb: &Verb) -> Vec<Rec> {
+    let nexthops = || before.recs.iter().filter(|r| r.what == super::What::Nexthop);
+    let deleted = match verb {
+        Verb::RecDel { rec, .. } if rec.what == super::What::Nexthop => rec.attr_u32(NHA_ID),
+        _ => None,
+    };
+    let mut ids: Vec<u32> = nexthops()
+        .filter(|r| r.devices().iter().any(|d| links.contains(d)))
+        .filter_map(|r| r.attr_u32(NHA_ID))
+        .chain(deleted)
+        .collect();
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let mut out: Vec<Rec> = nexthops().filter(|r| members(r).iter().any(|(id, _)| ids.contains(id))).cloned().collect();
+    ids.extend(out.iter().filter_map(|r| r.attr_u32(NHA_ID)));
+    let by_one = |r: &&Rec| r.what == super::What::Route && r.attr_u32(RTA_NH_ID).is_some_and(|id| ids.contains(&id));
+    out.extend(before.recs.iter().filter(by_one).cloned());
+    out
+}
+
 /// Whether the verb can have taken this record away.
 fn concerned(rec: &Rec, links: &[u32], verb: &Verb) -> bool {
     if rec.devices().iter().any(|d| links.contains(d)) {
         return true;
     }
     match verb {
+        Verb::RecDel { rec: deleted, .. } if deleted.what == super::What::Rule => {
+            rec.what == deleted.what && super::rule::covers(deleted, rec)
+        }
         Verb::RecDel { rec: deleted, .. } => alike(rec, deleted) || rec.ip(super::record::RTA_PREFSRC).is_some(),
+        // What was replaced may have been on another device.
+        Verb::RecAdd { rec: new, mode: super::AddMode::Replace, .. } => replaced(rec, new),
         _ => false,
     }
 }
@@ -135,6 +187,23 @@ fn concerned(rec: &Rec, links: &[u32], verb: &Verb) -> bool {
 mod tests {
     use super::*;
     use crate::plan::{LinkChange, LinkRef, LinkState, Ns};
+
+    #[test]
+    fn what_hangs_on_a_nexthop_goes_with_it() {
+        use crate::plan::addr::RouteSpec;
+        use crate::plan::nexthop::{NexthopSpec, removal};
+        let single = |id: u32| NexthopSpec { id, dev: Some((2, "a".into())), ..NexthopSpec::default() }.record();
+        let group = |ids: &[u32]| {
+            NexthopSpec { id: 9, group: ids.iter().map(|id| (*id, 1)).collect(), ..NexthopSpec::default() }.record()
+        };
+        let route = RouteSpec { family: 2, nhid: Some(1), ..RouteSpec::default() }.record(false);
+        let mut before = state(1500, true, "");
+        before.recs = vec![single(1), single(2), group(&[1, 2]), route];
+        let mut now = before.clone();
+        now.recs = vec![single(2), group(&[2])];
+        let verb = Verb::RecDel { ns: Ns { cookie: 1, name: "x".into() }, rec: removal(1), words: String::new() };
+        assert_eq!(attribute(&verb, &before, &now).recs, now.recs);
+    }
 
     fn state(mtu: u32, up: bool, alias: &str) -> State {
         let link = LinkState { index: 2, name: "a".into(), mtu, up, alias: alias.into(), ..LinkState::default() };

@@ -8,9 +8,8 @@
 
 mod common;
 
-use common::poll;
+use common::frame::{self, Frame};
 use common::world::{self, Dump};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -128,12 +127,8 @@ fn one(script: &Path, mode: &str, step: usize, before: &Dump) -> Result<bool, St
 
 /// Inside: the world, then every step.
 fn inside(name: &str) -> Result<(), String> {
-    if name == "true" {
-        return Ok(());
-    }
     let (script, mode) = name.split_once('/').ok_or("no such case")?;
     let text = SCRIPTS.iter().find(|(n, _)| *n == script).map(|(_, t)| *t).ok_or("no such script")?;
-    world::furnish()?;
     world::shell(world::WORLD)?;
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
     let path = common::write(folder.path(), "case.rhai", text);
@@ -153,41 +148,7 @@ fn inside(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn outside(name: &str) -> Result<Completion, Failed> {
-    if let Some(reason) = world::impossible() {
-        return if common::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
-    }
-    if !cfg!(debug_assertions) {
-        return Ok(Completion::ignored_with("faults are made by debug builds only"));
-    }
-    let mark = common::mark();
-    let ended = world::enter(&[name], &mark)?;
-    let gone = poll(Duration::from_secs(10), || common::marked(&mark).is_empty());
-    if ended.code() != 0 {
-        let again = format!("run it alone: cargo test --test crash -- --exact {name}");
-        return Err(format!("{}{}\n{again}", ended.stdout, ended.stderr).into());
-    }
-    print!("{}", ended.stdout);
-    if gone {
-        Ok(Completion::Completed)
-    } else {
-        Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into())
-    }
-}
-
 fn main() {
-    common::hear_signals();
-    let words: Vec<String> = std::env::args().collect();
-    if words.get(1).is_some_and(|w| w == world::INSIDE) {
-        if let Err(error) = inside(words.get(2).map_or("", String::as_str)) {
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
-        return;
-    }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(6);
-    let names = SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}")));
-    let trials = names.map(|name| Trial::ignorable_test(name.clone(), move || outside(&name))).collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    let frame = Frame { program: "crash", threads: 6, bound: common::LONG, needs: frame::faults, inside };
+    frame.main(SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}"))));
 }

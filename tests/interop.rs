@@ -5,8 +5,8 @@
 
 mod common;
 
+use common::frame::{self, Frame};
 use common::world;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// What every case begins with: `ns` runs lines of script as on a host and `lab` leaves what they made, `eq` compares.
 const BEGIN: &str = r#"
@@ -257,44 +257,11 @@ EOF
 ];
 
 fn inside(name: &str) -> Result<(), String> {
-    world::furnish()?;
     let Some((_, lines)) = CASES.iter().find(|(n, _)| *n == name) else { return Ok(()) };
     world::shell(&format!("{BEGIN}\n{lines}")).map(|_| ())
 }
 
-fn outside(name: &str) -> Result<Completion, Failed> {
-    if let Some(reason) = world::impossible() {
-        return if common::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
-    }
-    let mark = common::mark();
-    let ended = world::enter(&[name], &mark)?;
-    if ended.code() != 0 {
-        return Err(format!(
-            "{}{}\nrun it alone: cargo test --test interop -- --exact {name}",
-            ended.stdout, ended.stderr
-        )
-        .into());
-    }
-    let gone = common::poll(std::time::Duration::from_secs(10), || common::marked(&mark).is_empty());
-    if gone {
-        Ok(Completion::Completed)
-    } else {
-        Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into())
-    }
-}
-
 fn main() {
-    let words: Vec<String> = std::env::args().collect();
-    if words.get(1).is_some_and(|w| w == world::INSIDE) {
-        let name = words.get(2).map_or("", String::as_str);
-        if let Err(error) = inside(name) {
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
-        return;
-    }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(4);
-    let trials = CASES.iter().map(|(name, _)| Trial::ignorable_test(*name, move || outside(name))).collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    let frame = Frame { program: "interop", threads: 4, bound: common::LONG, needs: frame::nothing, inside };
+    frame.main(CASES.iter().map(|(name, _)| (*name).to_string()));
 }

@@ -7,9 +7,9 @@
 
 mod common;
 
+use common::frame::{self, Frame};
 use common::world::{self, Dump};
 use common::{flat, poll};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -424,10 +424,6 @@ const SPECIAL: &[Special] = &[
 
 /// What runs inside: the world, the script, the comparison.
 fn inside(name: &str) -> Result<(), String> {
-    if name == "true" {
-        return world::furnish();
-    }
-    world::furnish()?;
     // A process of its own in a namespace, which has to survive.
     let mut guest = Command::new("sleep").arg("100000").stdin(Stdio::null()).spawn().map_err(|e| e.to_string())?;
     let found = compare(name);
@@ -558,44 +554,8 @@ fn send(pid: nix::unistd::Pid, signal: i32) -> Result<(), String> {
     nix::sys::signal::kill(pid, signal).map_err(|e| e.to_string())
 }
 
-/// What runs outside: starts the case inside, and looks whether anything is left.
-fn outside(name: &str) -> Result<Completion, Failed> {
-    if let Some(reason) = world::impossible() {
-        return if common::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
-    }
-    let mark = common::mark();
-    let ended = world::enter(&[name], &mark)?;
-    let gone = poll(Duration::from_secs(10), || common::marked(&mark).is_empty());
-    if ended.code() != 0 {
-        return Err(format!(
-            "{}{}\nrun it alone: cargo test --test rollback -- --exact {name}",
-            ended.stdout, ended.stderr
-        )
-        .into());
-    }
-    if gone {
-        Ok(Completion::Completed)
-    } else {
-        Err(format!("left running:\n{}", common::marked(&mark).join("\n")).into())
-    }
-}
-
 fn main() {
-    common::hear_signals();
-    let words: Vec<String> = std::env::args().collect();
-    if words.get(1).is_some_and(|w| w == world::INSIDE) {
-        let name = words.get(2).map_or("", String::as_str);
-        if let Err(error) = inside(name) {
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
-        return;
-    }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(6);
-    let frames = ["fails", "savepoint"];
-    let framed = frames.iter().flat_map(|f| VERBS.iter().map(move |(name, _)| format!("{f}/{name}")));
-    let names = framed.chain(SPECIAL.iter().map(|s| s.name.to_string()));
-    let trials = names.map(|name| Trial::ignorable_test(name.clone(), move || outside(&name))).collect();
-    libtest_mimic::run(&arguments, trials).exit();
+    let frame = Frame { program: "rollback", threads: 6, bound: common::LONG, needs: frame::nothing, inside };
+    let framed = ["fails", "savepoint"].iter().flat_map(|f| VERBS.iter().map(move |(name, _)| format!("{f}/{name}")));
+    frame.main(framed.chain(SPECIAL.iter().map(|s| s.name.to_string())));
 }

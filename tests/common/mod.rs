@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs, and pause between two looks")]
 
+pub mod frame;
 pub mod world;
 
 use std::collections::HashMap;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// The argument by which the program knows that it is inside.
 pub const INSIDE: &str = "__inside";
+/// The case that does nothing: whether one can get inside at all.
+pub const NOTHING: &str = "__nothing";
 
 /// Two namespaces and the host's, with something of everything. `w1:v1` and `w2:v2` are a pair, as are `w1:p1` and
 /// `w2:e1`, and `w1:p2` and `w1:q2`; `w1:br0` has the ports p1 and p2.
@@ -49,9 +51,9 @@ addr add 10.0.0.2/24 dev v1
 addr add 10.0.0.3/24 dev v1 label v1:three
 addr add 10.0.1.1/24 dev v1 scope link
 addr add 10.0.2.1 peer 10.0.2.2 dev v1
-addr add 10.0.3.1/24 dev v1 valid_lft 6000 preferred_lft 3000
+addr add 10.0.3.1/24 dev v1 valid_lft 6480 preferred_lft 3480
 addr add fd00::1/64 dev v1 nodad
-addr add fd00::2/64 dev v1 nodad valid_lft 6000 preferred_lft 3000
+addr add fd00::2/64 dev v1 nodad valid_lft 6480 preferred_lft 3480
 addr add 10.4.0.1/24 dev br0
 addr add fd04::1/64 dev br0 nodad
 addr add 10.5.0.1/24 dev q2
@@ -107,7 +109,7 @@ chmod 640 /run/files/file
 
 /// Starts this program again in namespaces of its own, as root of them, with these words as its arguments. `unshare` is
 /// waited for; what it started ends with it.
-pub fn enter(words: &[&str], mark: &str) -> Result<super::Ended, String> {
+pub fn enter(words: &[&str], mark: &str, bound: Duration) -> Result<super::Ended, String> {
     let own = std::env::current_exe().map_err(|e| format!("the test program: {e}"))?;
     let mut command = Command::new("unshare");
     command
@@ -132,7 +134,7 @@ pub fn enter(words: &[&str], mark: &str) -> Result<super::Ended, String> {
         .env("LC_ALL", "C.UTF-8")
         .env_remove("NSSCRIPT_PATH")
         .current_dir(super::root());
-    super::run(&mut command, super::LONG)
+    super::run(&mut command, bound)
 }
 
 /// Why such namespaces can't be made here, if so.
@@ -145,7 +147,7 @@ pub fn impossible() -> Option<String> {
                     return Some(format!("there is no program `{program}` here"));
                 }
             }
-            match enter(&["true"], "none") {
+            match enter(&[NOTHING], "none", super::LONG) {
                 Ok(ended) if ended.code() == 0 => None,
                 Ok(ended) => Some(format!("no namespaces: {}", ended.stderr.trim())),
                 Err(error) => Some(error),

@@ -2,7 +2,6 @@
 //! anything itself.
 
 pub mod addr;
-mod encap;
 pub mod exec;
 pub mod file;
 pub mod flow;
@@ -17,7 +16,6 @@ pub mod rule;
 mod show;
 pub mod subnet;
 pub mod sysctl;
-mod table;
 
 use rhai::plugin::*;
 use rhai::{Engine, Module};

@@ -1,6 +1,6 @@
 //! Nexthop objects: gateways with an id of their own, and groups of them, which routes go by (ip-nexthop(8)).
 
-use super::encap;
+use super::route::encap;
 use super::route::{device, family_option, named, place};
 use super::show::{self, Names};
 use crate::engine::Session;

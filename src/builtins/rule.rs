@@ -1,8 +1,8 @@
 //! Rules of policy routing: which routing table a packet is looked up in (ip-rule(8)).
 
+use super::route::table::{self, Tables};
 use super::route::{family_option, named, place};
 use super::show;
-use super::table::{self, Tables};
 use crate::engine::Session;
 use crate::engine::value::{self, Fallible, LinkHandle, Opts, put, put_int, run, text};
 use crate::plan::addr::{family, parse_cidr, proto_name, proto_of};
@@ -185,7 +185,7 @@ fn map(rec: &crate::plan::Rec, tables: &Tables) -> Map {
     put(&mut map, "tun_id", rule.tun_id.map_or(Dynamic::UNIT, |id| INT::try_from(id).unwrap_or(INT::MAX).into()));
     // FIB_RULE_UNRESOLVED, _IIF_DETACHED, _OIF_DETACHED
     put(&mut map, "unresolved", rec.byte(8) & 4 != 0);
-    put(&mut map, "detached", rec.byte(8) & 24 != 0);
+    put(&mut map, "detached", rec.byte(8) & 0x18 != 0);
     map
 }
 

@@ -2,7 +2,7 @@
 
 use super::link::KINDS;
 use super::link::kind::decode;
-use super::table::Tables;
+use super::route::table::Tables;
 use crate::engine::Session;
 use crate::engine::value::{self, Device, LinkHandle, put, put_int};
 use crate::kernel::By;

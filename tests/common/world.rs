@@ -424,7 +424,7 @@ fn plain(value: &mut Value) {
                     *left = Value::from(if seconds > 4_000_000_000 {
                         "forever".to_string()
                     } else {
-                        format!("about {} min", (seconds + 100) / 600 * 10)
+                        format!("about {} min", (seconds + 300) / 600 * 10)
                     });
                 }
             }

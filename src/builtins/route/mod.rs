@@ -1,7 +1,9 @@
 //! Routes, as `ip route` writes them (ip-route(8)).
 
+pub(super) mod encap;
+pub(super) mod table;
+
 use super::show::{self, Names};
-use super::table::{self, Tables};
 use crate::engine::Session;
 use crate::engine::value::{self, Fallible, Opts, run, text};
 use crate::plan::addr::{
@@ -12,6 +14,7 @@ use crate::plan::{AddMode, Error, Kind, Ns, Rec, Result, Verb, What, nla};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use std::net::IpAddr;
+use table::Tables;
 
 const KNOWN: &[&str] = &[
     "via", "dev", "metric", "table", "vrf", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref",

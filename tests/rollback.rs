@@ -257,6 +257,25 @@ const SPECIAL: &[Special] = &[
         ..PLAIN
     },
     Special {
+        // Only the same device has them: made again, it would have sent a handful.
+        name: "limbo/counters_of_a_deleted_link",
+        script: r#"ping("w1", "10.0.0.9", #{ count: 60, interval: "1ms" }); link_del("w1:v1"); link_del("w1:q2"); fail("x");"#,
+        says: &["verified"],
+        after: "[ $(ip netns exec w1 cat /sys/class/net/v1/statistics/tx_packets) -ge 60 ]; [ $(ip netns exec w2 cat /sys/class/net/v2/statistics/rx_packets) -ge 60 ]",
+        ..PLAIN
+    },
+    Special {
+        name: "limbo/deleted_twice_under_one_name",
+        script: r#"
+            for i in 0..2 {
+                try { transaction(|| { link_del("w1:v1"); veth("w1:v1", "w2:other"); link_del("w1:v1"); fail("on purpose"); }); } catch (e) {
+                    if e.message != "on purpose" { throw e; }
+                }
+            }"#,
+        code: 0,
+        ..PLAIN
+    },
+    Special {
         name: "foreign/address_on_the_same_link",
         script: r#"addr("w1:v1", "10.70.0.1/24"); sh("w1", "ip addr add 10.71.0.1/24 dev v1"); fail("x");"#,
         after: "ip -n w1 addr del 10.71.0.1/24 dev v1",

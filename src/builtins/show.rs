@@ -138,8 +138,11 @@ fn link_map(info: &LinkInfo, names: &Names<'_>) -> Map {
     let mode = state.addrgenmode.and_then(|m| GEN_MODES.get(usize::from(m)));
     put(&mut map, "addrgenmode", mode.map_or(Dynamic::UNIT, |m| (*m).to_string().into()));
     let tables = |kind: &str| KINDS.iter().find(|(name, _, _)| *name == kind);
-    put(&mut map, "data", tables(&state.kind).map(|t| decode(t.1, &info.data)).unwrap_or_default());
-    put(&mut map, "port", tables(&state.port_kind).map(|t| decode(t.2, &info.port_data)).unwrap_or_default());
+    // Of a link in another namespace only the index is known.
+    let named = |index: u32| if info.link_netnsid.is_some() { format!("if{index}") } else { names.get(index) };
+    put(&mut map, "data", tables(&state.kind).map(|t| decode(t.1, &info.data, &named)).unwrap_or_default());
+    let named = |index: u32| names.get(index);
+    put(&mut map, "port", tables(&state.port_kind).map(|t| decode(t.2, &info.port_data, &named)).unwrap_or_default());
     map
 }
 

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod diagnose;
 pub mod docs;
+mod explain;
 mod host;
 mod kind;
 pub mod modules;

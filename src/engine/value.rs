@@ -256,6 +256,12 @@ impl Opts {
         Ok(Opts { map, function: function.into() })
     }
 
+    /// All that was given.
+    #[must_use]
+    pub fn all(&self) -> &Map {
+        &self.map
+    }
+
     /// The value of a key; `()` counts as not given.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Dynamic> {

@@ -106,6 +106,9 @@ fn address(spec: &LinkSpec, always: bool) -> String {
 
 fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
     let mut out = format!("{} link add", ip(ns));
+    if let Some(other) = &spec.lower_ns {
+        out += &format!(" link-netns {}", if other.is_host() { "1".to_string() } else { word(&other.name) });
+    }
     if let Some((_, lower)) = &spec.lower {
         out += &format!(" link {}", word(lower));
     }
@@ -115,7 +118,7 @@ fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
     out += &common(spec);
     out += &address(spec, spec.peer.is_none());
     out += &format!(" type {}", spec.kind);
-    for option in &spec.options {
+    for option in spec.options.iter().filter(|o| !o.words.is_empty()) {
         out += &format!(" {}", option.words);
     }
     if let Some(peer) = &spec.peer {
@@ -197,7 +200,7 @@ fn changes(change: &LinkChange) -> String {
     for (options, suffix) in [(&change.kind, ""), (&change.port, "_slave")] {
         if let Some((kind, options)) = options {
             out.push(format!("type {kind}{suffix}"));
-            out.extend(options.iter().map(|o| o.words.clone()));
+            out.extend(options.iter().filter(|o| !o.words.is_empty()).map(|o| o.words.clone()));
         }
     }
     out.join(" ")

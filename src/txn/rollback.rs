@@ -7,9 +7,11 @@ use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
 use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often the records are led back: the kernel adds and removes some by itself each time.
+/// How often a state is led back: the kernel adds and removes some by itself each time, sets links up and down that are on
+/// others, and gives a link that is made again options of its own.
 const ROUNDS: usize = 4;
 /// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
 /// for each further probe (`dad_transmits`).
@@ -102,10 +104,23 @@ impl Txn {
     pub fn rollback(&mut self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.clear();
         let mut report = self.undo_from(0, hook);
+        if report.errors.is_empty() {
+            self.sweep(&mut report);
+        }
         if let Err(error) = self.log.end() {
             report.errors.push(error.to_string());
         }
         report
+    }
+
+    /// Everything is undone: what is still kept is of an undo that was cut short between bringing it back and letting it go.
+    fn sweep(&mut self, report: &mut Report) {
+        let Some(folder) = self.log.keep(0).and_then(|path| path.parent().map(Path::to_path_buf)) else { return };
+        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if let Err(error) = self.kernel.unhold(&file.path()) {
+                report.errors.push(error.to_string());
+            }
+        }
     }
 
     /// The run stands: the point of no return is written down, and what was held for its undo is let go. A run that
@@ -145,6 +160,7 @@ impl Txn {
 
     /// What comes after the point of no return: the namespaces that were kept go.
     pub(super) fn finish(&mut self, report: &mut Report) {
+        self.empty_limbo();
         for ns in std::mem::take(&mut self.held) {
             if let Some(path) = self.log.keep(ns.cookie)
                 && let Err(error) = self.kernel.unhold(&path)
@@ -153,7 +169,8 @@ impl Txn {
             }
             self.kernel.release(&ns);
         }
-        if let Some(dir) = self.log.keep(0).as_deref().and_then(std::path::Path::parent) {
+        self.limbo = None;
+        if let Some(dir) = self.log.keep(0).as_deref().and_then(Path::parent) {
             let _ = std::fs::remove_dir(dir);
         }
     }
@@ -193,6 +210,7 @@ impl Txn {
             self.step(seq, &verb, &mut report, &[Kind::Exists, Kind::NotFound]);
         }
         self.verify(&expected, &mut report);
+        self.end_limbo(&mut report);
         report.elapsed = start.elapsed();
         report
     }
@@ -285,7 +303,7 @@ impl Txn {
                 expected.links.push((ns, link, kind));
             }
             Undo::Restore { changes, back } => {
-                self.restore(entry.seq, changes, back.as_ref(), report, expected);
+                self.restore(entry.seq, changes, back, report, expected);
             }
             Undo::File { path, before } => {
                 let verb = match before {
@@ -373,17 +391,9 @@ impl Txn {
         }
     }
 
-    fn restore(
-        &mut self,
-        seq: u64,
-        changes: &[Change],
-        back: Option<&Back>,
-        report: &mut Report,
-        expected: &mut Expected,
-    ) {
-        if let Some(back) = back
-            && back.index != 0
-        {
+    fn restore(&mut self, seq: u64, changes: &[Change], back: &[Back], report: &mut Report, expected: &mut Expected) {
+        // One end of a veth after the other; the last that left comes first.
+        for back in back.iter().rev().filter(|b| b.index != 0) {
             self.move_back(seq, back, report);
         }
         self.remake_pairs(seq, changes, report);
@@ -471,19 +481,14 @@ impl Txn {
     ) {
         let ns = &change.ns;
         for &phase in phases {
-            let rounds = if phase == Phase::Records { ROUNDS } else { 1 };
-            for round in 0..rounds {
+            for round in 0..ROUNDS {
                 let verbs = restore::steps(ns, now, target, phase);
                 if verbs.is_empty() {
                     break;
                 }
-                let last = round + 1 == rounds;
+                let last = round + 1 == ROUNDS;
                 for verb in &verbs {
                     let fine = [Kind::NotFound, Kind::Exists];
-                    if phase != Phase::Records {
-                        self.step(seq, verb, report, &fine);
-                        continue;
-                    }
                     // In the last round an error is one; before, the next round finds out.
                     let mut quiet = Report::default();
                     let done = self.step(seq, verb, &mut quiet, &fine);
@@ -518,6 +523,9 @@ impl Txn {
             Ok(Some(info)) => info,
             // Back already: an undo that was cut short got this far.
             Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return,
+            // Limbo is empty once the run was committed: it is made again.
+            Ok(None) if back.parked() => return,
+            Err(error) if back.parked() && error.kind == Kind::NotFound => return,
             Ok(None) => {
                 report.errors.push(format!("link `{}` was moved to {} and is gone", back.link.name, back.to.label()));
                 return;

@@ -4,9 +4,9 @@ use super::socket::{Netlink, Refusal};
 use crate::plan::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFF_UP, IFLA_ADDRESS, IFLA_AF_SPEC,
     IFLA_ALT_IFNAME, IFLA_BROADCAST, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA,
-    IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
-    IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IFLA_PROP_LIST, IFLA_TXQLEN,
-    VETH_INFO_PEER,
+    IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
+    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IFLA_PROP_LIST,
+    IFLA_TXQLEN, VETH_INFO_PEER,
 };
 use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY};
 use crate::plan::{AddMode, Error, Kind, KindOption, LinkChange, LinkSpec, Ns, Rec, Verb, What, nla};
@@ -105,6 +105,9 @@ fn put_spec(out: &mut Vec<u8>, spec: &LinkSpec) {
     if let Some((lower, _)) = spec.lower {
         put_u32(out, IFLA_LINK, lower);
     }
+    if let Some(id) = spec.lower_nsid {
+        nla::put(out, IFLA_LINK_NETNSID, &id.to_ne_bytes());
+    }
     if let Some((master, _)) = spec.master {
         put_u32(out, IFLA_MASTER, master);
     }
@@ -141,6 +144,15 @@ pub fn link_add(spec: &LinkSpec, peer_fd: Option<u32>) -> Vec<u8> {
             });
         }
     });
+    body
+}
+
+/// The body of `RTM_NEWLINK` that is always refused, after the kernel has loaded what makes links of this kind.
+#[must_use]
+pub fn load_kind(kind: &str) -> Vec<u8> {
+    let mut body = ifinfo(0, 0, 0);
+    put_u32(&mut body, IFLA_NUM_TX_QUEUES, u32::MAX);
+    nla::nest(&mut body, IFLA_LINKINFO, |info| put_text(info, IFLA_INFO_KIND, kind));
     body
 }
 
@@ -366,6 +378,7 @@ pub fn kind_option(kind: &str) -> Option<(&'static str, &'static str)> {
         "ip6tnl" => ("CONFIG_IPV6_TUNNEL", "ip6_tunnel"),
         "ipip" => ("CONFIG_NET_IPIP", "ipip"),
         "ipvlan" => ("CONFIG_IPVLAN", "ipvlan"),
+        "ipvtap" => ("CONFIG_IPVTAP", "ipvtap"),
         "macsec" => ("CONFIG_MACSEC", "macsec"),
         "macvlan" => ("CONFIG_MACVLAN", "macvlan"),
         "macvtap" => ("CONFIG_MACVTAP", "macvtap"),
@@ -376,13 +389,18 @@ pub fn kind_option(kind: &str) -> Option<(&'static str, &'static str)> {
         "veth" => ("CONFIG_VETH", "veth"),
         "vlan" => ("CONFIG_VLAN_8021Q", "8021q"),
         "vrf" => ("CONFIG_NET_VRF", "vrf"),
+        "tun" => ("CONFIG_TUN", "tun"),
         "vti" => ("CONFIG_NET_IPVTI", "ip_vti"),
+        "vti6" => ("CONFIG_IPV6_VTI", "ip6_vti"),
         "vxlan" => ("CONFIG_VXLAN", "vxlan"),
         "wireguard" => ("CONFIG_WIREGUARD", "wireguard"),
         "xfrm" => ("CONFIG_XFRM_INTERFACE", "xfrm_interface"),
         _ => return None,
     })
 }
+
+/// The kernel's words for a link kind that it does not have (`rtnl_newlink`, net/core/rtnetlink.c).
+const UNKNOWN_KIND: &str = "Unknown device type";
 
 /// Why a link was not made.
 #[must_use]
@@ -402,7 +420,7 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
         libc::EEXIST => Error::new(Kind::Exists, format!("{pair} exists already in {place}"))
             .with_hint("choose another name, or delete the link first: link_del(…)"),
         // The kind is known, but not what was asked of it: such as vlan_filtering of a bridge.
-        libc::EOPNOTSUPP if !spec.options.is_empty() => {
+        libc::EOPNOTSUPP if !spec.options.is_empty() && refusal.words.as_deref() != Some(UNKNOWN_KIND) => {
             let words: Vec<&str> = spec.options.iter().map(|o| o.words.as_str()).filter(|w| !w.is_empty()).collect();
             Error::new(
                 Kind::Unsupported,

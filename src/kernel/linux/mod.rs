@@ -38,6 +38,8 @@ pub struct Linux {
     /// Names looked up before: valid while the inode is the same, since we hold the namespace.
     names: RefCell<HashMap<String, u64>>,
     shared: Cell<bool>,
+    /// Link kinds that were asked to be loaded.
+    loaded: RefCell<std::collections::HashSet<String>>,
     /// Where a script is planned, not run.
     rehearsal: std::cell::OnceCell<Rehearsal>,
 }
@@ -57,6 +59,7 @@ impl Linux {
             spaces: RefCell::default(),
             names: RefCell::default(),
             shared: Cell::new(false),
+            loaded: RefCell::default(),
             rehearsal: std::cell::OnceCell::new(),
         };
         linux.keep(host, opened, 0);
@@ -148,6 +151,37 @@ impl Linux {
         let index = space.next_index.get();
         space.next_index.set(index + 1);
         Ok(index)
+    }
+
+    /// Has the kernel load what makes links of this kind, before an index is chosen: the modules of tunnels and some
+    /// others make links of their own when they are loaded, those of tunnels in every namespace.
+    fn load_kind(&self, ns: &Ns, kind: &str) -> Result<()> {
+        if !features::litters(kind) || !self.loaded.borrow_mut().insert(kind.to_string()) {
+            return Ok(());
+        }
+        // Refused for its number of queues, once the kind is known (rtnl_create_link, net/core/rtnetlink.c).
+        let refused = self.space(ns)?.netlink.request(rtm::NEWLINK, rtm::CREATE | rtm::EXCL, &message::load_kind(kind));
+        if refused.is_ok() {
+            return Err(Error::internal(format!("a {kind} was made that has more queues than there can be")));
+        }
+        for space in self.spaces.borrow().values() {
+            space.next_index.set(0);
+        }
+        Ok(())
+    }
+
+    /// The nsid that `at` has for `target`; it gets one where it has none, as by the first look at a link whose lower
+    /// device is there.
+    fn give_nsid(&self, at: &Ns, target: &Ns) -> Result<i32> {
+        if let Some(id) = self.nsid(at, target)? {
+            return Ok(id);
+        }
+        let body = message::nsid_body(Some(self.raw_fd(target)?), Some(-1));
+        self.space(at)?
+            .netlink
+            .request(rtm::NEWNSID, 0, &body)
+            .map_err(|r| r.error(format!("give {} an nsid in {}", target.label(), at.label())))?;
+        self.nsid(at, target)?.ok_or_else(|| Error::internal("an nsid that was just given is not there"))
     }
 
     fn link_add(&self, ns: &Ns, spec: &crate::plan::LinkSpec) -> Result<Outcome> {
@@ -300,11 +334,15 @@ impl Kernel for Linux {
             Verb::NetnsAdd { name, cookie } if *cookie == 0 => {
                 let opened = self.enterer.run(space::make)?;
                 *cookie = opened.cookie;
-                // A fresh namespace holds the loopback, index 1, and on some kernels fallback tunnels: those are found
-                // out when an index is taken.
-                self.keep(Ns { cookie: *cookie, name: name.clone() }, opened, 2);
+                // A fresh namespace holds the loopback, index 1, and where tunnels are loaded their fallback links: those
+                // are found out when the first index is chosen.
+                self.keep(Ns { cookie: *cookie, name: name.clone() }, opened, 0);
             }
             Verb::LinkAdd { ns, spec } => {
+                self.load_kind(ns, &spec.kind)?;
+                if let (Some(below), None) = (&spec.lower_ns, spec.lower_nsid) {
+                    spec.lower_nsid = Some(self.give_nsid(ns, below)?);
+                }
                 if spec.index == 0 {
                     spec.index = self.choose_index(ns)?;
                 }
@@ -504,7 +542,9 @@ impl Kernel for Linux {
     fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()> {
         fault::before("hold")?;
         let fd = self.raw_fd(ns)?;
-        names::hold(&format!("/proc/self/fd/{fd}"), path)
+        let done = names::hold(&format!("/proc/self/fd/{fd}"), path);
+        fault::after();
+        done
     }
 
     fn unhold(&self, path: &std::path::Path) -> Result<()> {

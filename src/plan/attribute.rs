@@ -82,13 +82,15 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
         is.is_some()
     });
     // What is gone of those that hang on the links concerned, or that has a source address which is gone.
-    let hanging = hanging(before, &touched, verb);
-    after.recs.retain(|r| now.recs.contains(r) || !(concerned(r, &touched, verb) || hanging.contains(r)));
-    // Groups that shrank.
-    for group in hanging.iter().filter(|r| r.what == super::What::Nexthop && !members(r).is_empty()) {
-        let shrunk = now.recs.iter().find(|r| r.what == group.what && r.attr_u32(NHA_ID) == group.attr_u32(NHA_ID));
-        after.recs.extend(shrunk.filter(|r| !after.recs.contains(r)).cloned());
-    }
+    let deleted = match verb {
+        Verb::RecDel { rec, .. } if rec.what == super::What::Nexthop => rec.attr_u32(NHA_ID),
+        _ => None,
+    };
+    let on_links = before.recs.iter().filter(|r| r.what == super::What::Nexthop);
+    let on_links = on_links.filter(|r| r.devices().iter().any(|d| touched.contains(d)));
+    let ids = on_links.filter_map(|r| r.attr_u32(NHA_ID)).chain(deleted).collect();
+    after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
+    lose(&mut after, before, now, ids);
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
     after
 }
@@ -145,25 +147,62 @@ fn replaced(old: &Rec, new: &Rec) -> bool {
         && metric(old) == metric(new)
 }
 
-/// What goes with nexthops that go: the groups that they were in, and the routes by either.
-fn hanging(before: &State, links: &[u32], verb: &Verb) -> Vec<Rec> {
-    let nexthops = || before.recs.iter().filter(|r| r.what == super::What::Nexthop);
-    let deleted = match verb {
-        Verb::RecDel { rec, .. } if rec.what == super::What::Nexthop => rec.attr_u32(NHA_ID),
-        _ => None,
-    };
-    let mut ids: Vec<u32> = nexthops()
-        .filter(|r| r.devices().iter().any(|d| links.contains(d)))
-        .filter_map(|r| r.attr_u32(NHA_ID))
-        .chain(deleted)
-        .collect();
+/// Takes out of `after` what goes with nexthops that go: the groups that they were in, and the routes by either.
+fn lose(after: &mut State, before: &State, now: &State, mut ids: Vec<u32>) {
     if ids.is_empty() {
-        return Vec::new();
+        return;
     }
-    let mut out: Vec<Rec> = nexthops().filter(|r| members(r).iter().any(|(id, _)| ids.contains(id))).cloned().collect();
-    ids.extend(out.iter().filter_map(|r| r.attr_u32(NHA_ID)));
-    let by_one = |r: &&Rec| r.what == super::What::Route && r.attr_u32(RTA_NH_ID).is_some_and(|id| ids.contains(&id));
-    out.extend(before.recs.iter().filter(by_one).cloned());
+    let id = |r: &Rec| if r.what == super::What::Nexthop { r.attr_u32(NHA_ID) } else { None };
+    let groups: Vec<&Rec> = before
+        .recs
+        .iter()
+        .filter(|r| r.what == super::What::Nexthop && members(r).iter().any(|(id, _)| ids.contains(id)))
+        .collect();
+    ids.extend(groups.iter().filter_map(|r| id(r)));
+    let by_one = |r: &Rec| id(r).or_else(|| r.attr_u32(RTA_NH_ID).filter(|_| r.what == super::What::Route));
+    after.recs.retain(|r| now.recs.contains(r) || !by_one(r).is_some_and(|id| ids.contains(&id)));
+    for group in groups {
+        let shrunk = now.recs.iter().find(|r| id(r).is_some() && id(r) == id(group));
+        after.recs.extend(shrunk.filter(|r| !after.recs.contains(r)).cloned());
+    }
+}
+
+/// Whether the verb can take the carrier from devices elsewhere, which are told of it some time later.
+#[must_use]
+pub fn takes_carrier(verb: &Verb) -> bool {
+    match verb {
+        Verb::LinkSet { change, .. } => change.up == Some(false),
+        Verb::LinkMove { .. } | Verb::LinkDel { .. } => true,
+        _ => false,
+    }
+}
+
+/// The state without the nexthop objects that the kernel drops when it finds their devices without carrier, which may be
+/// some time later (nh_netdev_event, net/ipv4/nexthop.c), and without what hangs on them.
+#[must_use]
+pub fn flushed(state: &State, carrier: impl Fn(u32) -> bool) -> State {
+    let id = |r: &Rec| if r.what == super::What::Nexthop { r.attr_u32(NHA_ID) } else { None };
+    let lost = |r: &Rec| r.what == super::What::Nexthop && r.devices().iter().any(|d| !carrier(*d));
+    let mut gone: Vec<u32> = state.recs.iter().filter(|r| lost(r)).filter_map(id).collect();
+    let mut out = state.clone();
+    if gone.is_empty() {
+        return out;
+    }
+    let singles = gone.clone();
+    out.recs.retain_mut(|r| {
+        if r.what == super::What::Nexthop && members(r).iter().any(|(id, _)| singles.contains(id)) {
+            match super::nexthop::without(r, &singles) {
+                Some(rest) => *r = rest,
+                None => {
+                    gone.extend(id(r));
+                    return false;
+                }
+            }
+        }
+        !id(r).is_some_and(|id| singles.contains(&id))
+    });
+    let by_one = |r: &Rec| r.what == super::What::Route && r.attr_u32(RTA_NH_ID).is_some_and(|id| gone.contains(&id));
+    out.recs.retain(|r| !by_one(r));
     out
 }
 
@@ -203,6 +242,21 @@ mod tests {
         now.recs = vec![single(2), group(&[2])];
         let verb = Verb::RecDel { ns: Ns { cookie: 1, name: "x".into() }, rec: removal(1), words: String::new() };
         assert_eq!(attribute(&verb, &before, &now).recs, now.recs);
+    }
+
+    #[test]
+    fn without_carrier_a_group_shrinks() {
+        use crate::plan::addr::RouteSpec;
+        use crate::plan::nexthop::NexthopSpec;
+        let single = |id: u32| NexthopSpec { id, dev: Some((id, "a".into())), ..NexthopSpec::default() }.record();
+        let group = |id: u32, ids: &[u32]| {
+            NexthopSpec { id, group: ids.iter().map(|id| (*id, 1)).collect(), ..NexthopSpec::default() }.record()
+        };
+        let route = |id: u32| RouteSpec { family: 2, nhid: Some(id), ..RouteSpec::default() }.record(false);
+        let all = vec![single(1), single(2), group(8, &[1]), group(9, &[1, 2]), route(1), route(8), route(9)];
+        let before = State { recs: all, ..State::default() };
+        assert_eq!(flushed(&before, |index| index == 2).recs, vec![single(2), group(9, &[2]), route(9)]);
+        assert_eq!(flushed(&before, |_| true), before);
     }
 
     fn state(mtu: u32, up: bool, alias: &str) -> State {

@@ -221,6 +221,26 @@ pub fn members(rec: &Rec) -> Vec<(u32, u32)> {
         .collect()
 }
 
+/// A group without these members; `None`: nothing is left of it, and the kernel drops it.
+#[must_use]
+pub fn without(rec: &Rec, ids: &[u32]) -> Option<Rec> {
+    let mut body = rec.body.get(..8)?.to_vec();
+    for (code, value) in nla::attrs(rec.attrs()) {
+        if code != NHA_GROUP {
+            let nested = if code == NHA_RES_GROUP { netlink_packet_core::NLA_F_NESTED } else { 0 };
+            nla::put(&mut body, code | nested, value);
+            continue;
+        }
+        let stays = |entry: &&[u8]| nla::u32_of(entry).is_some_and(|id| !ids.contains(&id));
+        let rest: Vec<u8> = value.chunks_exact(8).filter(stays).flatten().copied().collect();
+        if rest.is_empty() {
+            return None;
+        }
+        nla::put(&mut body, code, &rest);
+    }
+    Some(Rec { what: What::Nexthop, body, ends: None })
+}
+
 /// Whether two records are of one kind, so that the one can be replaced by the other: both single, or groups of one type.
 #[must_use]
 pub fn replaceable(a: &Rec, b: &Rec) -> bool {

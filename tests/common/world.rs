@@ -84,7 +84,7 @@ rule add from 10.0.0.3 fwmark 0x1/0xff iif v1 table 100 priority 600
 rule add to 10.9.0.0/16 ipproto tcp dport 80-90 priority 600 prohibit
 rule add from 10.0.0.3 table 101 priority 600 suppress_prefixlength 0
 nexthop add id 11 via 10.0.0.9 dev v1
-nexthop add id 12 via 10.4.0.9 dev br0 proto static
+nexthop add id 12 via 10.5.0.9 dev q2 proto static
 nexthop add id 13 via fd00::9 dev v1
 nexthop add id 14 blackhole
 nexthop add id 20 group 11/12,3

@@ -18,5 +18,6 @@ pub mod cli;
 pub mod engine;
 pub mod kernel;
 pub mod plan;
+pub mod repl;
 pub mod report;
 pub mod txn;

@@ -63,6 +63,8 @@ struct Inner {
     /// Where the lab is that this run replaces, and where it belongs.
     aside: RefCell<Option<(std::path::PathBuf, std::path::PathBuf)>>,
     exit: Cell<Option<i32>>,
+    /// Folders of logs that were renamed since handles of them were given out.
+    renamed: RefCell<Vec<(std::path::PathBuf, std::path::PathBuf)>>,
     /// Whether any program was run.
     ran: Cell<bool>,
     /// What the last step was refused with, where it was.
@@ -138,6 +140,7 @@ impl Session {
             defers: RefCell::default(),
             aside: RefCell::default(),
             exit: Cell::new(None),
+            renamed: RefCell::default(),
             ran: Cell::new(false),
             refusal: RefCell::default(),
             runtime: OnceCell::new(),
@@ -392,6 +395,9 @@ impl Session {
             (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error),
             (result, _) => result,
         };
+        for note in self.linux().rehearsal().map(rehearsal::Rehearsal::notes).unwrap_or_default() {
+            self.simulated(&note);
+        }
         *self.0.refusal.borrow_mut() = result.as_ref().err().map(|e| e.message.clone());
         let outcome = result?;
         if let Some((ns, index)) = up {
@@ -527,6 +533,69 @@ impl Session {
             }
         };
         self.txn(|txn| txn.commit(retire))
+    }
+
+    /// What stands becomes a lab of this name, and the session goes on with nothing done.
+    ///
+    /// # Errors
+    /// The name is taken, an IPv6 address is a duplicate, or the journal can't be written: nothing is committed.
+    pub fn commit_as(&self, name: &str) -> Result<Report> {
+        self.settle()?;
+        let own = &self.0.setting.name;
+        let (from, to) = (journal::folder(own), journal::folder(name));
+        self.txn(|txn| txn.rename(name))?;
+        let report = match self.commit() {
+            Ok(report) => report,
+            Err(error) => {
+                self.txn(|txn| txn.rename(own))?;
+                return Err(error);
+            }
+        };
+        let journal = Journal::new(own, &self.0.setting.mark, &self.0.setting.script);
+        self.txn(|txn| {
+            txn.renew(Box::new(journal));
+            Ok(())
+        })?;
+        self.0.renamed.borrow_mut().push((from, to));
+        Ok(report)
+    }
+
+    /// Where a log is now that was once known as `path`: its folder may have been renamed.
+    #[must_use]
+    pub fn log_file(&self, path: &std::path::Path) -> std::path::PathBuf {
+        let renamed = self.0.renamed.borrow();
+        let mut now = renamed.iter().filter_map(|(from, to)| Some(to.join(path.strip_prefix(from).ok()?)));
+        now.find(|p| p.exists()).unwrap_or_else(|| path.to_path_buf())
+    }
+
+    /// How many closures `defer` has registered.
+    #[must_use]
+    pub fn deferred(&self) -> usize {
+        self.0.defers.borrow().len()
+    }
+
+    /// Forgets what `defer` registered after there were `count`: it belongs to what was undone.
+    pub fn forget_defers(&self, count: usize) {
+        self.0.defers.borrow_mut().truncate(count);
+    }
+
+    /// Forgets that `exit` was called.
+    pub fn forget_exit(&self) {
+        self.0.exit.set(None);
+    }
+
+    /// What is other than before the run, in words.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    pub fn differences(&self) -> Result<Vec<String>> {
+        self.txn(|txn| txn.differences())
+    }
+
+    /// How many steps stand in the journal.
+    #[must_use]
+    pub fn steps_done(&self) -> usize {
+        self.txn(|txn| Ok(txn.len())).unwrap_or_default()
     }
 
     fn steps(&self) -> Box<dyn Observer> {

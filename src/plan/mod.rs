@@ -5,6 +5,7 @@ pub mod attribute;
 pub mod encap;
 pub mod error;
 pub mod ip;
+pub mod ipwords;
 pub mod link;
 pub mod name;
 pub mod nearest;

@@ -290,6 +290,20 @@ impl UndoLog for Journal {
         self.file.is_some().then(|| self.folder.join("keep").join(cookie.to_string()))
     }
 
+    fn rename(&mut self, name: &str) -> Result<()> {
+        let to = folder(name);
+        if self.file.is_some() {
+            // An empty folder of that name would be replaced, a lab's is not: rename(2).
+            std::fs::rename(&self.folder, &to).map_err(|e| match e.kind() {
+                std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => taken(name),
+                _ => failed("rename", &self.folder, &e),
+            })?;
+        }
+        self.folder = to;
+        self.header.name = name.into();
+        Ok(())
+    }
+
     fn end(&mut self) -> Result<()> {
         if self.file.take().is_none() {
             return Ok(());
@@ -397,10 +411,15 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     let text = std::str::from_utf8(&bytes[..whole]).map_err(|e| refuse(0, e.to_string()))?;
     let mut lines = text.lines().enumerate();
     let Some((_, first)) = lines.next() else { return Ok(None) };
-    let header: Header =
+    let mut header: Header =
         serde_json::from_str(first).map_err(|e| refuse(1, format!("not a journal of nsscript: {e}")))?;
     if header.nsscript != VERSION {
         return Err(refuse(1, format!("its version is {}, this program reads {VERSION}", header.nsscript)));
+    }
+    // An interactive session's lab gets its name when it is committed: the folder has it.
+    let labs = Path::new(ROOT).join("labs");
+    if let (Some(name), true) = (folder.file_name(), folder.parent() == Some(labs.as_path())) {
+        header.name = name.to_string_lossy().into_owned();
     }
     let mut story = Story { header, entries: Vec::new(), committed: None, folder: folder.to_path_buf() };
     let mut cleared = 0;

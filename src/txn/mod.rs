@@ -1,9 +1,11 @@
 //! Transactions: nothing is done before its undo is written down, and what is undone is looked at again.
 
+mod diff;
 pub mod journal;
 pub mod labs;
 mod limbo;
 pub mod log;
+pub mod papers;
 mod recover;
 mod rollback;
 
@@ -158,6 +160,19 @@ impl Txn {
     /// It can't be made, or the name is taken.
     pub fn begin(&mut self) -> Result<()> {
         self.log.begin()
+    }
+
+    /// Gives the lab another name, before it is committed.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn rename(&mut self, name: &str) -> Result<()> {
+        self.log.rename(name)
+    }
+
+    /// Goes on after a commit with a log of its own: what comes is another lab. Where links are is still known.
+    pub fn renew(&mut self, log: Box<dyn UndoLog>) {
+        self.log = log;
     }
 
     /// Writes down where the lab was set aside that this run replaces.

@@ -12,6 +12,7 @@ pub mod rehearsal;
 pub mod settle;
 pub mod socket;
 pub mod space;
+pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
@@ -137,6 +138,27 @@ impl Linux {
         self.space(ns)?.fd.try_clone().map_err(|e| Error::from_io(&e, "copy a namespace's descriptor"))
     }
 
+    /// Reads a link; in a plan a stand-in shows as what it stands in for.
+    fn parse(&self, body: &[u8]) -> Option<LinkInfo> {
+        let mut info = LinkInfo::parse(body)?;
+        if let Some(rehearsal) = self.rehearsal() {
+            rehearsal.mask(&mut info);
+        }
+        Some(info)
+    }
+
+    /// Opens the namespace behind a file and holds it, under a name for messages.
+    ///
+    /// # Errors
+    /// The file is gone or no namespace's.
+    pub fn open_file(&self, path: &std::path::Path, name: &str) -> Result<Ns> {
+        let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+        let fd = nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())
+            .map_err(|e| Error::from_errno(e as i32, format!("open `{}`", path.display())))?;
+        names::check(&fd, &path.to_string_lossy())?;
+        Ok(self.adopt(name, &fd)?.ns.clone())
+    }
+
     fn raw_fd(&self, ns: &Ns) -> Result<u32> {
         u32::try_from(self.space(ns)?.fd.as_raw_fd()).map_err(|_| Error::internal("a negative descriptor"))
     }
@@ -234,6 +256,13 @@ impl Linux {
     }
 
     fn netns_attach(&self, name: &str, path: &str) -> Result<Outcome> {
+        // In a plan processes of the world outside are out of sight; their namespaces are there.
+        let outside = path.strip_prefix("/proc/").and_then(|p| p.strip_suffix("/ns/net")?.parse().ok());
+        let copied = match outside.and_then(|pid| self.rehearsal()?.outside(pid)) {
+            Some(ns) => Some(format!("/proc/self/fd/{}", self.raw_fd(&ns)?)),
+            None => None,
+        };
+        let path = copied.as_deref().unwrap_or(path);
         let fd = nix::fcntl::open(
             path,
             nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC,
@@ -253,6 +282,17 @@ impl Linux {
     }
 
     fn sysctl_write(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
+        let Some(rehearsal) = self.rehearsal() else { return self.sysctl_put(ns, key, value) };
+        if rehearsal.sysctl(ns.cookie, key).is_some() && rehearsal.write_sysctl(ns.cookie, key, value) {
+            return Ok(());
+        }
+        self.sysctl_put(ns, key, value).or_else(|error| {
+            let refused = matches!(error.kind, Kind::NotFound | Kind::Permission);
+            if refused && rehearsal.write_sysctl(ns.cookie, key, value) { Ok(()) } else { Err(error) }
+        })
+    }
+
+    fn sysctl_put(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
         let path = sysctl_path(key)?;
         let (shown, text) = (key.replace('/', "."), value.to_string());
         self.inside(ns, move || {
@@ -398,7 +438,7 @@ impl Kernel for Linux {
         let mut body = body;
         nla::put(&mut body, IFLA_EXT_MASK, &message::SKIP_STATS.to_ne_bytes());
         match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| LinkInfo::parse(&body))),
+            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
             Err(r) if r.errno == libc::ENODEV => match by {
                 // A short alternative name is not found as a name.
                 By::Name(name) if name.len() <= crate::plan::name::IFNAME_MAX => self.by_altname(&space, name),
@@ -417,7 +457,7 @@ impl Kernel for Linux {
             .netlink
             .dump(rtm::GETLINK, &body)
             .map_err(|r| r.error(format!("list the links of {}", ns.label())).with_ns(&ns.name))?;
-        Ok(all.iter().filter_map(|body| LinkInfo::parse(body)).collect())
+        Ok(all.iter().filter_map(|body| self.parse(body)).collect())
     }
 
     fn dump(&self, ns: &Ns, what: What) -> Result<Vec<Vec<u8>>> {
@@ -456,11 +496,15 @@ impl Kernel for Linux {
             .netlink
             .dump(rtm::GETNSID, &[0; 4])
             .map_err(|r| r.error(format!("list the nsids of {}", at.label())))?;
-        Ok(all.iter().filter_map(|body| message::nsid_of(body)).collect())
+        let seen = |id: &i32| self.rehearsal().is_none() || *id != world::OTHER_ENDS_NSID;
+        Ok(all.iter().filter_map(|body| message::nsid_of(body)).filter(seen).collect())
     }
 
     fn sysctl(&self, ns: &Ns, key: &str) -> Result<String> {
         let path = sysctl_path(key)?;
+        if let Some(value) = self.rehearsal().and_then(|r| r.sysctl(ns.cookie, key)) {
+            return Ok(value);
+        }
         let shown = key.replace('/', ".");
         self.inside(ns, move || {
             let mut text = String::new();
@@ -469,11 +513,13 @@ impl Kernel for Linux {
                 .map_err(|e| sysctl_error(&e, &format!("read sysctl {shown}")))?;
             Ok(text.trim_end_matches('\n').to_string())
         })
+        .or_else(|e| self.rehearsal().and_then(|r| r.unseen_sysctl(ns.cookie, key)).ok_or(e))
         .map_err(|e| e.with_ns(&ns.name).with_target(key))
     }
 
     fn sysctl_keys(&self, ns: &Ns, prefix: &str) -> Result<Vec<String>> {
         let root = sysctl_path(prefix)?;
+        let kept = self.rehearsal().map_or_else(Vec::new, |r| r.sysctl_keys(ns.cookie, prefix));
         self.inside(ns, move || {
             let mut out = Vec::new();
             let mut todo = vec![root];
@@ -490,7 +536,9 @@ impl Kernel for Linux {
                     }
                 }
             }
+            out.extend(kept);
             out.sort();
+            out.dedup();
             Ok(out)
         })
     }
@@ -619,6 +667,10 @@ impl Linux {
                 send(at, rtm::NEWNSID, 0, &body)?;
             }
             Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
+            Verb::LinkDel { ns, link } if self.stands_for_device(ns, link)? => {
+                // As rtnl_delete_link (net/core/rtnetlink.c) answers for hardware.
+                return Err(Self::refused(verb, Refusal { errno: libc::EOPNOTSUPP, words: None }));
+            }
             Verb::LinkDel { ns, link } => send(ns, rtm::DELLINK, 0, &ifinfo(link.index, 0, 0))?,
             Verb::LinkSet { ns, link, change } => {
                 send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, change))?;
@@ -669,11 +721,17 @@ impl Linux {
         Ok(Outcome::default())
     }
 
+    /// Whether a link is one in a plan that stands in for a device.
+    fn stands_for_device(&self, ns: &Ns, link: &LinkRef) -> Result<bool> {
+        let Some(rehearsal) = self.rehearsal() else { return Ok(false) };
+        Ok(self.link(ns, By::Index(link.index))?.is_some_and(|info| rehearsal.is_device(&info)))
+    }
+
     fn by_altname(&self, space: &Space, name: &str) -> Result<Option<LinkInfo>> {
         let mut body = ifinfo(0, 0, 0);
         message::put_text(&mut body, IFLA_ALT_IFNAME, name);
         match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| LinkInfo::parse(&body))),
+            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
             Err(r) if matches!(r.errno, libc::ENODEV | libc::EINVAL) => Ok(None),
             Err(r) => Err(r.error(format!("read link `{name}`"))),
         }

@@ -719,7 +719,7 @@ impl Linux {
                 send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
             }
             Verb::RecDel { ns, rec, .. } => {
-                send(ns, message::rec_del(rec.what), 0, &rec.body)?;
+                send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
             Verb::FileWrite { path, content, mode } => match self.rehearsal() {

@@ -115,7 +115,6 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                 found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST)
                     && found.devices() == asked.devices()
             }
-<<<<<<< HEAD
             super::What::Qdisc | super::What::Class | super::What::Filter => {
                 // Handle and priority are the kernel's to choose where they are not given.
                 let chosen = |asked: u32, found: u32| asked == 0 || asked == found;
@@ -125,13 +124,8 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                     && chosen(asked.tc_prio().0, found.tc_prio().0)
                     && (found.what == super::What::Class || found.tc_parent() == asked.tc_parent())
             }
-            super::What::Rule | super::What::Nexthop => {
-                found.attr_u32(6) == asked.attr_u32(6) && found.attr_u32(1) == asked.attr_u32(1)
-            }
-=======
             super::What::Rule => super::rule::alike(found, asked),
             super::What::Nexthop => false,
->>>>>>> main
         }
 }
 

@@ -109,13 +109,9 @@ impl Rec {
             What::Addr => addr(body, now),
             What::Route => route(body, now),
             What::Neigh => neigh(body),
-<<<<<<< HEAD
-            What::Rule | What::Nexthop => Some(Rec { what, body: body.to_vec(), ends: None }),
-            What::Qdisc | What::Class | What::Filter => super::tc::of(what, body),
-=======
             What::Rule => Some(Rec { what, body: super::rule::normalise(body)?, ends: None }),
             What::Nexthop => Some(Rec { what, body: super::nexthop::normalise(body)?, ends: None }),
->>>>>>> main
+            What::Qdisc | What::Class | What::Filter => super::tc::of(what, body),
         }
     }
 
@@ -275,18 +271,9 @@ impl Rec {
                     let _ = write!(text, " lladdr {}", super::link::mac_text(mac));
                 }
             }
-<<<<<<< HEAD
-            What::Rule => {
-                let _ = write!(text, "priority {}", self.attr_u32(6).unwrap_or_default());
-            }
-            What::Nexthop => {
-                let _ = write!(text, "id {}", self.attr_u32(1).unwrap_or_default());
-            }
-            What::Qdisc | What::Class | What::Filter => text = super::tc::words(self, name),
-=======
             What::Rule => text = super::rule::describe(self),
             What::Nexthop => text = super::nexthop::describe(self, name),
->>>>>>> main
+            What::Qdisc | What::Class | What::Filter => text = super::tc::words(self, name),
         }
         text
     }

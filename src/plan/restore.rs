@@ -4,13 +4,9 @@ use super::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, KindOption, LinkChange, LinkSpec,
     LinkState, complete, whole, written,
 };
-<<<<<<< HEAD
-use super::state::{State, record_steps};
-use super::tc;
-=======
 use super::record::What;
 use super::state::{State, record_steps, supersedes};
->>>>>>> main
+use super::tc;
 use super::verb::{AddMode, LinkRef, Ns, Verb};
 
 /// Bytes of an Ethernet address.

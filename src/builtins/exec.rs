@@ -145,7 +145,7 @@ impl Lines<'_> {
 const KNOWN: &[&str] = &["stdin", "env", "cwd", "timeout", "check", "tee", "interactive"];
 
 /// Runs a program to its end.
-fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<Map> {
+pub(super) fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<Map> {
     let opts = Opts::new("exec_in", options, KNOWN)?;
     let spec = spec(session, ns, argv, &opts)?;
     let check = opts.bool("check")?.unwrap_or(true);
@@ -667,9 +667,10 @@ pub mod functions {
 }
 
 /// The processes whose namespace it is, without ourselves.
-fn pids(session: &Session, ns: &Ns) -> Result<Array> {
+pub(super) fn pids(session: &Session, ns: &Ns) -> Result<Array> {
     let (dev, inode) = session.kernel().inode(ns)?;
     let own = INT::from(std::process::id());
-    let all = crate::kernel::linux::process::pids_in_netns(dev, inode);
+    let mut all = crate::kernel::linux::process::pids_in_netns(dev, inode);
+    all.extend(session.linux().rehearsal().map(|r| r.pids(ns)).unwrap_or_default());
     Ok(all.into_iter().map(INT::from).filter(|p| *p != own).map(Dynamic::from).collect())
 }

@@ -5,6 +5,7 @@ pub mod addr;
 pub mod exec;
 pub mod file;
 pub mod flow;
+pub mod ip;
 pub mod link;
 pub mod monitor;
 pub mod neigh;
@@ -35,6 +36,7 @@ pub fn modules() -> Vec<Module> {
         family!(exec::functions),
         family!(file::functions),
         family!(flow::functions),
+        family!(ip::functions),
         family!(link::functions),
         family!(link::bond::functions),
         family!(link::bridge::functions),

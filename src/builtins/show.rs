@@ -58,7 +58,7 @@ pub fn operstate(state: u8) -> &'static str {
 }
 
 /// `IFF_…` as `ip link` writes them.
-const FLAGS: &[(u32, &str)] = &[
+pub const FLAGS: &[(u32, &str)] = &[
     (1 << 3, "LOOPBACK"),
     (1 << 1, "BROADCAST"),
     (1 << 4, "POINTOPOINT"),

@@ -49,6 +49,7 @@ const TITLES: &[(&str, &str)] = &[
     ("exec", "running programs"),
     ("file", "reading and writing files"),
     ("flow", "what steers a script"),
+    ("ip", "the commands of iproute2"),
     ("link", "making and setting links"),
     ("monitor", "watching the kernel"),
     ("neigh", "neighbours"),

@@ -37,7 +37,9 @@ pub fn equivalent(verb: &Verb) -> String {
             let verb = match mode {
                 AddMode::Create => "add",
                 AddMode::Replace => "replace",
+                AddMode::Change => "change",
                 AddMode::Append => "append",
+                AddMode::Prepend => "prepend",
             };
             format!("{} {verb} {words}", object(ns, rec.what, rec.family()))
         }

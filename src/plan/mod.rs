@@ -4,6 +4,7 @@ pub mod addr;
 pub mod attribute;
 pub mod error;
 pub mod ip;
+pub mod ipwords;
 pub mod link;
 pub mod name;
 pub mod nearest;

@@ -168,7 +168,8 @@ fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
 }
 
 /// Whether writing the sysctl changes that of every device.
-pub(super) fn resets(key: &str) -> bool {
+#[must_use]
+pub fn resets(key: &str) -> bool {
     key.ends_with("/ip_forward") || key.contains("/conf/all/")
 }
 
@@ -204,7 +205,8 @@ fn set(ns: &Ns, link: &LinkState, change: LinkChange) -> Verb {
 }
 
 /// What to send to make a link again that is gone.
-fn remake(link: &LinkState, target: &State) -> LinkSpec {
+#[must_use]
+pub fn remake(link: &LinkState, target: &State) -> LinkSpec {
     LinkSpec {
         name: Some(link.name.clone()),
         kind: link.kind.clone(),
@@ -235,6 +237,9 @@ fn made_with(link: &LinkState) -> Vec<KindOption> {
             let on = value.get(..4).filter(|on| **on != [0; 4])?;
             Some((*code, [on, on].concat()))
         }
+        // IFLA_VXLAN_REMCSUM_RX: said at all, its bits of the header are in use, and IFLA_VXLAN_RESERVED_BITS has them too
+        // (vxlan_nl2conf, drivers/net/vxlan/vxlan_core.c).
+        ("vxlan", 22) if *value == [0] => None,
         _ => Some((*code, value.clone())),
     };
     written(&link.kind, options(&link.options.iter().filter_map(spoken).collect::<Vec<_>>()))

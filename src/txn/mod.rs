@@ -5,6 +5,7 @@ pub mod journal;
 pub mod labs;
 mod limbo;
 pub mod log;
+pub mod papers;
 mod recover;
 mod rollback;
 
@@ -36,6 +37,8 @@ pub struct Txn {
     made: HashMap<(u64, u32), u64>,
     /// The same, but for good: also what was moved or deleted since, under every place that it had.
     ever: HashMap<(u64, u32), u64>,
+    /// By step, what it put there.
+    keys: HashMap<u64, Vec<(u64, u32)>>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
@@ -66,6 +69,7 @@ impl Txn {
             savepoints: Vec::new(),
             made: HashMap::new(),
             ever: HashMap::new(),
+            keys: HashMap::new(),
             moved: HashMap::new(),
             held: Vec::new(),
             limbo: None,
@@ -330,23 +334,19 @@ impl Txn {
         result
     }
 
-    /// Keeps account of what the run made and where it is.
-    fn note(&mut self, entry: &Entry, outcome: &Outcome) {
-        self.account(entry, outcome);
-        self.ever.extend(self.made.iter().filter(|(_, seq)| **seq == entry.seq).map(|(k, v)| (*k, *v)));
-        if let Some(Verb::LinkMove { to, .. }) = &entry.verb
-            && let Some(now) = &outcome.link
-            && let Some(seq) = self.made.get(&(to.cookie, now.index))
-        {
-            self.ever.insert((to.cookie, now.index), *seq);
-        }
+    /// Something of the run's own came to be at this place, made by step `seq`.
+    fn came(&mut self, place: (u64, u32), seq: u64) {
+        self.made.insert(place, seq);
+        self.ever.insert(place, seq);
+        self.keys.entry(seq).or_default().push(place);
     }
 
-    fn account(&mut self, entry: &Entry, outcome: &Outcome) {
+    /// Keeps account of what the run made and where it is.
+    fn note(&mut self, entry: &Entry, outcome: &Outcome) {
         match &entry.verb {
             Some(Verb::NetnsAdd { .. }) => {
                 if let Some(ns) = &outcome.ns {
-                    self.made.insert((ns.cookie, 0), entry.seq);
+                    self.came((ns.cookie, 0), entry.seq);
                 }
             }
             Some(Verb::NetnsDel { ns }) => {
@@ -359,10 +359,10 @@ impl Txn {
             }
             Some(Verb::LinkAdd { ns, spec }) => {
                 if let Some(link) = &outcome.link {
-                    self.made.insert((ns.cookie, link.index), entry.seq);
+                    self.came((ns.cookie, link.index), entry.seq);
                 }
                 if let (Some(peer), Some(spec)) = (&outcome.peer, &spec.peer) {
-                    self.made.insert((spec.0.cookie, peer.index), entry.seq);
+                    self.came((spec.0.cookie, peer.index), entry.seq);
                 }
             }
             Some(Verb::LinkDel { ns, link }) => {
@@ -375,7 +375,7 @@ impl Txn {
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
                     if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {
-                        self.made.insert((to.cookie, now.index), seq);
+                        self.came((to.cookie, now.index), seq);
                     }
                     for place in self.moved.values_mut() {
                         if place.0.cookie == ns.cookie && place.1 == link.index {
@@ -423,7 +423,12 @@ impl Txn {
                     return whole(vec![(ns.cookie, 0)]);
                 }
                 let link = LinkRef { index: spec.index, name: spec.name.clone().unwrap_or_default() };
-                Ok((Undo::Delete { ns: ns.clone(), link }, Vec::new()))
+                // Undone alone it is deleted; undone with the rest of the run it goes with its namespaces.
+                let mut places = vec![ns];
+                places.extend(spec.peer.as_ref().map(|p| &p.0));
+                let own = places.iter().all(|ns| self.fresh_ns(ns, 1));
+                let on = if own { places.iter().map(|ns| (ns.cookie, 0)).collect() } else { Vec::new() };
+                Ok((Undo::Delete { ns: ns.clone(), link }, on))
             }
             Verb::LinkDel { ns, link } => {
                 // Deleting one end of a veth deletes the other: that one has to be fresh too.

@@ -154,6 +154,7 @@ impl Txn {
         self.entries.clear();
         self.made.clear();
         self.ever.clear();
+        self.keys.clear();
         self.savepoints.clear();
         Ok(report)
     }
@@ -240,8 +241,13 @@ impl Txn {
 
     /// What the step made is no longer.
     fn forget(&mut self, entry: &Entry) {
-        self.made.retain(|_, seq| *seq != entry.seq);
-        self.ever.retain(|_, seq| *seq != entry.seq);
+        for place in self.keys.remove(&entry.seq).unwrap_or_default() {
+            for all in [&mut self.made, &mut self.ever] {
+                if all.get(&place) == Some(&entry.seq) {
+                    all.remove(&place);
+                }
+            }
+        }
     }
 
     fn undo(

@@ -212,7 +212,7 @@ impl Dump {
         })
     }
 
-    fn differences(&self, now: &Dump) -> Vec<String> {
+    pub fn differences(&self, now: &Dump) -> Vec<String> {
         let none = Vec::new();
         let mut found = Vec::new();
         let headings: std::collections::BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();

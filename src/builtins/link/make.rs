@@ -16,7 +16,7 @@ const NEEDED: &[(&str, &str, &str)] =
     &[("vlan", "id", "7"), ("vrf", "table", "10"), ("vxlan", "id", "42"), ("xfrm", "if_id", "7")];
 
 /// What `ip link` gives where nothing is given, and the kernel would take for something else.
-const DEFAULTS: &[(&[&str], &str, i64)] =
+pub const DEFAULTS: &[(&[&str], &str, i64)] =
     &[(&["ip6gre", "ip6gretap", "ip6tnl"], "ttl", 64), (&["ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", 4)];
 
 /// Makes it.

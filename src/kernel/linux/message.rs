@@ -270,7 +270,9 @@ pub fn add_flags(mode: AddMode) -> u16 {
     match mode {
         AddMode::Create => rtm::CREATE | rtm::EXCL,
         AddMode::Replace => rtm::CREATE | rtm::REPLACE,
+        AddMode::Change => rtm::REPLACE,
         AddMode::Append => rtm::CREATE | rtm::APPEND,
+        AddMode::Prepend => rtm::CREATE,
     }
 }
 

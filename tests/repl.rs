@@ -228,7 +228,9 @@ fn succeeds(ended: &common::Ended) -> Done {
     }
 }
 
-const CASES: &[(&str, fn() -> Done)] = &[
+type Case = fn() -> Done;
+
+const CASES: &[(&str, Case)] = &[
     ("undo", || {
         let before = prepared()?;
         let mut tty = Tty::start()?;
@@ -632,6 +634,25 @@ const CASES: &[(&str, fn() -> Done)] = &[
             return Err("escapes on a dumb terminal".into());
         }
         Ok(())
+    }),
+    ("ip_lines", || {
+        let before = prepared()?;
+        let mut tty = Tty::start()?;
+        tty.line("ip netns add net1", "host +1> ")?;
+        tty.line("ip netns exec net1 ip link set lo up", "host +2> ")?;
+        has(&tty.line("ip -n net1 -br link show lo", "host +2> ")?, "LOOPBACK,UP")?;
+        // In the namespace that is the current one; quotes and all.
+        tty.line(":use net1", "net1 +2> ")?;
+        tty.line("ip link add va type veth peer name vb", "net1 +3> ")?;
+        tty.line("ip link set dev va alias \"an \\\"alias\\\"\"", "net1 +4> ")?;
+        has(&world::shell("ip -n net1 link show va")?, "alias an")?;
+        has(&tty.line("ip link set nosuch up", "net1 +4> ")?, "│ ip link set nosuch up")?;
+        tty.line("ip link del va", "net1 +5> ")?;
+        tty.line(":undo", "net1 +4> ")?;
+        world::shell("ip -n net1 link show vb")?;
+        tty.line(":rollback", "host> ")?;
+        tty.quit()?;
+        same(&before)
     }),
     ("commands", || {
         let before = prepared()?;

@@ -202,15 +202,18 @@ impl Interpreter {
         self.places.skip(text);
     }
 
-    /// Runs an input, all or nothing. What was undone before can't be done again after it.
+    /// Runs an input, all or nothing. After one that changes something what was undone before can't be done again.
     pub fn run(&mut self, input: Input) -> Ended {
-        self.undone.clear();
-        self.evaluate(input, true)
+        let ended = self.evaluate(input, true);
+        if matches!(ended, Ended::Well(_)) && self.lines.last().is_some_and(Line::changed) {
+            self.undone.clear();
+        }
+        ended
     }
 
     /// Evaluates an input that is no step of the session: what it changes is undone at once.
     pub fn peek(&mut self, text: &str) -> Ended {
-        let input = Input { file: None, text: text.to_owned() };
+        let input = Input::typed(text);
         self.evaluate(input, false)
     }
 

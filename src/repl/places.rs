@@ -10,6 +10,22 @@ pub struct Input {
     /// The file it is from; `None`: typed.
     pub file: Option<String>,
     pub text: String,
+    /// What was typed, where that is other than the code that it means: a line of `ip`.
+    pub typed: Option<String>,
+}
+
+impl Input {
+    /// Code that was typed.
+    #[must_use]
+    pub fn typed(text: &str) -> Input {
+        Input { file: None, text: text.to_owned(), typed: None }
+    }
+
+    /// What people read of it.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.typed.as_deref().unwrap_or(&self.text)
+    }
 }
 
 struct Part {
@@ -44,6 +60,7 @@ impl Places {
         let text = input.text.trim_end_matches('\n');
         let lines = text.matches('\n').count() + 1;
         self.whole.extend(text.split('\n').map(str::to_owned));
+        let text = input.shown().trim_end_matches('\n');
         let name = input.file.clone().unwrap_or_else(|| self.typed.clone());
         let known = self.texts.iter_mut().find(|(n, _)| *n == name);
         let first = match known {
@@ -70,7 +87,7 @@ impl Places {
     /// Lines of typed input that were given before and are no part of what is evaluated (empty ones, commands): so that the
     /// numbers of lines stay those of the input.
     pub fn skip(&mut self, text: &str) {
-        let (_, start) = self.add(&Input { file: None, text: text.to_owned() });
+        let (_, start) = self.add(&Input::typed(text));
         self.forget(start);
     }
 
@@ -123,13 +140,13 @@ mod tests {
     use super::*;
 
     fn typed(text: &str) -> Input {
-        Input { file: None, text: text.into() }
+        Input::typed(text)
     }
 
     #[test]
     fn places_are_those_of_the_inputs() {
         let mut places = Places::new("repl");
-        let file = Input { file: Some("a.rhai".into()), text: "one\ntwo\n".into() };
+        let file = Input { file: Some("a.rhai".into()), text: "one\ntwo\n".into(), typed: None };
         assert_eq!(places.add(&file), ("a.rhai".into(), 1));
         assert_eq!(places.add(&typed("x")), ("repl".into(), 3));
         places.skip(":history");

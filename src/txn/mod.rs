@@ -13,9 +13,10 @@ pub use log::{Entry, InMemory, Undo, UndoLog};
 pub use rollback::{Report, with_report};
 
 use crate::kernel::{By, Kernel};
-use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};
+use crate::plan::attribute::{flushed, takes_carrier};
+use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Outcome, Result, State, Verb, What, restore};
 use log::{Back, Change, Content};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// Who hears of each step.
@@ -321,6 +322,9 @@ impl Txn {
             if !fresh {
                 for change in changes.iter_mut() {
                     change.after = read(&*self.kernel, &change.ns, change.only, &change.sysctls).ok();
+                    if let Some(carrier) = carriers(&*self.kernel, Some(verb), change) {
+                        change.after = change.after.as_ref().map(|a| flushed(a, |index| carrier.contains(&index)));
+                    }
                 }
             }
             if let Verb::LinkMove { .. } = verb {
@@ -500,7 +504,10 @@ impl Txn {
                     Some(_) if !fresh => vec![format!("net/ipv6/conf/{}/mtu", link.name)],
                     _ => Vec::new(),
                 };
-                let changes = vec![self.read_before(ns, only, sysctls)?];
+                let mut changes = vec![self.read_before(ns, only, sysctls)?];
+                if change.up == Some(false) && !fresh {
+                    changes.extend(self.peers_nexthops(ns, link.index, since)?);
+                }
                 Ok((Undo::Restore { changes, back: Vec::new() }, on))
             }
             Verb::LinkMove { ns, link, to, name, .. } => {
@@ -511,10 +518,11 @@ impl Txn {
                     return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
                 }
                 self.replaceable_uppers(ns, link, since)?;
-                let changes = vec![
+                let mut changes = vec![
                     self.read_before(ns, 0, self.device_sysctls(ns, link.index)?)?,
                     self.read_before(to, 0, Vec::new())?,
                 ];
+                changes.extend(self.peers_nexthops(ns, link.index, since)?.into_iter().filter(|c| c.ns != *to));
                 let name = name.clone().unwrap_or_default();
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
                 Ok((Undo::Restore { changes, back: vec![back] }, vec![(ns.cookie, link.index)]))
@@ -560,6 +568,19 @@ impl Txn {
         }
         let changes = vec![self.read_before(ns, 0, Vec::new())?];
         Ok((Undo::Restore { changes, back: Vec::new() }, on))
+    }
+
+    /// The namespace of a veth's other end, which loses its carrier with this one: then the kernel drops the nexthop
+    /// objects that are on it, and nothing else.
+    fn peers_nexthops(&self, ns: &Ns, index: u32, since: u64) -> Result<Option<Change>> {
+        let ends = self.ends(ns, index)?;
+        let Some((peer, _)) = ends.iter().find(|(n, index)| n != ns && !self.fresh_link(n, *index, since)) else {
+            return Ok(None);
+        };
+        if self.kernel.dump(peer, What::Nexthop)?.is_empty() {
+            return Ok(None);
+        }
+        self.read_before(peer, 0, Vec::new()).map(Some)
     }
 
     fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
@@ -645,6 +666,13 @@ fn irreplaceable(ns: &Ns, link: &LinkState, why: &str, what: &str) -> Error {
     .with_ns(&ns.name)
     .with_target(&link.name)
     .with_hint("delete it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link del …\")")
+}
+
+/// The links that have carrier, after a verb that can have taken it from some, where nexthop objects depend on it.
+fn carriers(kernel: &dyn Kernel, verb: Option<&Verb>, change: &Change) -> Option<BTreeSet<u32>> {
+    let matters = verb.is_some_and(takes_carrier) && change.before.recs.iter().any(|r| r.what == What::Nexthop);
+    let links = if matters { kernel.links(&change.ns, false).ok()? } else { return None };
+    Some(links.into_iter().filter(|l| l.carrier).map(|l| l.state.index).collect())
 }
 
 /// Reads a namespace, or one link of it.

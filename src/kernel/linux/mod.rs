@@ -9,6 +9,7 @@ pub mod names;
 pub mod nsid;
 pub mod ping;
 pub mod process;
+pub mod queues;
 pub mod rehearsal;
 pub mod settle;
 pub mod socket;
@@ -426,6 +427,7 @@ impl Kernel for Linux {
         for what in [What::Addr, What::Nexthop, What::Route, What::Neigh, What::Rule] {
             recs.extend(self.dump(ns, what)?.iter().filter_map(|body| Rec::of(what, body, now)));
         }
+        recs.extend(queues::records(&self.space(ns)?.netlink, ns)?);
         let mut values = std::collections::BTreeMap::new();
         for key in sysctls {
             if let Ok(value) = self.sysctl(ns, key) {
@@ -473,6 +475,9 @@ impl Kernel for Linux {
 
     fn dump(&self, ns: &Ns, what: What) -> Result<Vec<Vec<u8>>> {
         let space = self.space(ns)?;
+        if matches!(what, What::Class | What::Filter) {
+            return queues::dump(&space.netlink, ns, what);
+        }
         let mut out = Vec::new();
         for (kind, body) in message::dump_requests(what) {
             match space.netlink.dump(kind, &body) {
@@ -742,7 +747,7 @@ impl Linux {
                 send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
             }
             Verb::RecDel { ns, rec, .. } => {
-                send(ns, message::rec_del(rec.what), 0, &rec.body)?;
+                send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
             Verb::FileWrite { path, content, mode } => match self.rehearsal() {

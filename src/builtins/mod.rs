@@ -10,11 +10,14 @@ pub mod link;
 pub mod monitor;
 pub mod neigh;
 pub mod netns;
+pub mod nexthop;
 pub mod ping;
 pub mod route;
+pub mod rule;
 mod show;
 pub mod subnet;
 pub mod sysctl;
+pub mod tc;
 
 use rhai::plugin::*;
 use rhai::{Engine, Module};
@@ -62,10 +65,14 @@ pub fn modules() -> Vec<Module> {
         family!(monitor::functions),
         family!(neigh::functions),
         family!(netns::functions),
+        family!(nexthop::functions),
         family!(ping::functions),
         family!(route::functions),
+        family!(rule::functions),
         family!(subnet::functions),
         family!(sysctl::functions),
+        family!(tc::class::functions),
+        family!(tc::qdisc::functions),
     ]
 }
 

@@ -5,6 +5,7 @@ use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::linux::rehearsal;
 use crate::kernel::{By, Cancel, Kernel};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Rec, Result, Verb, What, ip};
 use crate::report::{Event, Sink};
 use crate::txn::journal::{self, Journal, Standing};
@@ -324,6 +325,7 @@ impl Session {
     /// # Errors
     /// It can't be run.
     pub fn run_program(&self, spec: &Spec, tee: Option<Tee<'_>>) -> Result<Finished> {
+        let _phase = phase::enter(Phase::Process);
         if self.planning() {
             process::check(spec)?;
             self.0.ran.set(true);
@@ -546,6 +548,7 @@ impl Session {
         let Some(mut txn) = taken else {
             return Report { errors: vec!["the transaction is in use".into()], ..Report::default() };
         };
+        let _phase = phase::enter(Phase::Lower);
         let report = work(&mut txn, hook);
         *self.0.txn.borrow_mut() = Some(txn);
         self.0.tentative.borrow_mut().retain(|(ns, _, _)| self.0.kernel.inode(ns).is_ok());
@@ -565,6 +568,7 @@ impl Session {
                 Err(error) => report.errors.push(error.to_string()),
             }
         };
+        let _phase = phase::enter(Phase::Lower);
         self.txn(|txn| txn.commit(retire))
     }
 

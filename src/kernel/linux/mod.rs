@@ -8,6 +8,7 @@ pub mod names;
 pub mod nsid;
 pub mod ping;
 pub mod process;
+pub mod queues;
 pub mod rehearsal;
 pub mod settle;
 pub mod socket;
@@ -15,6 +16,7 @@ pub mod space;
 pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
+use crate::phase::{self, Phase};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Rec, Result, State, Verb, What, nla};
 use message::{ifinfo, rtm};
@@ -247,6 +249,7 @@ impl Linux {
     }
 
     fn netns_add(&self, name: &str, cookie: u64) -> Result<Outcome> {
+        let _phase = phase::enter(Phase::Namespace);
         self.shared_dir()?;
         let ns = Ns { cookie, name: name.into() };
         let fd = self.raw_fd(&ns)?;
@@ -338,6 +341,7 @@ impl Kernel for Linux {
     }
 
     fn find_ns(&self, name: &str) -> Result<Ns> {
+        let _phase = phase::enter(Phase::Namespace);
         crate::plan::name::check_nsname(name)?;
         let fd = names::open_name(name)?;
         let stat = nix::sys::stat::fstat(&fd).map_err(|e| Error::from_errno(e as i32, "stat a namespace"))?;
@@ -372,6 +376,7 @@ impl Kernel for Linux {
     fn prepare(&self, verb: &mut Verb) -> Result<()> {
         match verb {
             Verb::NetnsAdd { name, cookie } if *cookie == 0 => {
+                let _phase = phase::enter(Phase::Namespace);
                 let opened = self.enterer.run(space::make)?;
                 *cookie = opened.cookie;
                 // A fresh namespace holds the loopback, index 1, and where tunnels are loaded their fallback links: those
@@ -415,6 +420,7 @@ impl Kernel for Linux {
         for what in [What::Addr, What::Nexthop, What::Route, What::Neigh, What::Rule] {
             recs.extend(self.dump(ns, what)?.iter().filter_map(|body| Rec::of(what, body, now)));
         }
+        recs.extend(queues::records(&self.space(ns)?.netlink, ns)?);
         let mut values = std::collections::BTreeMap::new();
         for key in sysctls {
             if let Ok(value) = self.sysctl(ns, key) {
@@ -462,6 +468,9 @@ impl Kernel for Linux {
 
     fn dump(&self, ns: &Ns, what: What) -> Result<Vec<Vec<u8>>> {
         let space = self.space(ns)?;
+        if matches!(what, What::Class | What::Filter) {
+            return queues::dump(&space.netlink, ns, what);
+        }
         let mut out = Vec::new();
         for (kind, body) in message::dump_requests(what) {
             match space.netlink.dump(kind, &body) {
@@ -556,33 +565,39 @@ impl Kernel for Linux {
     }
 
     fn reopen(&self, ns: &Ns, kept: Option<&std::path::Path>) -> Result<bool> {
+        let _phase = phase::enter(Phase::Namespace);
         if ns.cookie == self.host.cookie || self.spaces.borrow().contains_key(&ns.cookie) {
             return Ok(true);
         }
-        let mut files: Vec<std::path::PathBuf> = vec![names::path(&ns.name)];
-        files.extend(kept.map(Into::into));
-        files.extend(names::list().iter().map(|n| names::path(n)));
-        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        files.extend(
-            processes.filter(|e| e.file_name().as_encoded_bytes()[0].is_ascii_digit()).map(|e| e.path().join("ns/net")),
-        );
         let mut seen = std::collections::HashSet::new();
-        for file in files {
+        let mut look = |file: &std::path::Path| -> bool {
             use std::os::unix::fs::MetadataExt as _;
-            let Ok(meta) = std::fs::metadata(&file) else { continue };
-            if ns.name.is_empty() && file == names::path("") || !seen.insert((meta.dev(), meta.ino())) {
-                continue;
+            let Ok(meta) = std::fs::metadata(file) else { return false };
+            if !seen.insert((meta.dev(), meta.ino())) {
+                return false;
             }
             let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
-            let Ok(fd) = nix::fcntl::open(&file, flags, nix::sys::stat::Mode::empty()) else { continue };
+            let Ok(fd) = nix::fcntl::open(file, flags, nix::sys::stat::Mode::empty()) else { return false };
             if names::check(&fd, "").is_err() {
-                continue;
+                return false;
             }
-            let Ok(opened) = self.enterer.enter(&fd, space::open_current) else { continue };
-            if opened.cookie == ns.cookie {
+            let Ok(opened) = self.enterer.enter(&fd, space::open_current) else { return false };
+            let found = opened.cookie == ns.cookie;
+            if found {
                 self.keep(ns.clone(), opened, 0);
-                return Ok(true);
             }
+            found
+        };
+        if !ns.name.is_empty() && look(&names::path(&ns.name)) || kept.is_some_and(&mut look) {
+            return Ok(true);
+        }
+        if names::list().iter().any(|name| look(&names::path(name))) {
+            return Ok(true);
+        }
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut numbers = processes.filter(|e| e.file_name().as_encoded_bytes()[0].is_ascii_digit());
+        if numbers.any(|e| look(&e.path().join("ns/net"))) {
+            return Ok(true);
         }
         Ok(false)
     }
@@ -613,15 +628,18 @@ impl Kernel for Linux {
         bound: std::time::Duration,
         cancel: &Cancel,
     ) -> Result<Dad> {
+        let _phase = phase::enter(Phase::Wait);
         let only = only.map(<[_]>::to_vec);
         settle::dad(self, ns, &only, bound, cancel)
     }
 
     fn wait_links(&self, ns: &Ns, links: &[u32], bound: std::time::Duration, cancel: &Cancel) -> Result<()> {
+        let _phase = phase::enter(Phase::Wait);
         settle::links(self, ns, links, bound, cancel)
     }
 
     fn end_processes(&self, spaces: &[Ns]) -> Result<usize> {
+        let _phase = phase::enter(Phase::Process);
         let inodes: Vec<(u64, u64)> = spaces.iter().filter_map(|ns| self.inode(ns).ok()).collect();
         Ok(process::end_in_netns(&inodes, GRACE)?.len())
     }
@@ -645,6 +663,7 @@ impl Kernel for Linux {
     fn release(&self, ns: &Ns) {
         // A second name of the host's own namespace may go; the namespace itself stays.
         if ns.cookie != self.host.cookie {
+            let _phase = phase::enter(Phase::Namespace);
             self.spaces.borrow_mut().remove(&ns.cookie);
         }
     }
@@ -659,6 +678,7 @@ impl Linux {
             Verb::NetnsAdd { name, cookie } => return self.netns_add(name, *cookie),
             Verb::NetnsAttach { name, path } => return self.netns_attach(name, path),
             Verb::NetnsDel { ns } => {
+                let _phase = phase::enter(Phase::Namespace);
                 names::unbind(&ns.name)?;
                 self.names.borrow_mut().remove(&ns.name);
             }
@@ -699,7 +719,7 @@ impl Linux {
                 send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
             }
             Verb::RecDel { ns, rec, .. } => {
-                send(ns, message::rec_del(rec.what), 0, &rec.body)?;
+                send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
             Verb::FileWrite { path, content, mode } => match self.rehearsal() {

@@ -66,6 +66,8 @@ struct Inner {
     exit: Cell<Option<i32>>,
     /// Folders of logs that were renamed since handles of them were given out.
     renamed: RefCell<Vec<(std::path::PathBuf, std::path::PathBuf)>>,
+    /// What runs for labs that this session committed.
+    committed: RefCell<Vec<process::Process>>,
     /// Whether any program was run.
     ran: Cell<bool>,
     /// What the last step was refused with, where it was.
@@ -142,6 +144,7 @@ impl Session {
             aside: RefCell::default(),
             exit: Cell::new(None),
             renamed: RefCell::default(),
+            committed: RefCell::default(),
             ran: Cell::new(false),
             refusal: RefCell::default(),
             runtime: OnceCell::new(),
@@ -527,7 +530,7 @@ impl Session {
         let mut report = self.undo(|txn, hook| txn.rollback(hook), hook);
         // What a command left in the background, in whatever namespace.
         if self.0.ran.get()
-            && let Err(error) = process::end_descendants(|_| false, GRACE)
+            && let Err(error) = process::end_descendants(|p| self.is_committed(p), GRACE)
         {
             report.errors.push(error.to_string());
         }
@@ -594,7 +597,15 @@ impl Session {
             Ok(())
         })?;
         self.0.renamed.borrow_mut().push((from, to));
+        self.0.committed.borrow_mut().extend(process::own_children());
         Ok(report)
+    }
+
+    /// Whether a process is of a lab that this session committed: the same one, or what it left to us.
+    fn is_committed(&self, process: &process::Process) -> bool {
+        self.0.committed.borrow().iter().any(|c| {
+            (c.pid, c.start_time) == (process.pid, process.start_time) || (c.tag.is_some() && c.tag == process.tag)
+        })
     }
 
     /// Where a log is now that was once known as `path`: its folder may have been renamed.

@@ -670,6 +670,7 @@ pub mod functions {
 pub(super) fn pids(session: &Session, ns: &Ns) -> Result<Array> {
     let (dev, inode) = session.kernel().inode(ns)?;
     let own = INT::from(std::process::id());
-    let all = crate::kernel::linux::process::pids_in_netns(dev, inode);
+    let mut all = crate::kernel::linux::process::pids_in_netns(dev, inode);
+    all.extend(session.linux().rehearsal().map(|r| r.pids(ns)).unwrap_or_default());
     Ok(all.into_iter().map(INT::from).filter(|p| *p != own).map(Dynamic::from).collect())
 }

@@ -10,8 +10,10 @@ pub mod link;
 pub mod monitor;
 pub mod neigh;
 pub mod netns;
+pub mod nexthop;
 pub mod ping;
 pub mod route;
+pub mod rule;
 mod show;
 pub mod subnet;
 pub mod sysctl;
@@ -62,8 +64,10 @@ pub fn modules() -> Vec<Module> {
         family!(monitor::functions),
         family!(neigh::functions),
         family!(netns::functions),
+        family!(nexthop::functions),
         family!(ping::functions),
         family!(route::functions),
+        family!(rule::functions),
         family!(subnet::functions),
         family!(sysctl::functions),
     ]

@@ -87,6 +87,13 @@ fn entries(session: &Session) -> Result<Array> {
 /// The name of the namespace that a process is in; `()` where it has none.
 pub(super) fn identify(session: &Session, path: &str) -> Result<Dynamic> {
     use std::os::unix::fs::MetadataExt as _;
+    // In a plan a process of the world outside is out of sight, but where it is is known.
+    let outside = path.strip_prefix("/proc/").and_then(|p| p.strip_suffix("/ns/net")?.parse().ok());
+    if let Some(ns) = outside.and_then(|pid| session.linux().rehearsal()?.outside(pid)) {
+        let all = session.kernel().list_ns(&session.current())?;
+        let inode = session.kernel().inode(&ns)?.1;
+        return Ok(all.into_iter().find(|e| e.inode == inode).map_or(Dynamic::UNIT, |e| e.name.into()));
+    }
     let meta = std::fs::metadata(path).map_err(|e| {
         let error = Error::from_io(&e, format!("read `{path}`"));
         if error.kind == Kind::NotFound { error.with_hint("there is no such process") } else { error }

@@ -260,8 +260,9 @@ pub fn main() -> i32 {
         State::Host
     };
     // Scripts may nest deeply: they run on a stack of their own, of which only what is used costs memory.
-    let thread =
-        std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || match cli.command {
+    let thread = std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || {
+        crate::phase::start();
+        let status = match cli.command {
             Some(Command::Check { files }) => run::check(&global, &files),
             Some(Command::Completions(args)) => completions::run(&args),
             Some(Command::Doc(args)) => doc::run(&global, &args),
@@ -279,7 +280,12 @@ pub fn main() -> i32 {
                 repl::run(&global, repl::ReplArgs { name: cli.run.name, file: None, args: Vec::new() }, &state)
             }
             None => run::run(&global, cli.run, &state),
-        });
+        };
+        if let Some(report) = crate::phase::report() {
+            eprintln!("{report}");
+        }
+        status
+    });
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(status)) => status,
         Ok(Err(_)) => {

@@ -56,6 +56,8 @@ const TITLES: &[(&str, &str)] = &[
     ("netns", "namespaces"),
     ("ping", "echo requests, and waiting for ports"),
     ("route", "routes"),
+    ("rule", "rules of policy routing"),
+    ("nexthop", "nexthop objects"),
     ("subnet", "subnets and the addresses in them"),
     ("sysctl", "sysctls of a namespace"),
 ];

@@ -3,6 +3,7 @@
 use super::modules::{Modules, Texts};
 use super::session::Session;
 use super::{Sources, diagnose, diagnose_parse};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Result};
 use crate::report::{Diagnostic, Event};
 use crate::txn::{Report, Savepoint};
@@ -125,7 +126,10 @@ impl Host {
 
     fn evaluate(&self, name: &str, text: &str, ast: &AST) -> Ended {
         let mut scope = Scope::new();
-        let result = self.guarded(|| self.engine.run_ast_with_scope(&mut scope, ast));
+        let result = {
+            let _phase = phase::enter(Phase::Script);
+            self.guarded(|| self.engine.run_ast_with_scope(&mut scope, ast))
+        };
         match result {
             Err(error) => self.ended(name, text, &error),
             Ok(()) => match self.session.exit_code() {

@@ -5,6 +5,7 @@ use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::linux::rehearsal;
 use crate::kernel::{By, Cancel, Kernel};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
 use crate::txn::journal::{self, Journal, Standing};
@@ -291,6 +292,7 @@ impl Session {
     /// # Errors
     /// It can't be run.
     pub fn run_program(&self, spec: &Spec, tee: Option<Tee<'_>>) -> Result<Finished> {
+        let _phase = phase::enter(Phase::Process);
         if self.planning() {
             process::check(spec)?;
             self.0.ran.set(true);
@@ -395,6 +397,9 @@ impl Session {
             (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error),
             (result, _) => result,
         };
+        for note in self.linux().rehearsal().map(rehearsal::Rehearsal::notes).unwrap_or_default() {
+            self.simulated(&note);
+        }
         *self.0.refusal.borrow_mut() = result.as_ref().err().map(|e| e.message.clone());
         let outcome = result?;
         if let Some((ns, index)) = up {
@@ -510,6 +515,7 @@ impl Session {
         let Some(mut txn) = taken else {
             return Report { errors: vec!["the transaction is in use".into()], ..Report::default() };
         };
+        let _phase = phase::enter(Phase::Lower);
         let report = work(&mut txn, hook);
         *self.0.txn.borrow_mut() = Some(txn);
         self.0.tentative.borrow_mut().retain(|(ns, _, _)| self.0.kernel.inode(ns).is_ok());
@@ -529,6 +535,7 @@ impl Session {
                 Err(error) => report.errors.push(error.to_string()),
             }
         };
+        let _phase = phase::enter(Phase::Lower);
         self.txn(|txn| txn.commit(retire))
     }
 

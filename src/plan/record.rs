@@ -106,7 +106,8 @@ impl Rec {
             What::Addr => addr(body, now),
             What::Route => route(body, now),
             What::Neigh => neigh(body),
-            What::Rule | What::Nexthop => Some(Rec { what, body: body.to_vec(), ends: None }),
+            What::Rule => Some(Rec { what, body: super::rule::normalise(body)?, ends: None }),
+            What::Nexthop => Some(Rec { what, body: super::nexthop::normalise(body)?, ends: None }),
         }
     }
 
@@ -242,6 +243,9 @@ impl Rec {
                 for index in self.devices() {
                     let _ = write!(text, " dev {}", name(index));
                 }
+                if let Some(id) = self.attr_u32(RTA_NH_ID) {
+                    let _ = write!(text, " nhid {id}");
+                }
                 if let Some(src) = self.ip(RTA_PREFSRC) {
                     let _ = write!(text, " src {src}");
                 }
@@ -258,12 +262,8 @@ impl Rec {
                     let _ = write!(text, " lladdr {}", super::link::mac_text(mac));
                 }
             }
-            What::Rule => {
-                let _ = write!(text, "priority {}", self.attr_u32(6).unwrap_or_default());
-            }
-            What::Nexthop => {
-                let _ = write!(text, "id {}", self.attr_u32(1).unwrap_or_default());
-            }
+            What::Rule => text = super::rule::describe(self),
+            What::Nexthop => text = super::nexthop::describe(self, name),
         }
         text
     }

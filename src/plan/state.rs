@@ -197,7 +197,12 @@ pub fn groups(recs: &[Rec]) -> BTreeMap<String, Vec<&Rec>> {
                 rec.family()
             ),
             What::Neigh => "neighbours".into(),
-            What::Rule => format!("rules of family {}", rec.family()),
+            // What is added goes behind its like of the same priority (fib_nl_newrule, net/core/fib_rules.c).
+            What::Rule => format!(
+                "rules of family {}, priority {}",
+                rec.family(),
+                rec.attr_u32(super::rule::FRA_PRIORITY).unwrap_or_default()
+            ),
             What::Nexthop => "nexthops".into(),
         };
         out.entry(group).or_default().push(rec);
@@ -209,7 +214,7 @@ pub fn groups(recs: &[Rec]) -> BTreeMap<String, Vec<&Rec>> {
 /// equal in prefix and metric can't be restored: the kernel merges them into one multipath route.)
 fn ordered(rec: &Rec) -> bool {
     match rec.what {
-        What::Addr => true,
+        What::Addr | What::Rule => true,
         What::Route => rec.family() == super::record::AF_INET,
         _ => false,
     }
@@ -404,11 +409,31 @@ pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
             add.extend(want.iter().filter(|r| !have.contains(r)).copied().cloned());
         }
     }
-    // Nexthops before the routes that use them; routes without a gateway before those whose gateway they reach.
-    let rank = |r: &Rec| (r.what, r.gateway().is_some() || !r.hops().is_empty());
+    // A nexthop that changed is replaced where the kernel can: deleted, it would take its routes along.
+    del.retain(|old| old.what != What::Nexthop || !add.iter().any(|new| supersedes(new, old)));
+    // Nexthops before the groups of them, and both before the routes that use them; routes without a gateway before
+    // those whose gateway they reach.
+    let rank = |r: &Rec| {
+        let later = match r.what {
+            What::Route => r.gateway().is_some() || !r.hops().is_empty(),
+            What::Nexthop => r.attr(super::nexthop::NHA_GROUP).is_some(),
+            _ => false,
+        };
+        (r.what, later)
+    };
     add.sort_by_key(rank);
     del.sort_by_key(|r| std::cmp::Reverse(rank(r)));
     (del, add)
+}
+
+/// Whether a nexthop can take the place of another by one message.
+#[must_use]
+pub fn supersedes(new: &Rec, old: &Rec) -> bool {
+    let id = |r: &Rec| r.attr_u32(super::nexthop::NHA_ID);
+    new.what == What::Nexthop
+        && old.what == What::Nexthop
+        && id(new) == id(old)
+        && super::nexthop::replaceable(new, old)
 }
 
 mod list {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A network namespace, by what does not lie: its cookie (`SO_NETNS_COOKIE`; an inode is reused at once). The name is
 /// for people, and for `ip`; empty for the namespace that nsscript was started in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ns {
     pub cookie: u64,
     pub name: String,

@@ -6,6 +6,7 @@
 //! a journal that can't be read is refused and left alone.
 
 use super::log::{Entry, Undo, UndoLog};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Outcome, Result, State};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -261,20 +262,24 @@ impl UndoLog for Journal {
     }
 
     fn begin(&mut self) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.open()
     }
 
     fn intent(&mut self, entry: &Entry) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.open()?;
         self.line(&Line::Intent { entry: entry.clone() })
     }
 
     fn outcome(&mut self, entry: &Entry) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         let undo = matches!(entry.undo, Undo::Restore { .. }).then(|| entry.undo.clone());
         self.line(&Line::Outcome { seq: entry.seq, outcome: entry.outcome.clone().unwrap_or_default(), undo })
     }
 
     fn undone(&mut self, since: u64) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.line(&Line::Undone { since })
     }
 
@@ -283,6 +288,7 @@ impl UndoLog for Journal {
     }
 
     fn commit(&mut self, ended: &[u64]) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.line(&Line::Commit { seconds: seconds_now(), ended: ended.to_vec() })
     }
 
@@ -305,6 +311,7 @@ impl UndoLog for Journal {
     }
 
     fn end(&mut self) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         if self.file.take().is_none() {
             return Ok(());
         }
@@ -401,6 +408,7 @@ pub fn relocate(from: &Path, to: &Path) -> Result<()> {
 
 /// Reads a journal whole. `None`: not even its first line is.
 fn read(folder: &Path) -> Result<Option<Story>> {
+    let _phase = phase::enter(Phase::Journal);
     let path = folder.join("journal");
     let bytes = std::fs::read(&path).map_err(|e| failed("read", &path, &e))?;
     let refuse = |number: usize, why: String| {
@@ -427,7 +435,8 @@ fn read(folder: &Path) -> Result<Option<Story>> {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
             Line::Intent { entry } => story.entries.push(entry),
             Line::Outcome { seq, outcome, undo } => {
-                if let Some(entry) = story.entries.iter_mut().find(|e| e.seq == seq) {
+                // It is mostly the last one.
+                if let Some(entry) = story.entries.iter_mut().rfind(|e| e.seq == seq) {
                     entry.outcome = Some(outcome);
                     if let Some(undo) = undo {
                         entry.undo = undo;
@@ -442,7 +451,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                     change.lead.get_or_insert_with(|| Box::new((from, target)));
                 }
             }
-            Line::Undone { since } => story.entries.retain(|e| e.seq < since),
+            Line::Undone { since } => while story.entries.pop_if(|e| e.seq >= since).is_some() {},
             Line::Cleared { before } => cleared = before,
             Line::Commit { seconds, ended } => {
                 story.committed = Some(seconds);

@@ -80,7 +80,19 @@ neigh add fd00::50 lladdr 02:00:00:00:05:02 dev v1 nud permanent
 neigh add proxy 10.0.0.60 dev v1
 neigh add proxy fd00::60 dev v1
 rule add from 10.0.0.2 table 100 priority 500
+rule add from 10.0.0.3 fwmark 0x1/0xff iif v1 table 100 priority 600
+rule add to 10.9.0.0/16 ipproto tcp dport 80-90 priority 600 prohibit
+rule add from 10.0.0.3 table 101 priority 600 suppress_prefixlength 0
+nexthop add id 11 via 10.0.0.9 dev v1
+nexthop add id 12 via 10.5.0.9 dev q2 proto static
+nexthop add id 13 via fd00::9 dev v1
+nexthop add id 14 blackhole
+nexthop add id 20 group 11/12,3
+route add 10.17.0.0/16 nhid 20
+route add 10.18.0.0/16 nhid 11 metric 5
+route add fd17::/64 nhid 13
 E
+ip -n w1 -6 rule add from fd00::2 table 100 priority 500
 ip -n w2 -batch - <<E
 route add 10.5.0.0/16 via 10.0.0.1
 E
@@ -212,7 +224,7 @@ impl Dump {
         })
     }
 
-    fn differences(&self, now: &Dump) -> Vec<String> {
+    pub fn differences(&self, now: &Dump) -> Vec<String> {
         let none = Vec::new();
         let mut found = Vec::new();
         let headings: std::collections::BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
@@ -412,7 +424,7 @@ fn plain(value: &mut Value) {
                     *left = Value::from(if seconds > 4_000_000_000 {
                         "forever".to_string()
                     } else {
-                        format!("about {} min", (seconds + 100) / 600 * 10)
+                        format!("about {} min", (seconds + 300) / 600 * 10)
                     });
                 }
             }

@@ -309,6 +309,17 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
     body
 }
 
+/// What is sent to delete the record: of a nexthop its id alone.
+#[must_use]
+pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
+    match rec.what {
+        What::Nexthop => {
+            crate::plan::nexthop::removal(rec.attr_u32(crate::plan::nexthop::NHA_ID).unwrap_or_default()).body
+        }
+        _ => rec.body.clone(),
+    }
+}
+
 /// The requests whose dumps together are a whole table.
 #[must_use]
 pub fn dump_requests(what: What) -> Vec<(u16, Vec<u8>)> {
@@ -488,6 +499,12 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
         (Verb::RecAdd { rec, words, .. }, libc::ENETUNREACH) if rec.what == What::Route => {
             Error::new(Kind::Unreachable, format!("route {words} can't be added in {place}: the gateway is not reachable"))
                 .with_hint("the gateway must lie in a subnet of an address on a device that is up: check addrs() and link_up(…), or give #{ onlink: true, dev: … }")
+        }
+        (Verb::RecAdd { rec, words, .. }, libc::ENETDOWN)
+            if rec.what == What::Nexthop && rec.attr(crate::plan::nexthop::NHA_BLACKHOLE).is_some() =>
+        {
+            Error::new(Kind::Unreachable, format!("nexthop {words} can't be added in {place}: the loopback is down"))
+                .with_hint("a blackhole is on the loopback: link_up(ns, \"lo\"), or netns_add(name, #{ lo: true })")
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETDOWN) => {
             Error::new(Kind::Unreachable, format!("{} {words} can't be added in {place}: the device is down", noun(rec.what)))

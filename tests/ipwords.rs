@@ -76,6 +76,11 @@ fn inside(number: usize, way: &str) -> Result<(), String> {
         }
     };
     let ended = common::run(&mut command, common::LONG)?;
+    if !std::path::Path::new("/run/netns/blue").exists() {
+        // A namespace ends some time after its name, and the other end of its cable with it.
+        let w1 = std::path::Path::new("/proc/sys/net/ipv4/conf/w1");
+        common::poll(std::time::Duration::from_secs(5), || !w1.exists());
+    }
     let went = serde_json::json!({
         "ok": ended.code() == 0,
         "said": format!("{}{}", ended.stdout, ended.stderr),
@@ -89,26 +94,20 @@ fn inside(number: usize, way: &str) -> Result<(), String> {
 /// of this machine alone.
 fn state() -> Result<Vec<String>, String> {
     let mut found = Vec::new();
-    let names = ask(&["netns", "list"], "")?;
-    for name in &names {
+    let [names] = &ask(&[], "", &["netns list"])?[..] else { return Err("ip did not answer".into()) };
+    for name in names {
         // An nsid that was chosen by the kernel says nothing.
         let id = name["id"].as_u64().filter(|id| *id >= 20);
         found.push(format!("netns {} {id:?}", name["name"]));
     }
     for ns in std::iter::once("").chain(names.iter().filter_map(|n| n["name"].as_str())) {
-        for (what, question) in [
-            ("link", &["-d", "link", "show"][..]),
-            ("addr", &["-d", "addr", "show"]),
-            ("route", &["-d", "-4", "route", "show", "table", "all"]),
-            ("route6", &["-d", "-6", "route", "show", "table", "all"]),
-            ("rule", &["-d", "-4", "rule", "show"]),
-            ("rule6", &["-d", "-6", "rule", "show"]),
-            ("neigh", &["-d", "neigh", "show", "nud", "all"]),
-            ("proxy", &["-d", "neigh", "show", "proxy"]),
-            ("nexthop", &["-d", "nexthop", "show"]),
-        ] {
-            for mut value in ask(question, ns)? {
-                if what == "addr" {
+        let both =
+            ["link", "addr", "route show table all", "rule", "neigh show nud all", "neigh show proxy", "nexthop"];
+        let mut answers = ask(&["-d"], ns, &both)?;
+        answers.append(&mut ask(&["-d", "-6"], ns, &["rule"])?);
+        for (what, values) in both.iter().chain(&["rule6"]).zip(answers) {
+            for mut value in values {
+                if *what == "addr" {
                     let dev = value["ifname"].clone();
                     for mut addr in value["addr_info"].as_array().cloned().unwrap_or_default() {
                         plain(&mut addr);
@@ -129,13 +128,15 @@ fn state() -> Result<Vec<String>, String> {
 fn keep(found: &mut Vec<String>, ns: &str, what: &str, dev: &str, value: &Value) {
     let text = value.to_string();
     let begins = |key: &str, with: &str| value[key].as_str().is_some_and(|v| v.starts_with(with));
-    // The kernel's own of IPv6, which come and go with the carrier, some time after it; and its entries for groups.
+    // The kernel's own of IPv6, which come and go with the carrier, some time after it; and the entries for groups.
     let own = match what {
         "addr" => begins("local", "fe80:"),
-        "route6" => {
-            begins("dst", "fe80:") || begins("dst", "ff00:") || begins("dst", "multicast") || value["protocol"] == "kernel"
+        "route show table all" => {
+            // Only routes of IPv6 have a preference (RFC 4191).
+            let kernels = value["protocol"] == "kernel" || begins("dst", "fe80:") || begins("dst", "multicast");
+            value.get("pref").is_some() && (kernels || begins("dst", "ff00:"))
         }
-        "neigh" => text.contains("\"NOARP\"") && (begins("dst", "ff") || begins("dst", "22")),
+        "neigh show nud all" => text.contains("\"NOARP\"") && (begins("dst", "ff") || begins("dst", "22")),
         _ => false,
     };
     if !own && text != "{}" {
@@ -143,34 +144,75 @@ fn keep(found: &mut Vec<String>, ns: &str, what: &str, dev: &str, value: &Value)
     }
 }
 
-fn ask(question: &[&str], ns: &str) -> Result<Vec<Value>, String> {
+/// Asks `ip` several questions at once, a line each, and gives the answer to each.
+fn ask(options: &[&str], ns: &str, questions: &[&str]) -> Result<Vec<Vec<Value>>, String> {
+    use std::io::{Seek as _, Write as _};
+    let mut input = tempfile::tempfile().map_err(|e| e.to_string())?;
+    let lines = questions.join("\n") + "\n";
+    input.write_all(lines.as_bytes()).and_then(|()| input.rewind()).map_err(|e| e.to_string())?;
     let mut command = Command::new("ip");
-    command.arg("-j");
+    command.arg("-j").args(options);
     if !ns.is_empty() {
         command.args(["-n", ns]);
     }
-    let ended = common::run(command.args(question), common::LONG)?;
-    if ended.code() != 0 {
-        return Err(format!("ip {question:?} in `{ns}`: {}", ended.stderr));
+    let output = command.args(["-batch", "-"]).stdin(input).output().map_err(|e| format!("ip: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(format!("ip {questions:?} in `{ns}`: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    if ended.stdout.trim().is_empty() {
-        return Ok(Vec::new());
+    // Without a namespace `netns list` writes nothing at all.
+    let all: Result<Vec<Vec<Value>>, _> = serde_json::Deserializer::from_str(&text).into_iter().collect();
+    let mut all = all.map_err(|e| format!("ip {questions:?}: {e}: {text}"))?;
+    if all.is_empty() && questions.len() == 1 {
+        all.push(Vec::new());
     }
-    serde_json::from_str(&ended.stdout).map_err(|e| format!("ip {question:?}: {e}: {}", ended.stdout))
+    if all.len() == questions.len() {
+        Ok(all)
+    } else {
+        Err(format!("ip {questions:?} gave {} answers: {text}", all.len()))
+    }
 }
 
 /// Takes out what is momentary, counted, random or chosen.
 fn plain(value: &mut Value) {
     const GONE: &[&str] = &[
-        "ifindex", "link_index", "link_netnsid", "operstate", "used", "confirmed", "updated", "probes", "refcnt",
-        "fdb_n_learned", "qdisc", "bridge_id", "root_id", "designated_root", "designated_bridge", "root_path_cost",
-        "root_port", "promiscuity", "carrier", "topology_change", "topology_change_detected", "no", "port", "id_port",
-        "designated_port", "topology_change_ack", "config_pending", "state", "linkmode",
+        "ifindex",
+        "link_index",
+        "link_netnsid",
+        "operstate",
+        "used",
+        "confirmed",
+        "updated",
+        "probes",
+        "refcnt",
+        "fdb_n_learned",
+        "qdisc",
+        "bridge_id",
+        "root_id",
+        "designated_root",
+        "designated_bridge",
+        "root_path_cost",
+        "root_port",
+        "promiscuity",
+        "carrier",
+        "topology_change",
+        "topology_change_detected",
+        "no",
+        "port",
+        "id_port",
+        "designated_port",
+        "topology_change_ack",
+        "config_pending",
+        "state",
+        "linkmode",
+        "tentative",
     ];
     match value {
         Value::Object(map) => {
             let neighbour = map.contains_key("lladdr") || map.contains_key("proxy");
-            map.retain(|key, _| !key.ends_with("_timer") && (!GONE.contains(&key.as_str()) || (neighbour && key == "state")));
+            map.retain(|key, _| {
+                !key.ends_with("_timer") && (!GONE.contains(&key.as_str()) || (neighbour && key == "state"))
+            });
             momentary(map);
             map.values_mut().for_each(plain);
         }
@@ -304,7 +346,8 @@ fn page() -> Result<String, String> {
     }
     out += "\n### The lines\n";
     for group in LINES {
-        let needs = if group.needs.is_empty() { String::new() } else { format!(" (where the kernel has {})", group.needs) };
+        let needs =
+            if group.needs.is_empty() { String::new() } else { format!(" (where the kernel has {})", group.needs) };
         out += &format!("\n{}{needs}:\n\n```sh\n", group.name);
         let given: Vec<&str> = group.given.lines().filter(|l| !l.trim().is_empty()).map(str::trim).collect();
         if !given.is_empty() {

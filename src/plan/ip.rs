@@ -89,8 +89,11 @@ fn common(spec: &LinkSpec) -> String {
     if let Some(len) = spec.txqueuelen {
         out += &format!(" txqueuelen {len}");
     }
-    if let Some(queues) = spec.queues {
-        out += &format!(" numtxqueues {queues} numrxqueues {queues}");
+    if let Some(queues) = spec.tx_queues.or(spec.queues) {
+        out += &format!(" numtxqueues {queues}");
+    }
+    if let Some(queues) = spec.rx_queues.or(spec.queues) {
+        out += &format!(" numrxqueues {queues}");
     }
     if let Some(group) = spec.group {
         out += &format!(" group {group}");

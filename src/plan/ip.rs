@@ -97,10 +97,12 @@ fn common(spec: &LinkSpec) -> String {
     if let Some(len) = spec.txqueuelen {
         out += &format!(" txqueuelen {len}");
     }
-    if let Some(queues) = spec.tx_queues.or(spec.queues) {
+    // One is what a veth gets where nothing is said: it says nothing.
+    let both = spec.queues.filter(|n| *n != 1);
+    if let Some(queues) = spec.tx_queues.or(both) {
         out += &format!(" numtxqueues {queues}");
     }
-    if let Some(queues) = spec.rx_queues.or(spec.queues) {
+    if let Some(queues) = spec.rx_queues.or(both) {
         out += &format!(" numrxqueues {queues}");
     }
     if let Some(group) = spec.group {

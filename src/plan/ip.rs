@@ -97,8 +97,13 @@ fn common(spec: &LinkSpec) -> String {
     if let Some(len) = spec.txqueuelen {
         out += &format!(" txqueuelen {len}");
     }
-    if let Some(queues) = spec.queues {
-        out += &format!(" numtxqueues {queues} numrxqueues {queues}");
+    // One is what a veth gets where nothing is said: it says nothing.
+    let both = spec.queues.filter(|n| *n != 1);
+    if let Some(queues) = spec.tx_queues.or(both) {
+        out += &format!(" numtxqueues {queues}");
+    }
+    if let Some(queues) = spec.rx_queues.or(both) {
+        out += &format!(" numrxqueues {queues}");
     }
     if let Some(group) = spec.group {
         out += &format!(" group {group}");

@@ -364,9 +364,10 @@ fn script(statements: &[String]) -> String {
         let all = netns_list().map(|n| netns(n.name));
         all.push(host());
         for ns in all {
-            print(`${ns} links ${to_json(links(ns).map(|l| [l.index, l.name, l.kind, l.mtu, l.up, l.alias, l.carrier, l.master, l.altnames]))}`);
+            print(`${ns} links ${to_json(links(ns).map(|l| [l.index, l.name, l.kind, l.mtu, l.up, l.alias, l.master, l.altnames]))}`);
             print(`${ns} addrs ${to_json(addrs(ns).filter(|a| !a.local.starts_with("fe80")).map(|a| [a.dev, a.cidr, a.label, a.scope, a.secondary, a.nodad, a.permanent]))}`);
-            print(`${ns} routes ${to_json(routes(ns).filter(|r| r.dst != "fe80::/64"))}`);
+            // Whether the carrier is there the kernel finds out some time later.
+            print(`${ns} routes ${to_json(routes(ns).filter(|r| r.dst != "fe80::/64").map(|r| { r.remove("linkdown"); r }))}`);
             // The kernel has them in no order.
             let neighs = neighs(ns).filter(|n| n.state == "permanent" || n.proxy).map(|n| to_json(n));
             neighs.sort();

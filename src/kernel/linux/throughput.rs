@@ -107,7 +107,10 @@ pub fn receiver(protocol: Protocol, ip: IpAddr, streams: usize) -> Result<(Owned
         listen(&fd, backlog).map_err(failed("listen"))?;
     }
     let name: SockaddrStorage = getsockname(fd.as_raw_fd()).map_err(failed("ask for a port"))?;
-    let port = name.as_sockaddr_in().map(|a| a.port()).or_else(|| name.as_sockaddr_in6().map(|a| a.port()));
+    let port = name
+        .as_sockaddr_in()
+        .map(nix::sys::socket::SockaddrIn::port)
+        .or_else(|| name.as_sockaddr_in6().map(nix::sys::socket::SockaddrIn6::port));
     Ok((fd, SocketAddr::new(ip, port.unwrap_or_default())))
 }
 

@@ -13,6 +13,7 @@ pub mod restore;
 pub mod state;
 pub mod unit;
 pub mod verb;
+pub mod wireguard;
 
 pub use error::{Error, Kind, Result};
 pub use link::{KindOption, LinkChange, LinkInfo, LinkSpec, LinkState};

@@ -485,6 +485,23 @@ impl Txn {
                 Ok((Undo::Restore { changes, back: vec![back] }, vec![(ns.cookie, link.index)]))
             }
             Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
+            Verb::Wireguard { ns, link, .. } => {
+                if self.fresh_link(ns, link.index, since) {
+                    return whole(vec![(ns.cookie, link.index)]);
+                }
+                Err(Error::new(
+                    Kind::Unsupported,
+                    format!(
+                        "the keys and peers of `{}` in {} can't be changed: it was there before, and no undo could bring its \
+                         keys back, which are written down nowhere",
+                        link.name,
+                        ns.label()
+                    ),
+                )
+                .with_ns(&ns.name)
+                .with_target(&link.name)
+                .with_hint("make the link in the same run (and in the same transaction), or use a command: exec_in(ns, \"wg set …\")"))
+            }
             Verb::RecAdd { ns, rec, mode, .. } => {
                 let devices = rec.devices();
                 if *mode == crate::plan::AddMode::Create && !devices.is_empty() {

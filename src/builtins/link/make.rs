@@ -30,6 +30,10 @@ pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Resul
             options.entry((*key).into()).or_insert_with(|| (*value).into());
         }
     }
+    if kind == "vxlan" && options.get("external").is_some_and(|on| on.as_bool().unwrap_or(false)) {
+        // As `ip link`: where the other ends come with each packet there is nothing to learn.
+        options.entry("learning".into()).or_insert_with(|| false.into());
+    }
     let opts = Opts::new(kind, options, &known)?;
     for (of, key, example) in NEEDED {
         if *of == kind && opts.get(key).is_none() && opts.get("external").is_none() {
@@ -55,6 +59,16 @@ pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Resul
     }
     spec.lower_ns = below.into_inner().filter(|below| below.cookie != ns.cookie);
     finish(session, &ns, spec, &extra, None)
+}
+
+/// Makes a tun (`mode` `"tun"`) or a tap, which are one kind of the kernel's.
+pub fn tuntap(session: &Session, mode: &str, dev: &str, mut options: Map) -> Result<LinkHandle> {
+    for (key, value) in [("mode", Dynamic::from(mode.to_string())), ("persist", true.into())] {
+        if options.insert(key.into(), value).is_some() {
+            return Err(Error::invalid(format!("{mode} has no option `{key}`")).with_target(key));
+        }
+    }
+    make(session, "tun", dev, options)
 }
 
 /// `group` is an option of every link, a number, and of vxlan, an address: the value tells which is meant.

@@ -480,6 +480,7 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let verb = if *add { "add" } else { "delete" };
             plain(format!("{verb} the alternative name `{name}` of link `{}` in {place}", link.name))
         }
+        (Verb::Wireguard { link, .. }, _) => plain(format!("set keys and peers of `{}` in {place}", link.name)),
         (Verb::RecAdd { rec, words, .. }, libc::EEXIST) => {
             Error::new(Kind::Exists, format!("{} {words} exists already in {place}", noun(rec.what)))
         }

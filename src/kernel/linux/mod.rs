@@ -2,6 +2,7 @@
 
 pub mod fault;
 pub mod features;
+mod genl;
 pub mod message;
 pub mod monitor;
 pub mod names;
@@ -12,6 +13,7 @@ pub mod rehearsal;
 pub mod settle;
 pub mod socket;
 pub mod space;
+mod tun;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
@@ -445,6 +447,10 @@ impl Kernel for Linux {
         answer.ok_or_else(|| Error::internal("the kernel answered without a route"))
     }
 
+    fn genl(&self, ns: &Ns, family: &'static str, command: u8, attributes: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.genl_dump(ns, family, command, attributes)
+    }
+
     fn nsid(&self, at: &Ns, target: &Ns) -> Result<Option<i32>> {
         let (at, target) = (self.space(at)?, self.space(target)?);
         message::nsid(&at.netlink, &target.fd).map_err(|r| r.error("ask for an nsid"))
@@ -618,7 +624,13 @@ impl Linux {
                 let body = message::nsid_body(Some(self.raw_fd(target)?), Some(id.unwrap_or(-1)));
                 send(at, rtm::NEWNSID, 0, &body)?;
             }
+            Verb::LinkAdd { ns, spec } if spec.kind == "tun" => return self.tun_add(ns, spec),
             Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
+            Verb::Wireguard { ns, link, config } => {
+                const SET_DEVICE: u8 = 1; // WG_CMD_SET_DEVICE
+                self.genl_do(ns, "wireguard", SET_DEVICE, &config.attributes(link.index))?
+                    .map_err(|r| Self::refused(verb, r))?;
+            }
             Verb::LinkDel { ns, link } => send(ns, rtm::DELLINK, 0, &ifinfo(link.index, 0, 0))?,
             Verb::LinkSet { ns, link, change } => {
                 send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, change))?;

@@ -632,7 +632,15 @@ fn irreplaceable(ns: &Ns, link: &LinkState, why: &str, what: &str) -> Error {
 /// Reads a namespace, or one link of it.
 fn read(kernel: &dyn Kernel, ns: &Ns, only: u32, sysctls: &[String]) -> Result<State> {
     if only == 0 {
-        return kernel.state(ns, sysctls);
+        let mut state = kernel.state(ns, sysctls)?;
+        // A link that sets its mtu after it was registered (geneve) leaves IPv6's own above it, where nobody can write it
+        // (addrconf_sysctl_mtu), until the next change of the mtu.
+        let mtus: HashMap<String, u32> =
+            state.links.values().map(|l| (format!("net/ipv6/conf/{}/mtu", l.name), l.mtu)).collect();
+        state
+            .sysctls
+            .retain(|key, value| mtus.get(key).is_none_or(|mtu| value.parse::<u32>().is_ok_and(|value| value <= *mtu)));
+        return Ok(state);
     }
     let links = kernel.link(ns, By::Index(only))?.map(|info| (only, info.state));
     Ok(State { links: links.into_iter().collect(), ..State::default() })

@@ -16,8 +16,20 @@ const NEEDED: &[(&str, &str, &str)] =
     &[("vlan", "id", "7"), ("vrf", "table", "10"), ("vxlan", "id", "42"), ("xfrm", "if_id", "7")];
 
 /// What `ip link` gives where nothing is given, and the kernel would take for something else.
-const DEFAULTS: &[(&[&str], &str, i64)] =
-    &[(&["ip6gre", "ip6gretap", "ip6tnl"], "ttl", 64), (&["ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", 4)];
+const DEFAULTS: &[(&[&str], &str, Default)] = &[
+    (&["ip6gre", "ip6gretap", "ip6tnl"], "ttl", Default::Number(64)),
+    (&["ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", Default::Number(4)),
+    (&["sit"], "ttl", Default::Text("inherit")),
+    (&["ipip", "sit"], "mode", Default::Text("any")),
+    (&["gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl", "ipip", "sit"], "encap_csum6", Default::On),
+];
+
+/// A value where none is given.
+enum Default {
+    Number(i64),
+    Text(&'static str),
+    On,
+}
 
 /// Makes it.
 pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Result<LinkHandle> {
@@ -26,8 +38,12 @@ pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Resul
     let own = table.iter().map(|c| c.key).chain(linked.then_some("link"));
     let known: Vec<&str> = COMMON.iter().copied().chain(own).collect();
     for (kinds, key, value) in DEFAULTS {
-        if kinds.contains(&kind) && !options.contains_key("external") {
-            options.entry((*key).into()).or_insert_with(|| (*value).into());
+        if kinds.contains(&kind) && (*key == "mode" || !options.contains_key("external")) {
+            options.entry((*key).into()).or_insert_with(|| match value {
+                Default::Number(n) => (*n).into(),
+                Default::Text(text) => (*text).into(),
+                Default::On => true.into(),
+            });
         }
     }
     if kind == "vxlan" && options.get("external").is_some_and(|on| on.as_bool().unwrap_or(false)) {

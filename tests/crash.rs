@@ -40,6 +40,11 @@ const SCRIPTS: &[(&str, &str)] = &[
         route_del("w1", "10.11.0.0/16");
         route("w1", "10.91.0.0/16", #{ type: "blackhole" });
         neigh_del("w1:v1", "10.0.0.50");
+        rule("w1", #{ from: "10.90.0.1", table: 90 });
+        rule_del("w1", #{ priority: 600 });
+        nexthop_del("w1", 11);
+        nexthop("w1", 12, #{ via: "10.5.0.8", dev: "q2", replace: true });
+        route("w1", "10.13.0.0/16", #{ table: 100, via: "10.4.0.9", replace: true });
         link_down("w1:q2");
         link_rename("w1:q2", "renamed");
         sysctl("w1", "net.ipv4.ip_forward", 1);
@@ -144,6 +149,7 @@ fn inside(name: &str) -> Result<(), String> {
 }
 
 fn main() {
-    let frame = Frame { program: "crash", threads: 6, bound: common::LONG, needs: frame::faults, inside };
+    // A hundred steps and more, each with a run, a recovery and a look at everything.
+    let frame = Frame { program: "crash", threads: 6, bound: Duration::from_secs(400), needs: frame::faults, inside };
     frame.main(SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}"))));
 }

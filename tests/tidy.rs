@@ -185,6 +185,22 @@ const ROOMS: &[(&str, &[&str], &[Exception])] = &[
         &[],
     ),
     (
+        "src/repl/",
+        &[
+            "nix",
+            "rtnetlink",
+            "netlink_sys",
+            "netlink_packet_route",
+            "netlink_packet_core",
+            "tokio",
+            "println!",
+            "eprintln!",
+            "std::process::Command",
+            "crate::cli",
+        ],
+        &[],
+    ),
+    (
         "src/engine/",
         &["crate::txn"],
         &[

@@ -5,15 +5,19 @@ pub mod addr;
 pub mod exec;
 pub mod file;
 pub mod flow;
+pub mod ip;
 pub mod link;
 pub mod monitor;
 pub mod neigh;
 pub mod netns;
+pub mod nexthop;
 pub mod ping;
 pub mod route;
+pub mod rule;
 mod show;
 pub mod subnet;
 pub mod sysctl;
+pub mod tc;
 
 use rhai::plugin::*;
 use rhai::{Engine, Module};
@@ -35,6 +39,7 @@ pub fn modules() -> Vec<Module> {
         family!(exec::functions),
         family!(file::functions),
         family!(flow::functions),
+        family!(ip::functions),
         family!(link::functions),
         family!(link::bond::functions),
         family!(link::bridge::functions),
@@ -63,10 +68,14 @@ pub fn modules() -> Vec<Module> {
         family!(monitor::functions),
         family!(neigh::functions),
         family!(netns::functions),
+        family!(nexthop::functions),
         family!(ping::functions),
         family!(route::functions),
+        family!(rule::functions),
         family!(subnet::functions),
         family!(sysctl::functions),
+        family!(tc::class::functions),
+        family!(tc::qdisc::functions),
     ]
 }
 

@@ -10,12 +10,12 @@ pub mod modules;
 #[cfg(test)]
 mod sample;
 pub mod session;
-mod signatures;
-mod tokens;
+pub mod signatures;
+pub mod tokens;
 pub mod value;
 
 pub use check::check;
 pub use diagnose::{Sources, diagnose, diagnose_parse};
-pub use host::{Ended, Host, words_of};
+pub use host::{Ended, Host, blank_shebang, words_of};
 pub use kind::{caught, kind_of};
 pub use session::{Session, Setting};

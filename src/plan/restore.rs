@@ -4,7 +4,9 @@ use super::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, KindOption, LinkChange, LinkSpec,
     LinkState, complete, whole, written,
 };
-use super::state::{State, record_steps};
+use super::record::What;
+use super::state::{State, record_steps, supersedes};
+use super::tc;
 use super::verb::{AddMode, LinkRef, Ns, Verb};
 
 /// Bytes of an Ethernet address.
@@ -31,19 +33,41 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
             let (del, mut add) = record_steps(&now.recs, &target.recs);
             // What the kernel had made by itself of a link that is to be down again can't be there, and was not.
             let down = |index: u32| target.links.get(&index).is_some_and(|l| !l.up);
-            add.retain(|r| r.what != super::record::What::Route || !r.devices().into_iter().any(down));
+            add.retain(|r| r.what != What::Route || !r.devices().into_iter().any(down));
             let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
             let del = del.into_iter().map(|rec| Verb::RecDel { ns: ns.clone(), words: words(&rec), rec });
             let add = add.into_iter().map(|rec| Verb::RecAdd {
                 ns: ns.clone(),
                 words: words(&rec),
-                // A second route to one destination with one metric needs to be appended.
-                mode: if rec.what == super::record::What::Route { AddMode::Append } else { AddMode::Create },
+                mode: match rec.what {
+                    // A second route to one destination with one metric needs to be appended.
+                    What::Route => AddMode::Append,
+                    // Of two equal rules `Create` would refuse the second.
+                    What::Rule => AddMode::Append,
+                    What::Nexthop if now.recs.iter().any(|old| supersedes(&rec, old)) => AddMode::Replace,
+                    _ => AddMode::Create,
+                },
                 rec,
             });
-            del.chain(add).collect()
+            del.chain(add).chain(queues(ns, now, target)).collect()
         }
     }
+}
+
+/// Qdiscs, classes and filters.
+fn queues(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
+    let of = |state: &'_ State| state.recs.iter().filter(|r| r.is_tc()).cloned().collect::<Vec<_>>();
+    let (have, want) = (of(now), of(target));
+    let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
+    let add = |rec: super::record::Rec, mode| Verb::RecAdd { ns: ns.clone(), words: words(&rec), mode, rec };
+    tc::steps(&have.iter().collect::<Vec<_>>(), &want.iter().collect::<Vec<_>>())
+        .into_iter()
+        .map(|step| match step {
+            tc::Step::Del(rec) => Verb::RecDel { ns: ns.clone(), words: words(&rec), rec },
+            tc::Step::Change(rec) => add(rec, AddMode::Replace),
+            tc::Step::Add(rec) => add(rec, AddMode::Create),
+        })
+        .collect()
 }
 
 fn reference(link: &LinkState) -> LinkRef {
@@ -168,7 +192,8 @@ fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
 }
 
 /// Whether writing the sysctl changes that of every device.
-pub(super) fn resets(key: &str) -> bool {
+#[must_use]
+pub fn resets(key: &str) -> bool {
     key.ends_with("/ip_forward") || key.contains("/conf/all/")
 }
 
@@ -204,7 +229,8 @@ fn set(ns: &Ns, link: &LinkState, change: LinkChange) -> Verb {
 }
 
 /// What to send to make a link again that is gone.
-fn remake(link: &LinkState, target: &State) -> LinkSpec {
+#[must_use]
+pub fn remake(link: &LinkState, target: &State) -> LinkSpec {
     LinkSpec {
         name: Some(link.name.clone()),
         kind: link.kind.clone(),
@@ -239,6 +265,9 @@ fn made_with(link: &LinkState) -> Vec<KindOption> {
             let on = value.get(..4).filter(|on| **on != [0; 4])?;
             Some((*code, [on, on].concat()))
         }
+        // IFLA_VXLAN_REMCSUM_RX: said at all, its bits of the header are in use, and IFLA_VXLAN_RESERVED_BITS has them too
+        // (vxlan_nl2conf, drivers/net/vxlan/vxlan_core.c).
+        ("vxlan", 22) if *value == [0] => None,
         _ => Some((*code, value.clone())),
     };
     written(&link.kind, options(&link.options.iter().filter_map(spoken).collect::<Vec<_>>()))

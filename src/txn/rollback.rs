@@ -3,9 +3,11 @@
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read, same_link};
 use crate::kernel::{By, Cancel};
+use crate::plan::attribute::flushed;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
-use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb};
+use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb, What};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,6 +18,9 @@ const ROUNDS: usize = 4;
 /// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
 /// for each further probe (`dad_transmits`).
 const DAD_BOUND: Duration = Duration::from_secs(8);
+
+/// The longest that an undo waits for links to follow their carrier: the kernel looks after them once a second.
+const CARRIER_BOUND: Duration = Duration::from_secs(3);
 
 /// What came of an undo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,6 +159,7 @@ impl Txn {
         self.entries.clear();
         self.made.clear();
         self.ever.clear();
+        self.keys.clear();
         self.savepoints.clear();
         Ok(report)
     }
@@ -240,8 +246,13 @@ impl Txn {
 
     /// What the step made is no longer.
     fn forget(&mut self, entry: &Entry) {
-        self.made.retain(|_, seq| *seq != entry.seq);
-        self.ever.retain(|_, seq| *seq != entry.seq);
+        for place in self.keys.remove(&entry.seq).unwrap_or_default() {
+            for all in [&mut self.made, &mut self.ever] {
+                if all.get(&place) == Some(&entry.seq) {
+                    all.remove(&place);
+                }
+            }
+        }
     }
 
     fn undo(
@@ -303,7 +314,7 @@ impl Txn {
                 expected.links.push((ns, link, kind));
             }
             Undo::Restore { changes, back } => {
-                self.restore(entry.seq, changes, back, report, expected);
+                self.restore(entry, changes, back, report, expected);
             }
             Undo::File { path, before } => {
                 let verb = match before {
@@ -391,7 +402,15 @@ impl Txn {
         }
     }
 
-    fn restore(&mut self, seq: u64, changes: &[Change], back: &[Back], report: &mut Report, expected: &mut Expected) {
+    fn restore(
+        &mut self,
+        entry: &Entry,
+        changes: &[Change],
+        back: &[Back],
+        report: &mut Report,
+        expected: &mut Expected,
+    ) {
+        let seq = entry.seq;
         // One end of a veth after the other; the last that left comes first.
         for back in back.iter().rev().filter(|b| b.index != 0) {
             self.move_back(seq, back, report);
@@ -401,6 +420,8 @@ impl Txn {
         for (seq, verb) in std::mem::take(&mut expected.late) {
             self.later(seq, verb, expected);
         }
+        let carriers: Vec<Option<BTreeSet<u32>>> =
+            changes.iter().map(|c| super::carriers(&*self.kernel, entry.verb.as_ref(), c)).collect();
         let mut records = Vec::new();
         for (at, change) in changes.iter().enumerate() {
             let key = (change.ns.cookie, change.only);
@@ -431,7 +452,12 @@ impl Txn {
                     continue;
                 }
             };
-            let after = change.after.as_ref().unwrap_or(&now);
+            let mut after = Cow::Borrowed(change.after.as_ref().unwrap_or(&now));
+            // The kernel may not have dropped yet what it is about to drop: then it is looked for at the end.
+            if let Some(carrier) = &carriers[at] {
+                after = Cow::Owned(flushed(&after, |index| carrier.contains(&index)));
+            }
+            let after = &*after;
             slot.2.extend(change.before.changed(after).into_iter().filter(|key| {
                 let device = key.strip_prefix("sysctl ").and_then(restore::device_of);
                 device.is_none_or(|dev| change.before.links.values().any(|l| l.name == dev))
@@ -441,7 +467,7 @@ impl Txn {
                 slot.2.extend(lead.0.changed(&lead.1));
                 resume(&lead.0, &lead.1, &now)
             } else {
-                if change.before == *after && now == *after {
+                if change.before == *after && now == *after && carriers[at].is_none() {
                     continue;
                 }
                 let (target, conflicts) = merge(&change.before, after, &now);
@@ -457,6 +483,9 @@ impl Txn {
             }
             records.push((change, target));
         }
+        for (change, target) in &records {
+            self.wait_for_carrier(&change.ns, target, report);
+        }
         // Once both ends of every veth are up: at a loss of carrier the kernel forgets proxy entries, some time later
         // (neigh_carrier_down, by linkwatch), and would forget those that came back too early.
         for (change, target) in records {
@@ -464,6 +493,20 @@ impl Txn {
                 Ok(mut now) => self.lead_back(seq, change, &mut now, &target, &[Phase::Records], report, expected),
                 Err(error) => report.errors.push(error.to_string()),
             }
+        }
+    }
+
+    /// A nexthop is taken on a device with carrier only, and that of a bridge follows its ports some time later.
+    fn wait_for_carrier(&self, ns: &Ns, target: &State, report: &mut Report) {
+        if !target.recs.iter().any(|r| r.what == What::Nexthop) {
+            return;
+        }
+        let up: Vec<u32> = target.links.values().filter(|l| l.up).map(|l| l.index).collect();
+        let Ok(never) = Cancel::never() else { return };
+        if let Err(error) = self.kernel.wait_links(ns, &up, CARRIER_BOUND, &never)
+            && error.kind != Kind::NotFound
+        {
+            report.errors.push(error.to_string());
         }
     }
 

@@ -31,12 +31,8 @@ enum Default {
     On,
 }
 
-/// Makes it.
-pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Result<LinkHandle> {
-    let table = table(kind);
-    let linked = LINKED.contains(&kind);
-    let own = table.iter().map(|c| c.key).chain(linked.then_some("link"));
-    let known: Vec<&str> = COMMON.iter().copied().chain(own).collect();
+/// Adds to the options of a link that is to be made what `ip link` gives where nothing is given.
+pub fn fill(kind: &str, options: &mut Map) {
     for (kinds, key, value) in DEFAULTS {
         if kinds.contains(&kind) && (*key == "mode" || !options.contains_key("external")) {
             options.entry((*key).into()).or_insert_with(|| match value {
@@ -47,9 +43,18 @@ pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Resul
         }
     }
     if kind == "vxlan" && options.get("external").is_some_and(|on| on.as_bool().unwrap_or(false)) {
-        // As `ip link`: where the other ends come with each packet there is nothing to learn.
+        // Where the other ends come with each packet there is nothing to learn.
         options.entry("learning".into()).or_insert_with(|| false.into());
     }
+}
+
+/// Makes it.
+pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Result<LinkHandle> {
+    let table = table(kind);
+    let linked = LINKED.contains(&kind);
+    let own = table.iter().map(|c| c.key).chain(linked.then_some("link"));
+    let known: Vec<&str> = COMMON.iter().copied().chain(own).collect();
+    fill(kind, &mut options);
     let opts = Opts::new(kind, options, &known)?;
     for (of, key, example) in NEEDED {
         if *of == kind && opts.get(key).is_none() && opts.get("external").is_none() {

@@ -75,11 +75,16 @@ pub const KINDS: &[(&str, &[Choice], &[Choice])] = &[
 pub const COMMON: &[&str] = &["up", "mtu", "mac", "master", "addr", "index", "alias", "txqueuelen", "group", "queues"];
 
 /// The options of a kind's table.
-fn table(kind: &str) -> &'static [Choice] {
+pub(super) fn table(kind: &str) -> &'static [Choice] {
     KINDS.iter().find(|(name, _, _)| *name == kind).map_or(&[], |(_, options, _)| options)
 }
 
-fn port_table(kind: &str) -> &'static [Choice] {
+/// Whether a kind has a table here, be it empty.
+pub(super) fn is_known(kind: &str) -> bool {
+    KINDS.iter().any(|(name, _, _)| *name == kind)
+}
+
+pub(super) fn port_table(kind: &str) -> &'static [Choice] {
     KINDS.iter().find(|(name, _, _)| *name == kind).map_or(&[], |(_, _, port)| port)
 }
 

@@ -29,6 +29,15 @@ pub mod rtm {
     pub const NEWRULE: u16 = 32;
     pub const DELRULE: u16 = 33;
     pub const GETRULE: u16 = 34;
+    pub const NEWQDISC: u16 = 36;
+    pub const DELQDISC: u16 = 37;
+    pub const GETQDISC: u16 = 38;
+    pub const NEWTCLASS: u16 = 40;
+    pub const DELTCLASS: u16 = 41;
+    pub const GETTCLASS: u16 = 42;
+    pub const NEWTFILTER: u16 = 44;
+    pub const DELTFILTER: u16 = 45;
+    pub const GETTFILTER: u16 = 46;
     pub const NEWNSID: u16 = 88;
     pub const GETNSID: u16 = 90;
     pub const NEWNEXTHOP: u16 = 104;
@@ -251,6 +260,9 @@ pub fn rec_new(what: What) -> u16 {
         What::Neigh => rtm::NEWNEIGH,
         What::Rule => rtm::NEWRULE,
         What::Nexthop => rtm::NEWNEXTHOP,
+        What::Qdisc => rtm::NEWQDISC,
+        What::Class => rtm::NEWTCLASS,
+        What::Filter => rtm::NEWTFILTER,
     }
 }
 
@@ -262,6 +274,9 @@ pub fn rec_del(what: What) -> u16 {
         What::Neigh => rtm::DELNEIGH,
         What::Rule => rtm::DELRULE,
         What::Nexthop => rtm::DELNEXTHOP,
+        What::Qdisc => rtm::DELQDISC,
+        What::Class => rtm::DELTCLASS,
+        What::Filter => rtm::DELTFILTER,
     }
 }
 
@@ -270,13 +285,18 @@ pub fn add_flags(mode: AddMode) -> u16 {
     match mode {
         AddMode::Create => rtm::CREATE | rtm::EXCL,
         AddMode::Replace => rtm::CREATE | rtm::REPLACE,
+        AddMode::Change => rtm::REPLACE,
         AddMode::Append => rtm::CREATE | rtm::APPEND,
+        AddMode::Prepend => rtm::CREATE,
     }
 }
 
 /// The record's body as it is sent: with the seconds that are left of a limited life.
 #[must_use]
 pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
+    if rec.is_tc() {
+        return crate::plan::tc::sendable(rec);
+    }
     let mut body = rec.body.clone();
     if rec.what == What::Neigh
         && rec.byte(10) & crate::plan::record::NTF_PROXY != 0
@@ -307,6 +327,17 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
     body
 }
 
+/// What is sent to delete the record: of a nexthop its id alone.
+#[must_use]
+pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
+    match rec.what {
+        What::Nexthop => {
+            crate::plan::nexthop::removal(rec.attr_u32(crate::plan::nexthop::NHA_ID).unwrap_or_default()).body
+        }
+        _ => rec.body.clone(),
+    }
+}
+
 /// The requests whose dumps together are a whole table.
 #[must_use]
 pub fn dump_requests(what: What) -> Vec<(u16, Vec<u8>)> {
@@ -315,6 +346,9 @@ pub fn dump_requests(what: What) -> Vec<(u16, Vec<u8>)> {
         What::Route => vec![(rtm::GETROUTE, vec![0; 12])],
         What::Rule => vec![(rtm::GETRULE, vec![0; 12])],
         What::Nexthop => vec![(rtm::GETNEXTHOP, vec![0; 8])],
+        What::Qdisc => vec![(rtm::GETQDISC, vec![0; crate::plan::tc::HEADER])],
+        // Asked for qdisc by qdisc (super::queues).
+        What::Class | What::Filter => Vec::new(),
         What::Neigh => {
             // Proxy entries are a table of their own (neigh_dump_info, net/core/neighbour.c).
             let mut proxy = vec![0; 12];
@@ -481,12 +515,21 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             plain(format!("{verb} the alternative name `{name}` of link `{}` in {place}", link.name))
         }
         (Verb::Wireguard { link, .. }, _) => plain(format!("set keys and peers of `{}` in {place}", link.name)),
+        (Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. }, _) if rec.is_tc() => {
+            super::queues::explain(verb, rec, &place, &refusal)
+        }
         (Verb::RecAdd { rec, words, .. }, libc::EEXIST) => {
             Error::new(Kind::Exists, format!("{} {words} exists already in {place}", noun(rec.what)))
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETUNREACH) if rec.what == What::Route => {
             Error::new(Kind::Unreachable, format!("route {words} can't be added in {place}: the gateway is not reachable"))
                 .with_hint("the gateway must lie in a subnet of an address on a device that is up: check addrs() and link_up(…), or give #{ onlink: true, dev: … }")
+        }
+        (Verb::RecAdd { rec, words, .. }, libc::ENETDOWN)
+            if rec.what == What::Nexthop && rec.attr(crate::plan::nexthop::NHA_BLACKHOLE).is_some() =>
+        {
+            Error::new(Kind::Unreachable, format!("nexthop {words} can't be added in {place}: the loopback is down"))
+                .with_hint("a blackhole is on the loopback: link_up(ns, \"lo\"), or netns_add(name, #{ lo: true })")
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETDOWN) => {
             Error::new(Kind::Unreachable, format!("{} {words} can't be added in {place}: the device is down", noun(rec.what)))
@@ -521,5 +564,8 @@ fn noun(what: What) -> &'static str {
         What::Neigh => "neighbour",
         What::Rule => "rule",
         What::Nexthop => "nexthop",
+        What::Qdisc => "qdisc",
+        What::Class => "class",
+        What::Filter => "filter",
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Place;
 use crate::builtins::link::kind::{Base, Choice, Type, encode};
-use crate::builtins::link::make::fill;
+use crate::builtins::link::make::{NEEDED, fill};
 use crate::builtins::link::{is_known, port_table, table};
 use crate::engine::value::Opts;
 use crate::plan::ipwords::{Word, Words, words::parse_number};
@@ -59,6 +59,11 @@ pub fn options(place: &Place<'_>, kind: &Word, all: &[Word], given: &Given<'_>) 
     }
     if given.making {
         fill(&kind.text, &mut map);
+        for (of, key, _) in NEEDED {
+            if kind.is(of) && !map.contains_key(*key) && !map.contains_key("external") {
+                return Err(kind.bad(format!("the option `{key}` is missing")));
+            }
+        }
     }
     let known: Vec<&str> = table.iter().map(|c| c.key).collect();
     let device = |value: &Dynamic| -> Result<(u32, String)> {

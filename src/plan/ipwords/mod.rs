@@ -245,4 +245,6 @@ fn family_word(word: &Word) -> Option<u8> {
 }
 
 #[cfg(test)]
+mod round_trip;
+#[cfg(test)]
 mod tests;

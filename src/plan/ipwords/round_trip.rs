@@ -44,7 +44,7 @@ fn dev() -> BoxedStrategy<(u32, String)> {
 
 fn hop(six: bool) -> BoxedStrategy<HopSpec> {
     (ip(six), of(dev()), 1u32..=256, any::<bool>())
-        .prop_map(|(via, dev, weight, onlink)| HopSpec { via: Some(via), dev, weight, onlink, ..HopSpec::default() })
+        .prop_map(|(via, dev, weight, onlink)| HopSpec { via: Some(via), dev, weight, onlink })
         .boxed()
 }
 

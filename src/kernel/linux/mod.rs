@@ -5,6 +5,7 @@ pub mod features;
 pub mod message;
 pub mod monitor;
 pub mod names;
+mod nft;
 pub mod nsid;
 pub mod ping;
 pub mod process;
@@ -547,6 +548,10 @@ impl Kernel for Linux {
         })
     }
 
+    fn nft(&self, ns: &Ns, args: &[&str], input: &str) -> Result<String> {
+        nft::run(self, ns, args, input)
+    }
+
     fn now(&self) -> u64 {
         nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
             .ok()
@@ -655,6 +660,11 @@ impl Kernel for Linux {
         }
     }
 
+    fn missing_folders(&self, path: &str) -> Vec<String> {
+        let above = std::path::Path::new(path).ancestors().skip(1);
+        above.take_while(|p| !p.exists()).map(|p| p.to_string_lossy().into_owned()).collect()
+    }
+
     fn release(&self, ns: &Ns) {
         // A second name of the host's own namespace may go; the namespace itself stays.
         if ns.cookie != self.host.cookie {
@@ -717,9 +727,19 @@ impl Linux {
                 send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
-            Verb::FileWrite { path, content, mode } => match self.rehearsal() {
+            Verb::NftLoad { ns, ruleset } => {
+                nft::run(self, ns, &["-f", "-"], ruleset)?;
+            }
+            Verb::FileWrite { path, content, mode, folders } => match self.rehearsal() {
                 Some(rehearsal) => rehearsal.write(path, content, *mode)?,
-                None => write_file(path, content, *mode)?,
+                None => {
+                    if let Some(folder) = std::path::Path::new(path).parent().filter(|_| *folders) {
+                        std::fs::create_dir_all(folder).map_err(|e| {
+                            Error::from_io(&e, format!("make the folder `{}`", folder.display())).with_target(path)
+                        })?;
+                    }
+                    write_file(path, content, *mode)?;
+                }
             },
             // Running it is the process room's, which asks for this to be written down first.
             Verb::ProcessStart { .. } => {}
@@ -727,10 +747,16 @@ impl Linux {
                 let lineage = process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
                 process::end_trees(&[lineage], GRACE)?;
             }
-            Verb::FileRemove { path } => match self.rehearsal() {
+            Verb::FileRemove { path, folders } => match self.rehearsal() {
                 Some(rehearsal) => rehearsal.remove(path)?,
-                None => std::fs::remove_file(path)
-                    .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
+                None => {
+                    let done = std::fs::remove_file(path);
+                    // Those that hold something else stay.
+                    for folder in folders {
+                        let _ = std::fs::remove_dir(folder);
+                    }
+                    done.map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?;
+                }
             },
         }
         Ok(Outcome::default())

@@ -151,6 +151,7 @@ fn inside(name: &str) -> Result<(), String> {
 }
 
 fn main() {
-    let frame = Frame { program: "crash", threads: 6, bound: common::LONG, needs: frame::faults, inside };
+    // A hundred steps and more, each with a run, a recovery and a look at everything.
+    let frame = Frame { program: "crash", threads: 6, bound: Duration::from_secs(400), needs: frame::faults, inside };
     frame.main(SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}"))));
 }

@@ -19,6 +19,7 @@ pub mod rule;
 mod show;
 pub mod subnet;
 pub mod sysctl;
+pub mod tc;
 
 use rhai::plugin::*;
 use rhai::{Engine, Module};
@@ -74,6 +75,8 @@ pub fn modules() -> Vec<Module> {
         family!(rule::functions),
         family!(subnet::functions),
         family!(sysctl::functions),
+        family!(tc::class::functions),
+        family!(tc::qdisc::functions),
     ]
 }
 

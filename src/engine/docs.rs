@@ -62,6 +62,7 @@ const TITLES: &[(&str, &str)] = &[
     ("nft", "packet filters and NAT"),
     ("subnet", "subnets and the addresses in them"),
     ("sysctl", "sysctls of a namespace"),
+    ("tc", "queues: qdiscs, classes, filters"),
 ];
 
 /// The name of the family of Rhai's own functions, see [`standard`].

@@ -6,7 +6,7 @@ use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::linux::rehearsal;
 use crate::kernel::{By, Cancel, Kernel};
 use crate::phase::{self, Phase};
-use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
+use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Rec, Result, Verb, What, ip};
 use crate::report::{Event, Sink};
 use crate::txn::journal::{self, Journal, Standing};
 use crate::txn::{Observer, Report, Savepoint, Txn, labs};
@@ -66,6 +66,8 @@ struct Inner {
     exit: Cell<Option<i32>>,
     /// Folders of logs that were renamed since handles of them were given out.
     renamed: RefCell<Vec<(std::path::PathBuf, std::path::PathBuf)>>,
+    /// What runs for labs that this session committed.
+    committed: RefCell<Vec<process::Process>>,
     /// Whether any program was run.
     ran: Cell<bool>,
     /// What the last step was refused with, where it was.
@@ -142,6 +144,7 @@ impl Session {
             aside: RefCell::default(),
             exit: Cell::new(None),
             renamed: RefCell::default(),
+            committed: RefCell::default(),
             ran: Cell::new(false),
             refusal: RefCell::default(),
             runtime: OnceCell::new(),
@@ -223,11 +226,44 @@ impl Session {
         self.planning() && self.0.ran.get()
     }
 
+    /// Whether in a plan the way to an address leads out of the copy: to none of its namespaces, and there are links whose
+    /// other ends are not copied.
+    ///
+    /// # Errors
+    /// A namespace can't be read.
+    pub fn beyond(&self, ip: std::net::IpAddr) -> Result<bool> {
+        if !self.linux().rehearsal().is_some_and(rehearsal::Rehearsal::open_ended) {
+            return Ok(false);
+        }
+        let kernel = self.kernel();
+        let mut spaces = vec![kernel.host()];
+        for entry in kernel.list_ns(&kernel.host())? {
+            spaces.extend(kernel.find_ns(&entry.name));
+        }
+        for ns in spaces {
+            let all = kernel.dump(&ns, What::Addr)?;
+            if all.into_iter().any(|body| Rec { what: What::Addr, body, ends: None }.local() == Some(ip)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// In a plan: says that a result was simulated, and what.
     pub fn simulated(&self, what: &str) {
+        self.said_of_step(what, false);
+    }
+
+    /// In a plan: says that a result was found out, but in the copy of the world.
+    pub fn in_the_copy(&self, what: &str) {
+        self.said_of_step(what, true);
+    }
+
+    fn said_of_step(&self, what: &str, copy: bool) {
         let file = self.0.place.file.borrow().clone();
         self.event(&Event::Simulated {
             what: what.into(),
+            copy,
             file: (!file.is_empty()).then_some(file),
             line: self.0.place.line.get(),
         });
@@ -494,7 +530,7 @@ impl Session {
         let mut report = self.undo(|txn, hook| txn.rollback(hook), hook);
         // What a command left in the background, in whatever namespace.
         if self.0.ran.get()
-            && let Err(error) = process::end_descendants(|_| false, GRACE)
+            && let Err(error) = process::end_descendants(|p| self.is_committed(p), GRACE)
         {
             report.errors.push(error.to_string());
         }
@@ -561,7 +597,15 @@ impl Session {
             Ok(())
         })?;
         self.0.renamed.borrow_mut().push((from, to));
+        self.0.committed.borrow_mut().extend(process::own_children());
         Ok(report)
+    }
+
+    /// Whether a process is of a lab that this session committed: the same one, or what it left to us.
+    fn is_committed(&self, process: &process::Process) -> bool {
+        self.0.committed.borrow().iter().any(|c| {
+            (c.pid, c.start_time) == (process.pid, process.start_time) || (c.tag.is_some() && c.tag == process.tag)
+        })
     }
 
     /// Where a log is now that was once known as `path`: its folder may have been renamed.

@@ -115,6 +115,15 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                 found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST)
                     && found.devices() == asked.devices()
             }
+            super::What::Qdisc | super::What::Class | super::What::Filter => {
+                // Handle and priority are the kernel's to choose where they are not given.
+                let chosen = |asked: u32, found: u32| asked == 0 || asked == found;
+                found.tc_index() == asked.tc_index()
+                    && found.tc_kind() == asked.tc_kind()
+                    && chosen(asked.tc_handle(), found.tc_handle())
+                    && chosen(asked.tc_prio().0, found.tc_prio().0)
+                    && (found.what == super::What::Class || found.tc_parent() == asked.tc_parent())
+            }
             super::What::Rule => super::rule::alike(found, asked),
             super::What::Nexthop => false,
         }

@@ -66,6 +66,11 @@ pub fn ip(ns: &Ns) -> String {
     if ns.is_host() { "ip".into() } else { format!("ip -n {}", word(&ns.name)) }
 }
 
+/// `tc`, or `tc -n NS`.
+fn tc(ns: &Ns) -> String {
+    if ns.is_host() { "tc".into() } else { format!("tc -n {}", word(&ns.name)) }
+}
+
 /// A word as a shell would have to be given it.
 #[must_use]
 pub fn word(text: &str) -> String {
@@ -83,6 +88,9 @@ fn object(ns: &Ns, what: What, family: u8) -> String {
         What::Neigh => format!("{ip} neigh"),
         What::Rule if family == AF_INET6 => format!("{ip} -6 rule"),
         What::Rule => format!("{ip} rule"),
+        What::Qdisc => format!("{} qdisc", tc(ns)),
+        What::Class => format!("{} class", tc(ns)),
+        What::Filter => format!("{} filter", tc(ns)),
     }
 }
 

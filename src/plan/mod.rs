@@ -16,6 +16,7 @@ pub mod record;
 pub mod restore;
 pub mod rule;
 pub mod state;
+pub mod tc;
 pub mod unit;
 pub mod verb;
 

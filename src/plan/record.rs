@@ -18,6 +18,9 @@ pub enum What {
     Route,
     Neigh,
     Rule,
+    Qdisc,
+    Class,
+    Filter,
 }
 
 /// One object of the kernel: its message body, normalised, and when it ends.
@@ -112,6 +115,7 @@ impl Rec {
             What::Neigh => neigh(body),
             What::Rule => Some(Rec { what, body: super::rule::normalise(body)?, ends: None }),
             What::Nexthop => Some(Rec { what, body: super::nexthop::normalise(body)?, ends: None }),
+            What::Qdisc | What::Class | What::Filter => super::tc::of(what, body),
         }
     }
 
@@ -121,6 +125,7 @@ impl Rec {
         match self.what {
             What::Addr | What::Nexthop => 8,
             What::Route | What::Neigh | What::Rule => 12,
+            What::Qdisc | What::Class | What::Filter => super::tc::HEADER,
         }
     }
 
@@ -191,6 +196,10 @@ impl Rec {
                 all
             }
             What::Rule => Vec::new(),
+            // The filters of a shared block are on no device.
+            What::Qdisc | What::Class | What::Filter => {
+                Some(self.tc_index()).filter(|i| *i != super::tc::SHARED_BLOCK).into_iter().collect()
+            }
         }
     }
 
@@ -271,6 +280,7 @@ impl Rec {
             }
             What::Rule => text = super::rule::describe(self),
             What::Nexthop => text = super::nexthop::describe(self, name),
+            What::Qdisc | What::Class | What::Filter => text = super::tc::words(self, name),
         }
         text
     }

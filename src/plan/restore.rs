@@ -6,6 +6,7 @@ use super::link::{
 };
 use super::record::What;
 use super::state::{State, record_steps, supersedes};
+use super::tc;
 use super::verb::{AddMode, LinkRef, Ns, Verb};
 
 /// Bytes of an Ethernet address.
@@ -48,9 +49,25 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
                 },
                 rec,
             });
-            del.chain(add).collect()
+            del.chain(add).chain(queues(ns, now, target)).collect()
         }
     }
+}
+
+/// Qdiscs, classes and filters.
+fn queues(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
+    let of = |state: &'_ State| state.recs.iter().filter(|r| r.is_tc()).cloned().collect::<Vec<_>>();
+    let (have, want) = (of(now), of(target));
+    let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
+    let add = |rec: super::record::Rec, mode| Verb::RecAdd { ns: ns.clone(), words: words(&rec), mode, rec };
+    tc::steps(&have.iter().collect::<Vec<_>>(), &want.iter().collect::<Vec<_>>())
+        .into_iter()
+        .map(|step| match step {
+            tc::Step::Del(rec) => Verb::RecDel { ns: ns.clone(), words: words(&rec), rec },
+            tc::Step::Change(rec) => add(rec, AddMode::Replace),
+            tc::Step::Add(rec) => add(rec, AddMode::Create),
+        })
+        .collect()
 }
 
 fn reference(link: &LinkState) -> LinkRef {

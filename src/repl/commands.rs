@@ -265,7 +265,7 @@ impl Repl {
         }
         let path = expand(file);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::from_io(&e, format!("read `{path}`")))?;
-        let ended = self.interpreter.borrow_mut().run(Input { file: Some(path), text });
+        let ended = self.interpreter.borrow_mut().run(Input { file: Some(path), text, typed: None });
         Ok(self.ended(ended))
     }
 
@@ -338,7 +338,7 @@ impl Repl {
             }
             line => {
                 let begun = Instant::now();
-                let ended = self.interpreter.borrow_mut().run(Input { file: None, text: line.to_owned() });
+                let ended = self.interpreter.borrow_mut().run(Input::typed(line));
                 let took = begun.elapsed();
                 let then = self.ended(ended);
                 self.took(took);
@@ -388,7 +388,7 @@ impl Repl {
         if let Some(file) = &input.file {
             return format!(":load {file}");
         }
-        let mut lines = input.text.trim().lines();
+        let mut lines = input.shown().trim().lines();
         let first = lines.next().unwrap_or_default().to_owned();
         let dots = if self.look().style.unicode { " …" } else { " ..." };
         if lines.next().is_some() { first + dots } else { first }

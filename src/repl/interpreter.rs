@@ -39,6 +39,8 @@ pub struct Line {
     pub gave: bool,
     /// Whether it defined or changed variables or functions.
     pub defined: bool,
+    /// Where it begins in the whole text.
+    start: usize,
     /// Kept open, so that later lines know what was there before them.
     savepoint: Option<Savepoint>,
     before: Snapshot,
@@ -200,15 +202,18 @@ impl Interpreter {
         self.places.skip(text);
     }
 
-    /// Runs an input, all or nothing. What was undone before can't be done again after it.
+    /// Runs an input, all or nothing. After one that changes something what was undone before can't be done again.
     pub fn run(&mut self, input: Input) -> Ended {
-        self.undone.clear();
-        self.evaluate(input, true)
+        let ended = self.evaluate(input, true);
+        if matches!(ended, Ended::Well(_)) && self.lines.last().is_some_and(Line::changed) {
+            self.undone.clear();
+        }
+        ended
     }
 
     /// Evaluates an input that is no step of the session: what it changes is undone at once.
     pub fn peek(&mut self, text: &str) -> Ended {
-        let input = Input { file: None, text: text.to_owned() };
+        let input = Input::typed(text);
         self.evaluate(input, false)
     }
 
@@ -262,7 +267,7 @@ impl Interpreter {
                 }
                 let gave = !value.is_unit();
                 let seen = self.seen();
-                self.lines.push(Line { input, seen, acted, gave, defined, savepoint: Some(savepoint), before });
+                self.lines.push(Line { input, seen, acted, gave, defined, start, savepoint: Some(savepoint), before });
                 Ended::Well(value)
             }
             (_, Some(code), 0) => {
@@ -271,12 +276,14 @@ impl Interpreter {
                 } else {
                     self.host.undo_to(savepoint);
                     self.restore(before);
+                    self.places.forget(start);
                 }
                 Ended::Exit(code)
             }
             (Ok(value), _, 0) => {
                 let report = self.host.undo_to(savepoint);
                 self.restore(before);
+                self.places.forget(start);
                 if report.steps > 0 {
                     let error = Error::invalid("this would change something: it is undone")
                         .with_hint("type it as a line of its own");
@@ -288,6 +295,7 @@ impl Interpreter {
                 let diagnostic = result.err().map(|e| self.diagnose(&name, &e));
                 let report = self.host.undo_to(savepoint);
                 self.restore(before);
+                self.places.forget(start);
                 match diagnostic {
                     Some(diagnostic) if signal == 0 => Ended::Error(diagnostic, report),
                     _ => Ended::Signal(signal, report),
@@ -346,7 +354,11 @@ impl Interpreter {
                 .collect()
         };
         let tokens = tokens::tokens(text);
-        self.imports != before.imports
+        // What closures share is the same cell before and after.
+        let moved = |(cell, value): &(Dynamic, Dynamic)| format!("{:?}", cell.flatten_clone()) != format!("{value:?}");
+        before.cells.iter().any(moved)
+            || tokens.iter().any(|t| t.is("fn"))
+            || self.imports != before.imports
             || named(&self.functions) != named(&before.functions)
             || values(&self.scope) != values(&before.scope)
             || assigns(&tokens)
@@ -371,6 +383,7 @@ impl Interpreter {
             self.restore(first.before.clone());
         }
         self.undone.extend(gone.iter().rev().map(|l| l.input.clone()));
+        gone.iter().for_each(|line| self.places.forget(line.start));
         (gone, report)
     }
 
@@ -385,6 +398,7 @@ impl Interpreter {
             let before = first.before.clone();
             self.restore(before);
         }
+        gone.iter().for_each(|line| self.places.forget(line.start));
         (gone, report)
     }
 

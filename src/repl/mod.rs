@@ -99,7 +99,7 @@ pub fn run(start: Start) -> i32 {
         status: 0,
     };
     let first = start.file.map(|(file, text)| {
-        let ended = repl.interpreter.borrow_mut().run(Input { file: Some(file), text });
+        let ended = repl.interpreter.borrow_mut().run(Input { file: Some(file), text, typed: None });
         repl.ended(ended)
     });
     let then = match first {
@@ -353,10 +353,23 @@ impl Repl {
                 }
             };
         }
-        let text = if is_ip_line(text) && self.knows_ip() { ip_call(text) } else { text.to_owned() };
+        let ip = is_ip_line(text) && self.knows_ip();
+        let input = if ip {
+            Input { typed: Some(text.trim().to_owned()), ..Input::typed(&ip_call(text)) }
+        } else {
+            Input::typed(text)
+        };
         let begun = Instant::now();
-        let ended = self.interpreter.borrow_mut().run(Input { file: None, text });
-        let then = self.ended(ended);
+        let ended = self.interpreter.borrow_mut().run(input);
+        let then = match ended {
+            // What `ip` would print is shown as it would print it.
+            Ended::Well(value) if ip && value.is_string() => {
+                self.explained();
+                self.page(value.into_string().unwrap_or_default().trim_end_matches('\n'));
+                Then::On
+            }
+            ended => self.ended(ended),
+        };
         if self.timing {
             self.took(begun.elapsed());
         }
@@ -368,18 +381,21 @@ impl Repl {
         self.reference.find("ip").iter().any(|e| e.name == "ip")
     }
 
-    /// Shows what came of a line.
-    fn ended(&mut self, ended: Ended) -> Then {
+    /// The ip commands that do what the last line did, where they are wanted.
+    fn explained(&self) {
         if self.explain {
             let seen = self.interpreter.borrow().lines().last().map(|l| l.seen.clone()).unwrap_or_default();
-            if matches!(ended, Ended::Well(_)) {
-                for step in seen {
-                    self.put(&self.style.paint("2", &format!("# {}", step.ip)));
-                }
+            for step in seen {
+                self.put(&self.style.paint("2", &format!("# {}", step.ip)));
             }
         }
+    }
+
+    /// Shows what came of a line.
+    fn ended(&mut self, ended: Ended) -> Then {
         match ended {
             Ended::Well(value) => {
+                self.explained();
                 self.result(&value);
                 Then::On
             }

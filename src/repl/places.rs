@@ -10,6 +10,22 @@ pub struct Input {
     /// The file it is from; `None`: typed.
     pub file: Option<String>,
     pub text: String,
+    /// What was typed, where that is other than the code that it means: a line of `ip`.
+    pub typed: Option<String>,
+}
+
+impl Input {
+    /// Code that was typed.
+    #[must_use]
+    pub fn typed(text: &str) -> Input {
+        Input { file: None, text: text.to_owned(), typed: None }
+    }
+
+    /// What people read of it.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.typed.as_deref().unwrap_or(&self.text)
+    }
 }
 
 struct Part {
@@ -26,7 +42,8 @@ pub struct Places {
     /// What typed input is called: `repl`, `<stdin>`.
     typed: String,
     parts: Vec<Part>,
-    whole: String,
+    /// The lines of the whole text.
+    whole: Vec<String>,
     /// By name, the text that the lines of diagnostics count in.
     texts: Vec<(String, String)>,
 }
@@ -34,16 +51,16 @@ pub struct Places {
 impl Places {
     #[must_use]
     pub fn new(typed: &str) -> Places {
-        Places { typed: typed.into(), parts: Vec::new(), whole: String::new(), texts: Vec::new() }
+        Places { typed: typed.into(), parts: Vec::new(), whole: Vec::new(), texts: Vec::new() }
     }
 
     /// Adds an input. Returns its name, and the line at which it begins in the whole text.
     pub fn add(&mut self, input: &Input) -> (String, usize) {
-        let start = self.whole.matches('\n').count() + 1;
+        let start = self.whole.len() + 1;
         let text = input.text.trim_end_matches('\n');
         let lines = text.matches('\n').count() + 1;
-        self.whole.push_str(text);
-        self.whole.push('\n');
+        self.whole.extend(text.split('\n').map(str::to_owned));
+        let text = input.shown().trim_end_matches('\n');
         let name = input.file.clone().unwrap_or_else(|| self.typed.clone());
         let known = self.texts.iter_mut().find(|(n, _)| *n == name);
         let first = match known {
@@ -70,13 +87,21 @@ impl Places {
     /// Lines of typed input that were given before and are no part of what is evaluated (empty ones, commands): so that the
     /// numbers of lines stay those of the input.
     pub fn skip(&mut self, text: &str) {
-        self.add(&Input { file: None, text: text.to_owned() });
+        let (_, start) = self.add(&Input::typed(text));
+        self.forget(start);
+    }
+
+    /// What begins at this line of the whole text is no part of the session any more: it failed or was undone. Its lines
+    /// stay, empty, and diagnostics do not find its names.
+    pub fn forget(&mut self, start: usize) {
+        let lines = self.parts.iter().find(|p| p.start == start).map_or(0, |p| p.lines);
+        self.whole.iter_mut().skip(start - 1).take(lines).for_each(String::clear);
     }
 
     /// The whole text.
     #[must_use]
     pub fn whole(&self) -> Arc<str> {
-        Arc::from(self.whole.as_str())
+        Arc::from(self.whole.join("\n"))
     }
 
     /// The names of all inputs.
@@ -115,13 +140,13 @@ mod tests {
     use super::*;
 
     fn typed(text: &str) -> Input {
-        Input { file: None, text: text.into() }
+        Input::typed(text)
     }
 
     #[test]
     fn places_are_those_of_the_inputs() {
         let mut places = Places::new("repl");
-        let file = Input { file: Some("a.rhai".into()), text: "one\ntwo\n".into() };
+        let file = Input { file: Some("a.rhai".into()), text: "one\ntwo\n".into(), typed: None };
         assert_eq!(places.add(&file), ("a.rhai".into(), 1));
         assert_eq!(places.add(&typed("x")), ("repl".into(), 3));
         places.skip(":history");

@@ -96,10 +96,31 @@ ip -n w1 -6 rule add from fd00::2 table 100 priority 500
 ip -n w2 -batch - <<E
 route add 10.5.0.0/16 via 10.0.0.1
 E
+tc -n w1 -batch - <<E
+qdisc add dev v1 root handle 1: htb default 0x30 r2q 20
+class add dev v1 parent 1: classid 1:1 htb rate 500mbit ceil 900mbit burst 20kb
+class add dev v1 parent 1:1 classid 1:10 htb rate 100mbit prio 2
+class add dev v1 parent 1:1 classid 1:30 htb rate 50mbit ceil 900mbit quantum 5000 cburst 30kb
+qdisc add dev v1 parent 1:10 handle 10: tbf rate 80mbit burst 100kb latency 30ms
+qdisc add dev v1 parent 1:30 pfifo limit 77
+filter add dev v1 parent 1: protocol ip prio 5 u32 match ip dst 10.0.0.99 flowid 1:10
+filter add dev v1 parent 1: protocol ip prio 5 u32 match ip dst 10.0.0.98 flowid 1:30
+filter add dev v1 parent 1: protocol ip prio 6 u32 match ip dst 10.0.0.97 flowid 1:30
+filter add dev v1 parent 1: protocol ip prio 7 u32 match ip dport 80 0xffff flowid 1:30
+filter del dev v1 parent 1: protocol ip prio 6
+qdisc add dev q2 clsact
+filter add dev q2 ingress protocol ip prio 3 u32 match ip src 10.77.0.0/16
+filter add dev q2 egress protocol ip prio 4 u32 match ip src 10.77.0.0/16 action mirred egress mirror dev p1
+filter add dev q2 egress protocol all prio 9 handle 7: u32 divisor 16
+filter add dev q2 egress protocol all prio 9 u32 ht 7:3: match ip src 10.78.0.0/16
+filter add dev q2 egress protocol all prio 9 u32 match ip protocol 6 0xff link 7: hashkey mask 0x0f00 at 12
+qdisc add dev p1 root bfifo limit 300kb
+E
 echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 ip link add h0 address 02:00:00:00:06:01 type veth peer name h1 address 02:00:00:00:06:02
 ip link set h0 up
 ip link set h1 up
+tc qdisc add dev h0 root tbf rate 200mbit burst 200kb limit 500kb
 ip addr add 10.6.0.1/24 dev h0
 ip route add 10.16.0.0/16 via 10.6.0.9
 if [ -n "$NFT" ]; then ip netns exec w1 nft -f - <<N
@@ -363,6 +384,7 @@ fn space() -> Result<Vec<(String, Vec<String>)>, String> {
     found.push(("rule".into(), lines(rules)));
     found.push(("rule6".into(), lines(rules6)));
     found.push(("nexthop".into(), lines(nexthops)));
+    found.push(("tc".into(), queues()?));
     let mut ids = ids.iter().map(|id| format!("{} {}", id["nsid"], id["name"])).collect::<Vec<_>>();
     ids.sort();
     found.push(("nsid".into(), ids));
@@ -392,6 +414,48 @@ fn ruleset() -> Result<Vec<String>, String> {
         out.push(object.to_string());
     }
     Ok(out)
+}
+
+/// Qdiscs that somebody made, and the classes and filters of their devices.
+fn queues() -> Result<Vec<String>, String> {
+    // Those that the kernel put there by itself have the handle 0.
+    let tc = |words: &str| -> Result<Vec<String>, String> {
+        let output = Command::new("tc").args(words.split(' ')).output().map_err(|e| format!("tc: {e}"))?;
+        if !output.status.success() {
+            return Err(format!("tc {words}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let plain = |line: &str| {
+            // Counters of htb, how many use an action or a qdisc, and an action's number.
+            let mut words = line.split_whitespace();
+            let mut out = String::new();
+            while let Some(word) = words.next() {
+                if ["direct_packets_stat", "refcnt", "ref", "bind", "index"].contains(&word) {
+                    words.next();
+                } else {
+                    out = out + " " + word;
+                }
+            }
+            out.trim_start().to_string()
+        };
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(plain).filter(|l| !l.is_empty()).collect())
+    };
+    let mut found: Vec<String> = tc("-d qdisc show")?.into_iter().filter(|l| !l.contains(" 0: ")).collect();
+    let mut devices: Vec<String> =
+        found.iter().filter_map(|l| l.split(' ').skip_while(|w| *w != "dev").nth(1)).map(str::to_string).collect();
+    devices.sort();
+    devices.dedup();
+    found.sort();
+    for dev in devices {
+        let mut classes = tc(&format!("-d class show dev {dev}"))?;
+        classes.sort();
+        found.extend(classes);
+        for hook in ["root", "ingress", "egress"] {
+            // Of a hook that is not there it shows nothing.
+            let lines = tc(&format!("-d filter show dev {dev} {hook}")).unwrap_or_default();
+            found.extend(lines.into_iter().map(|l| format!("{dev} {hook}: {l}")));
+        }
+    }
+    Ok(found)
 }
 
 /// `SO_NETNS_COOKIE`: what tells a namespace from every other that is or was.

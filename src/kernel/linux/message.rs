@@ -29,6 +29,15 @@ pub mod rtm {
     pub const NEWRULE: u16 = 32;
     pub const DELRULE: u16 = 33;
     pub const GETRULE: u16 = 34;
+    pub const NEWQDISC: u16 = 36;
+    pub const DELQDISC: u16 = 37;
+    pub const GETQDISC: u16 = 38;
+    pub const NEWTCLASS: u16 = 40;
+    pub const DELTCLASS: u16 = 41;
+    pub const GETTCLASS: u16 = 42;
+    pub const NEWTFILTER: u16 = 44;
+    pub const DELTFILTER: u16 = 45;
+    pub const GETTFILTER: u16 = 46;
     pub const NEWNSID: u16 = 88;
     pub const GETNSID: u16 = 90;
     pub const NEWNEXTHOP: u16 = 104;
@@ -251,6 +260,9 @@ pub fn rec_new(what: What) -> u16 {
         What::Neigh => rtm::NEWNEIGH,
         What::Rule => rtm::NEWRULE,
         What::Nexthop => rtm::NEWNEXTHOP,
+        What::Qdisc => rtm::NEWQDISC,
+        What::Class => rtm::NEWTCLASS,
+        What::Filter => rtm::NEWTFILTER,
     }
 }
 
@@ -262,6 +274,9 @@ pub fn rec_del(what: What) -> u16 {
         What::Neigh => rtm::DELNEIGH,
         What::Rule => rtm::DELRULE,
         What::Nexthop => rtm::DELNEXTHOP,
+        What::Qdisc => rtm::DELQDISC,
+        What::Class => rtm::DELTCLASS,
+        What::Filter => rtm::DELTFILTER,
     }
 }
 
@@ -279,6 +294,9 @@ pub fn add_flags(mode: AddMode) -> u16 {
 /// The record's body as it is sent: with the seconds that are left of a limited life.
 #[must_use]
 pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
+    if rec.is_tc() {
+        return crate::plan::tc::sendable(rec);
+    }
     let mut body = rec.body.clone();
     if rec.what == What::Neigh
         && rec.byte(10) & crate::plan::record::NTF_PROXY != 0
@@ -328,6 +346,9 @@ pub fn dump_requests(what: What) -> Vec<(u16, Vec<u8>)> {
         What::Route => vec![(rtm::GETROUTE, vec![0; 12])],
         What::Rule => vec![(rtm::GETRULE, vec![0; 12])],
         What::Nexthop => vec![(rtm::GETNEXTHOP, vec![0; 8])],
+        What::Qdisc => vec![(rtm::GETQDISC, vec![0; crate::plan::tc::HEADER])],
+        // Asked for qdisc by qdisc (super::queues).
+        What::Class | What::Filter => Vec::new(),
         What::Neigh => {
             // Proxy entries are a table of their own (neigh_dump_info, net/core/neighbour.c).
             let mut proxy = vec![0; 12];
@@ -493,6 +514,9 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let verb = if *add { "add" } else { "delete" };
             plain(format!("{verb} the alternative name `{name}` of link `{}` in {place}", link.name))
         }
+        (Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. }, _) if rec.is_tc() => {
+            super::queues::explain(verb, rec, &place, &refusal)
+        }
         (Verb::RecAdd { rec, words, .. }, libc::EEXIST) => {
             Error::new(Kind::Exists, format!("{} {words} exists already in {place}", noun(rec.what)))
         }
@@ -539,5 +563,8 @@ fn noun(what: What) -> &'static str {
         What::Neigh => "neighbour",
         What::Rule => "rule",
         What::Nexthop => "nexthop",
+        What::Qdisc => "qdisc",
+        What::Class => "class",
+        What::Filter => "filter",
     }
 }

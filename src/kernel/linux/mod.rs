@@ -9,6 +9,7 @@ mod nft;
 pub mod nsid;
 pub mod ping;
 pub mod process;
+pub mod queues;
 pub mod rehearsal;
 pub mod settle;
 pub mod socket;
@@ -420,6 +421,7 @@ impl Kernel for Linux {
         for what in [What::Addr, What::Nexthop, What::Route, What::Neigh, What::Rule] {
             recs.extend(self.dump(ns, what)?.iter().filter_map(|body| Rec::of(what, body, now)));
         }
+        recs.extend(queues::records(&self.space(ns)?.netlink, ns)?);
         let mut values = std::collections::BTreeMap::new();
         for key in sysctls {
             if let Ok(value) = self.sysctl(ns, key) {
@@ -467,6 +469,9 @@ impl Kernel for Linux {
 
     fn dump(&self, ns: &Ns, what: What) -> Result<Vec<Vec<u8>>> {
         let space = self.space(ns)?;
+        if matches!(what, What::Class | What::Filter) {
+            return queues::dump(&space.netlink, ns, what);
+        }
         let mut out = Vec::new();
         for (kind, body) in message::dump_requests(what) {
             match space.netlink.dump(kind, &body) {

@@ -25,7 +25,8 @@ pub use replace::replace;
 pub use spawn::check;
 pub use start::{Started, start};
 pub use tree::{
-    EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, reap_orphans,
+    EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, own_children,
+    reap_orphans,
 };
 
 use crate::kernel::Cancel;

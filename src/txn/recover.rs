@@ -160,7 +160,7 @@ fn spaces(entry: &Entry) -> Vec<Ns> {
     out.extend(entry.outcome.as_ref().and_then(|o| o.ns.clone()));
     match &entry.undo {
         Undo::Nft { ns, .. } | Undo::Unbind { ns } | Undo::Rebind { ns } | Undo::Delete { ns, .. } => {
-            out.push(ns.clone())
+            out.push(ns.clone());
         }
         Undo::Restore { changes, back } => {
             out.extend(changes.iter().map(|c| c.ns.clone()));

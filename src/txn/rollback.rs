@@ -7,7 +7,7 @@ use crate::plan::attribute::flushed;
 use crate::plan::nft::Table;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
-use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb, What};
+use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, State, Verb, What};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -189,13 +189,21 @@ impl Txn {
         let mut report = Report::default();
         let mut expected = Expected::default();
         self.end_processes(since, &mut report);
+        self.still_bridges(since);
         while self.entries.last().is_some_and(|e| e.seq >= since) {
             let Some(entry) = self.entries.pop() else { break };
             report.steps += 1;
-            let gone =
-                !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
-            if gone && !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. }) {
+            if self.goes_along(&entry, since) {
                 self.forget(&entry);
+                continue;
+            }
+            if matches!(entry.undo, Undo::Unbind { .. }) {
+                let lowest = self.unbind_all(entry, since, &mut report, &mut expected);
+                if expected.late.is_empty()
+                    && let Err(error) = self.log.undone(lowest)
+                {
+                    report.unwritten(&error);
+                }
                 continue;
             }
             let (errors, differences) = (report.errors.len(), report.differences.len());
@@ -222,6 +230,76 @@ impl Txn {
         self.end_limbo(&mut report);
         report.elapsed = start.elapsed();
         report
+    }
+
+    /// Whether a step needs no undo, since all that it is about goes away.
+    fn goes_along(&self, entry: &Entry, since: u64) -> bool {
+        !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. })
+            && !entry.on.is_empty()
+            && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
+    }
+
+    /// Sets the bridges down that are about to go with their namespaces: one that is up floods all its ports with what
+    /// each of them multicasts at its end, and the kernel is busy with that for longer than with the deletion. If it
+    /// can't be done, it only takes longer.
+    fn still_bridges(&self, since: u64) {
+        for entry in self.entries.iter().filter(|e| e.seq >= since) {
+            if let (Some(Verb::LinkAdd { ns, spec }), Some(outcome)) = (&entry.verb, &entry.outcome)
+                && spec.kind == "bridge"
+                && let Some(link) = &outcome.link
+                && self.ever.get(&(ns.cookie, 0)).is_some_and(|seq| *seq >= since)
+                && let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
+                && info.state.kind == "bridge"
+                && info.state.up
+            {
+                let change = LinkChange { up: Some(false), ..LinkChange::default() };
+                let _ = self.kernel.apply(&Verb::LinkSet { ns: ns.clone(), link: link.clone(), change });
+            }
+        }
+    }
+
+    /// Unbinds the namespace of `first`, and those of the steps before it as far as nothing else is to be undone between
+    /// them. They are let go of together at the end, so that the kernel ends them in one go, and not in our way.
+    /// Returns the first step that is undone.
+    fn unbind_all(&mut self, first: Entry, since: u64, report: &mut Report, expected: &mut Expected) -> u64 {
+        let mut lowest = first.seq;
+        let mut gone = Vec::new();
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            lowest = entry.seq;
+            if let Undo::Unbind { ns } = &entry.undo {
+                let errors = report.errors.len();
+                self.unbind(entry.seq, ns, report);
+                // A refusal of the moment gets a second try.
+                if report.errors.len() > errors {
+                    report.errors.truncate(errors);
+                    self.unbind(entry.seq, ns, report);
+                }
+                // Made, deleted and bound again by the undo just now: the earliest step counts.
+                expected.bound.retain(|b| b != ns);
+                expected.names.push(ns.clone());
+                gone.push(ns.clone());
+                // Killed in the midst, recover has not to look for all of them.
+                if gone.len() % 64 == 0
+                    && expected.late.is_empty()
+                    && let Err(error) = self.log.undone(entry.seq)
+                {
+                    report.unwritten(&error);
+                }
+            }
+            self.forget(&entry);
+            next = match self.entries.last() {
+                Some(e) if e.seq >= since && (matches!(e.undo, Undo::Unbind { .. }) || self.goes_along(e, since)) => {
+                    report.steps += 1;
+                    self.entries.pop()
+                }
+                _ => None,
+            };
+        }
+        for ns in &gone {
+            self.kernel.release(ns);
+        }
+        lowest
     }
 
     /// What runs in the namespaces that are about to go, found by one look at all processes.
@@ -267,16 +345,13 @@ impl Txn {
     ) {
         match &entry.undo {
             Undo::Whole => {}
-            Undo::Unbind { ns } => {
-                self.unbind(entry.seq, ns, report);
-                // Made, deleted and bound again by the undo just now: the earliest step counts.
-                expected.bound.retain(|b| b != ns);
-                expected.names.push(ns.clone());
-            }
+            // Done together with those beside it: `unbind_all`.
+            Undo::Unbind { .. } => {}
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
                         self.unbind(entry.seq, &ns, report);
+                        self.kernel.release(&ns);
                         expected.bound.retain(|b| *b != ns);
                         expected.names.push(ns);
                     }
@@ -363,23 +438,21 @@ impl Txn {
         }
     }
 
+    /// Takes the name away; what is still held of the namespace is let go by the caller.
     fn unbind(&mut self, seq: u64, ns: &Ns, report: &mut Report) {
         match self.kernel.find_ns(&ns.name) {
             Ok(found) if found.cookie == ns.cookie => {}
             Ok(_) => {
                 report.differences.push(format!("namespace `{}` is another's now: left", ns.name));
-                self.kernel.release(ns);
                 return;
             }
             Err(error) if error.kind == Kind::NotFound => {
                 report.notes.push(format!("namespace `{}` was deleted already", ns.name));
-                self.kernel.release(ns);
                 return;
             }
             Err(error) => report.errors.push(error.to_string()),
         }
         self.step(seq, &Verb::NetnsDel { ns: ns.clone() }, report, &[]);
-        self.kernel.release(ns);
     }
 
     /// Binds a name again to the namespace that was kept.

@@ -181,6 +181,28 @@ const VERBS: &[(&str, &str)] = &[
     ("tc_class/add", r#"tc_class("w1:v1", "1:40", #{ parent: "1:1", rate: "3mbit" })"#),
     ("tc_class/change", r#"tc_class("w1:v1", "1:10", #{ parent: "1:1", rate: "3mbit", ceil: "4mbit", change: true })"#),
     ("tc_class/change_the_outer", r#"tc_class("w1:v1", "1:1", #{ rate: "30mbit", replace: true })"#),
+    ("tc_class/del", r#"tc_filter_del("w1:v1", #{ parent: "1:" }); tc_class_del("w1:v1", "1:10")"#),
+    (
+        "tc_filter/add",
+        r#"tc_filter("w1:v1", "u32", #{ parent: "1:", protocol: "ip", prio: 5, dst: "10.0.0.50", classid: "1:30" })"#,
+    ),
+    (
+        "tc_filter/add_in_front",
+        r#"tc_filter("w1:v1", "u32", #{ parent: "1:", protocol: "ip", prio: 1, dst: "10.0.0.50", classid: "1:30" })"#,
+    ),
+    (
+        "tc_filter/add_mirred",
+        r#"tc_filter("w1:q2", "u32", #{ parent: "ingress", action: #{ kind: "mirred", dev: "p1" } })"#,
+    ),
+    (
+        "tc_filter_del/one",
+        r#"tc_filter_del("w1:v1", #{ parent: "1:", protocol: "ip", prio: 5, kind: "u32", handle: "800::800" })"#,
+    ),
+    ("tc_filter_del/first_priority", r#"tc_filter_del("w1:v1", #{ parent: "1:", protocol: "ip", prio: 5 })"#),
+    ("tc_filter_del/last_priority", r#"tc_filter_del("w1:v1", #{ parent: "1:", protocol: "ip", prio: 7 })"#),
+    ("tc_filter_del/all", r#"tc_filter_del("w1:v1", #{ parent: "1:" })"#),
+    ("tc_filter_del/egress", r#"tc_filter_del("w1:q2", #{ parent: "egress" })"#),
+    ("tc_filter_del/ingress", r#"tc_filter_del("w1:q2", #{ parent: "ingress", protocol: "ip", prio: 3 })"#),
     ("sysctl/device", r#"sysctl("w1", "net.ipv4.conf.v1.arp_filter", 0)"#),
     ("sysctl/ip_forward", r#"sysctl("w1", "net.ipv4.ip_forward", 1)"#),
     ("sysctl/conf_all_forwarding", r#"sysctl("w1", "net.ipv4.conf.all.forwarding", 1)"#),

@@ -76,7 +76,9 @@ pub fn modules() -> Vec<Module> {
         family!(subnet::functions),
         family!(sysctl::functions),
         family!(tc::class::functions),
+        family!(tc::filter::functions),
         family!(tc::qdisc::functions),
+        family!(tc::shape::functions),
     ]
 }
 

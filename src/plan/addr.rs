@@ -2,6 +2,7 @@
 
 use super::encap::{Encap, labels_text, stack};
 use super::error::{Error, Result};
+use super::link::KindOption;
 use super::nla;
 use super::record::{
     AF_INET, AF_INET6, AF_MPLS, IFA_ADDRESS, IFA_BROADCAST, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFA_RT_PRIORITY, NDA_DST,
@@ -313,6 +314,8 @@ pub struct RouteSpec {
     pub label: Option<u32>,
     /// The labels that take its place; none: it is popped.
     pub swap: Vec<u32>,
+    /// Further attributes, with the words of `ip route` for them.
+    pub more: Vec<KindOption>,
 }
 
 impl RouteSpec {
@@ -391,6 +394,9 @@ impl RouteSpec {
         }
         if let Some(encap) = &self.encap {
             encap.put(&mut body, super::record::RTA_ENCAP_TYPE, super::record::RTA_ENCAP);
+        }
+        for option in &self.more {
+            nla::put(&mut body, option.code, &option.value);
         }
         if !self.hops.is_empty() {
             let mut all = Vec::new();
@@ -486,6 +492,9 @@ impl RouteSpec {
         if let Some(name) = &self.congctl {
             let lock = self.metrics.iter().any(|(c, mask)| *c == RTAX_LOCK && mask & (1 << RTAX_CC_ALGO) != 0);
             out += &format!(" congctl {}{name}", if lock { "lock " } else { "" });
+        }
+        for option in &self.more {
+            out += &format!(" {}", option.words);
         }
         if self.onlink {
             out += " onlink";

@@ -2,6 +2,7 @@
 
 pub mod fault;
 pub mod features;
+mod file;
 pub mod maker;
 pub mod message;
 pub mod monitor;
@@ -694,8 +695,7 @@ impl Kernel for Linux {
     }
 
     fn missing_folders(&self, path: &str) -> Vec<String> {
-        let above = std::path::Path::new(path).ancestors().skip(1);
-        above.take_while(|p| !p.exists()).map(|p| p.to_string_lossy().into_owned()).collect()
+        file::missing_folders(path)
     }
 
     fn release(&self, ns: &Ns) {
@@ -765,14 +765,7 @@ impl Linux {
             }
             Verb::FileWrite { path, content, mode, folders } => match self.rehearsal() {
                 Some(rehearsal) => rehearsal.write(path, content, *mode)?,
-                None => {
-                    if let Some(folder) = std::path::Path::new(path).parent().filter(|_| *folders) {
-                        std::fs::create_dir_all(folder).map_err(|e| {
-                            Error::from_io(&e, format!("make the folder `{}`", folder.display())).with_target(path)
-                        })?;
-                    }
-                    write_file(path, content, *mode)?;
-                }
+                None => file::write(path, content, *mode, *folders)?,
             },
             // Running it is the process room's, which asks for this to be written down first.
             Verb::ProcessStart { .. } => {}
@@ -782,14 +775,7 @@ impl Linux {
             }
             Verb::FileRemove { path, folders } => match self.rehearsal() {
                 Some(rehearsal) => rehearsal.remove(path)?,
-                None => {
-                    let done = std::fs::remove_file(path);
-                    // Those that hold something else stay.
-                    for folder in folders {
-                        let _ = std::fs::remove_dir(folder);
-                    }
-                    done.map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?;
-                }
+                None => file::remove(path, folders)?,
             },
         }
         Ok(Outcome::default())
@@ -810,13 +796,4 @@ impl Linux {
             Err(r) => Err(r.error(format!("read link `{name}`"))),
         }
     }
-}
-
-/// Writes a file whole. An existing one keeps its inode, owner and mode; a new one gets `mode`.
-fn write_file(path: &str, content: &[u8], mode: u32) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let failed = |e: std::io::Error| Error::from_io(&e, format!("write `{path}`")).with_target(path);
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(failed)?;
-    file.write_all(content).map_err(failed)
 }

@@ -224,6 +224,10 @@ const VERBS: &[(&str, &str)] = &[
         r#"netns_add("fresh"); veth("fresh:a", "w1:a", #{ up: true, b: #{ addr: "10.40.0.1/24", master: "br0" } })"#,
     ),
     ("netns_attach", r#"netns_attach("again", "/run/netns/w1")"#),
+    (
+        "netns_attach/changed_by_its_own_name",
+        r#"netns_attach("again", "/run/netns/w1"); link_set("w1:v1", #{ alias: "x" })"#,
+    ),
     ("netns_attach/host", r#"netns_attach("the-host", "/proc/self/ns/net")"#),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (

@@ -79,6 +79,7 @@ pub fn modules() -> Vec<Module> {
         family!(tc::filter::functions),
         family!(tc::qdisc::functions),
         family!(tc::shape::functions),
+        family!(tc::throughput::functions),
     ]
 }
 

@@ -4,6 +4,7 @@ pub mod class;
 pub mod filter;
 pub mod qdisc;
 pub mod shape;
+pub mod throughput;
 
 use crate::engine::Session;
 use crate::engine::value::{self, Device, put, put_int, what};

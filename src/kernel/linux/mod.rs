@@ -3,6 +3,8 @@
 pub mod fault;
 pub mod features;
 mod file;
+mod genl;
+mod load;
 pub mod maker;
 pub mod message;
 pub mod monitor;
@@ -17,6 +19,7 @@ pub mod settle;
 pub mod socket;
 pub mod space;
 pub mod throughput;
+mod tun;
 pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
@@ -182,37 +185,6 @@ impl Linux {
         let index = space.next_index.get();
         space.next_index.set(index + 1);
         Ok(index)
-    }
-
-    /// Has the kernel load what makes links of this kind, before an index is chosen: the modules of tunnels and some
-    /// others make links of their own when they are loaded, those of tunnels in every namespace.
-    fn load_kind(&self, ns: &Ns, kind: &str) -> Result<()> {
-        if !features::litters(kind) || !self.loaded.borrow_mut().insert(kind.to_string()) {
-            return Ok(());
-        }
-        // Refused for its number of queues, once the kind is known (rtnl_create_link, net/core/rtnetlink.c).
-        let refused = self.space(ns)?.netlink.request(rtm::NEWLINK, rtm::CREATE | rtm::EXCL, &message::load_kind(kind));
-        if refused.is_ok() {
-            return Err(Error::internal(format!("a {kind} was made that has more queues than there can be")));
-        }
-        for space in self.spaces.borrow().values() {
-            space.next_index.set(0);
-        }
-        Ok(())
-    }
-
-    /// The nsid that `at` has for `target`; it gets one where it has none, as by the first look at a link whose lower
-    /// device is there.
-    fn give_nsid(&self, at: &Ns, target: &Ns) -> Result<i32> {
-        if let Some(id) = self.nsid(at, target)? {
-            return Ok(id);
-        }
-        let body = message::nsid_body(Some(self.raw_fd(target)?), Some(-1));
-        self.space(at)?
-            .netlink
-            .request(rtm::NEWNSID, 0, &body)
-            .map_err(|r| r.error(format!("give {} an nsid in {}", target.label(), at.label())))?;
-        self.nsid(at, target)?.ok_or_else(|| Error::internal("an nsid that was just given is not there"))
     }
 
     fn link_add(&self, ns: &Ns, spec: &crate::plan::LinkSpec) -> Result<Outcome> {
@@ -504,6 +476,10 @@ impl Kernel for Linux {
         answer.ok_or_else(|| Error::internal("the kernel answered without a route"))
     }
 
+    fn genl(&self, ns: &Ns, family: &'static str, command: u8, attributes: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.genl_dump(ns, family, command, attributes)
+    }
+
     fn nsid(&self, at: &Ns, target: &Ns) -> Result<Option<i32>> {
         let (at, target) = (self.space(at)?, self.space(target)?);
         message::nsid(&at.netlink, &target.fd).map_err(|r| r.error("ask for an nsid"))
@@ -725,7 +701,13 @@ impl Linux {
                 let body = message::nsid_body(Some(self.raw_fd(target)?), Some(id.unwrap_or(-1)));
                 send(at, rtm::NEWNSID, 0, &body)?;
             }
+            Verb::LinkAdd { ns, spec } if spec.kind == "tun" => return self.tun_add(ns, spec),
             Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
+            Verb::Wireguard { ns, link, config } => {
+                const SET_DEVICE: u8 = 1; // WG_CMD_SET_DEVICE
+                self.genl_do(ns, "wireguard", SET_DEVICE, &config.attributes(link.index))?
+                    .map_err(|r| Self::refused(verb, r))?;
+            }
             Verb::LinkDel { ns, link } if self.stands_for_device(ns, link)? => {
                 // As rtnl_delete_link (net/core/rtnetlink.c) answers for hardware.
                 return Err(Self::refused(verb, Refusal { errno: libc::EOPNOTSUPP, words: None }));

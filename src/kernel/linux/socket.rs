@@ -56,6 +56,14 @@ impl Netlink {
     /// # Errors
     /// No descriptor left, or no netlink in this kernel.
     pub fn open() -> Result<Netlink> {
+        Netlink::open_to(NETLINK_ROUTE)
+    }
+
+    /// Opens one to another part of the kernel (`NETLINK_…`).
+    ///
+    /// # Errors
+    /// Those of [`Netlink::open`].
+    pub fn open_to(protocol: isize) -> Result<Netlink> {
         let failed = |e: std::io::Error| {
             let error = Error::from_io(&e, "open a netlink socket");
             match error.kind {
@@ -63,7 +71,7 @@ impl Netlink {
                 _ => error,
             }
         };
-        let socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
+        let socket = Socket::new(protocol).map_err(failed)?;
         // Extended acks in the kernel's own words, and acks that do not repeat the request.
         socket.set_ext_ack(true).map_err(failed)?;
         socket.set_cap_ack(true).map_err(failed)?;

@@ -425,8 +425,8 @@ impl Kernel for Linux {
         };
         let mut body = body;
         nla::put(&mut body, IFLA_EXT_MASK, &message::SKIP_STATS.to_ne_bytes());
-        match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
+        match space.netlink.get(rtm::GETLINK, &body) {
+            Ok(answer) => Ok(self.parse(&answer)),
             Err(r) if r.errno == libc::ENODEV => match by {
                 // A short alternative name is not found as a name.
                 By::Name(name) if name.len() <= crate::plan::name::IFNAME_MAX => self.by_altname(&space, name),
@@ -773,8 +773,8 @@ impl Linux {
     fn by_altname(&self, space: &Space, name: &str) -> Result<Option<LinkInfo>> {
         let mut body = ifinfo(0, 0, 0);
         message::put_text(&mut body, IFLA_ALT_IFNAME, name);
-        match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
+        match space.netlink.get(rtm::GETLINK, &body) {
+            Ok(answer) => Ok(self.parse(&answer)),
             Err(r) if matches!(r.errno, libc::ENODEV | libc::EINVAL) => Ok(None),
             Err(r) => Err(r.error(format!("read link `{name}`"))),
         }

@@ -48,6 +48,8 @@ const SCRIPTS: &[(&str, &str)] = &[
         link_down("w1:q2");
         link_rename("w1:q2", "renamed");
         sysctl("w1", "net.ipv4.ip_forward", 1);
+        nft("w1", "add rule ip nat post oifname q2 masquerade; flush chain inet stranger more; add table ip fresh");
+        masquerade("w1", "v1");
         write_file("/run/files/file", "changed");
         "#,
     ),

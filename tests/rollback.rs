@@ -125,6 +125,38 @@ const VERBS: &[(&str, &str)] = &[
     ("neigh_del/v6", r#"neigh_del("w1:v1", "fd00::50")"#),
     ("neigh_del/proxy", r#"neigh_del("w1:v1", "10.0.0.60")"#),
     ("neigh_flush", r#"neigh_flush("w1:v1", #{ all: true })"#),
+    (
+        "nft/new_table",
+        r#"nft("w1", "add table ip fresh; add chain ip fresh c { type filter hook input priority 5; }"); masquerade("w1", "v1")"#,
+    ),
+    (
+        "nft/rule_of_a_strangers",
+        r#"nft("w1", "add rule ip nat post oifname q2 masquerade; flush chain inet stranger more")"#,
+    ),
+    (
+        "nft/elements",
+        r#"nft("w1", "add element inet stranger blocked { 10.66.0.3 }; delete element inet stranger ports { 80 : 10.0.0.9 }")"#,
+    ),
+    ("nft/delete_last_table", r#"nft("w1", "delete table ip nat")"#),
+    (
+        "nft/flush_ruleset",
+        r#"nft("w1", "flush ruleset"); nft("w1", "add table inet stranger; add set inet stranger blocked { type ipv4_addr; }")"#,
+    ),
+    ("nft/dormant", r#"nft("w1", "add table ip nat { flags dormant; }")"#),
+    ("nft/host", r#"drop(host(), #{ proto: "tcp", dport: 23 })"#),
+    (
+        "nft/refused",
+        r#"try { nft("w1", "add table ip fresh; add rule ip nowhere c accept"); } catch (e) {} drop("w1", #{ proto: "icmp" })"#,
+    ),
+    (
+        "route/encap",
+        r#"route("w1", "10.30.0.0/16", #{ via: "10.0.0.9", encap: #{ type: "ip", id: 7, dst: "10.0.0.9" }, congctl: "lock reno", rto_min: "300ms" })"#,
+    ),
+    (
+        "sysctl/tree",
+        r#"sysctl("w1", #{ "net.ipv4": #{ ip_forward: 1, conf: #{ "v1.arp_filter": 0, "all.rp_filter": 1 } } })"#,
+    ),
+    ("sysctl/forwarding", r#"forwarding("w1", true)"#),
     ("qdisc/on_a_new_link", r#"veth("w1:a", "w2:b"); qdisc("w1:a", "tbf", #{ rate: "1mbit" })"#),
     ("qdisc/where_none_was", r#"qdisc("w2:v2", "tbf", #{ rate: "10mbit" })"#),
     (

@@ -58,6 +58,11 @@ const EXAMPLES: &[Example] = &[
         ..EXAMPLE
     },
     Example {
+        name: "ecmp",
+        lines: &[r#"192.0.2.0/24 by group 10: ["p1", "p2"]"#, "by the second alone: still there"],
+        ..EXAMPLE
+    },
+    Example {
         name: "failing",
         exit: 1,
         lines: &["h1 and h2 are up and talk to each other"],
@@ -80,6 +85,21 @@ const EXAMPLES: &[Example] = &[
         ..EXAMPLE
     },
     Example { name: "slow-link", ..EXAMPLE },
+    Example {
+        name: "nat",
+        lines: &[
+            "echo requests from the router's address: 3, from the home network's: 0",
+            "the forwarded port: status 200",
+            "directly: unreachable",
+        ],
+        needs: &["nft", "python3"],
+        ..EXAMPLE
+    },
+    Example {
+        name: "policy-routing",
+        lines: &["90: from all table 102", "101: from 10.1.0.2 table 102", "by the second provider: still there"],
+        ..EXAMPLE
+    },
     Example {
         name: "two-hosts",
         lines: &["10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.1 "],

@@ -23,7 +23,7 @@ fn write(session: &Session, path: &str, text: &str, options: Map) -> Result<()> 
     let opts = Opts::new("write_file", options, &["mode"])?;
     let mode = opts.int("mode", 0..=0o7777)?.and_then(|m| u32::try_from(m).ok()).unwrap_or(0o644);
     let path = absolute(path)?;
-    session.perform(Verb::FileWrite { path, content: text.as_bytes().to_vec(), mode }).map(|_| ())
+    session.perform(Verb::FileWrite { path, content: text.as_bytes().to_vec(), mode, folders: false }).map(|_| ())
 }
 
 #[export_module]
@@ -82,7 +82,7 @@ pub mod functions {
             if s.kernel().read_file(&path)?.is_none() {
                 return Err(Error::new(Kind::NotFound, format!("there is no file `{path}`")).with_target(path));
             }
-            s.perform(Verb::FileRemove { path }).map(|_| ())
+            s.perform(Verb::FileRemove { path, folders: Vec::new() }).map(|_| ())
         })
     }
 }

@@ -167,7 +167,7 @@ fn json(value: &Dynamic) -> Result<serde_json::Value> {
     Err(Error::invalid(format!("{} can't be JSON", value::what(value))))
 }
 
-fn from_json(value: &serde_json::Value) -> Dynamic {
+pub fn from_json(value: &serde_json::Value) -> Dynamic {
     use serde_json::Value;
     match value {
         Value::Null => Dynamic::UNIT,

@@ -2,6 +2,7 @@
 //! anything itself.
 
 pub mod addr;
+pub mod etc;
 pub mod exec;
 pub mod file;
 pub mod flow;
@@ -11,6 +12,7 @@ pub mod monitor;
 pub mod neigh;
 pub mod netns;
 pub mod nexthop;
+pub mod nft;
 pub mod ping;
 pub mod route;
 pub mod rule;
@@ -36,6 +38,7 @@ macro_rules! family {
 pub fn modules() -> Vec<Module> {
     vec![
         family!(addr::functions),
+        family!(etc::functions),
         family!(exec::functions),
         family!(file::functions),
         family!(flow::functions),
@@ -69,6 +72,7 @@ pub fn modules() -> Vec<Module> {
         family!(neigh::functions),
         family!(netns::functions),
         family!(nexthop::functions),
+        family!(nft::functions),
         family!(ping::functions),
         family!(route::functions),
         family!(rule::functions),

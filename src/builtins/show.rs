@@ -2,15 +2,21 @@
 
 use super::link::KINDS;
 use super::link::kind::decode;
+use super::route::encap;
 use super::route::table::Tables;
 use crate::engine::Session;
 use crate::engine::value::{self, Device, LinkHandle, put, put_int};
 use crate::kernel::By;
-use crate::plan::addr::{neigh_state_name, proto_name, scope_name, type_name};
+use crate::plan::addr::{
+    METRICS, RTAX_CC_ALGO, RTAX_FEATURES, RTAX_LOCK, RTAX_RTO_MIN, RTAX_RTT, RTAX_RTTVAR, neigh_state_name, proto_name,
+    scope_name, type_name,
+};
+use crate::plan::encap::{Encap, labels};
 use crate::plan::link::mac_text;
 use crate::plan::record::{
     FOREVER, IFA_BROADCAST, IFA_CACHEINFO, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_PERMANENT, IFA_F_TENTATIVE,
-    IFA_LABEL, NDA_DST, NDA_LLADDR, NTF_PROXY, NTF_ROUTER, RTA_METRICS, RTA_PREFSRC, RTA_PRIORITY, RTNH_F_ONLINK,
+    IFA_LABEL, NDA_DST, NDA_LLADDR, NTF_PROXY, NTF_ROUTER, RTA_ENCAP, RTA_ENCAP_TYPE, RTA_METRICS, RTA_NEWDST,
+    RTA_PREFSRC, RTA_PRIORITY, RTNH_F_ONLINK,
 };
 use crate::plan::{Error, Kind, LinkInfo, Ns, Rec, Result, What, nla};
 use rhai::{Array, Dynamic, INT, Map};
@@ -201,7 +207,11 @@ pub fn peer(session: &Session, link: &LinkHandle) -> Result<LinkHandle> {
 }
 
 pub fn family(rec: &Rec) -> String {
-    if rec.family() == crate::plan::record::AF_INET { "inet".into() } else { "inet6".into() }
+    match rec.family() {
+        crate::plan::record::AF_INET => "inet".into(),
+        crate::plan::record::AF_MPLS => "mpls".into(),
+        _ => "inet6".into(),
+    }
 }
 
 /// The bodies of a table's dump, as records that keep all that is momentary.
@@ -281,11 +291,29 @@ pub fn route_map(rec: &Rec, names: &Names<'_>, tables: &Tables) -> Map {
     let mut metrics = Map::new();
     if let Some(nest) = rec.attr(RTA_METRICS) {
         for (code, value) in nla::attrs(nest) {
-            if let Some((name, _)) = crate::plan::addr::METRICS.iter().find(|(_, c)| *c == code) {
-                put_int(&mut metrics, name, nla::number(value).unwrap_or_default());
+            let number = nla::number(value).unwrap_or_default();
+            let ms = |parts: f64| f64::from(u32::try_from(number).unwrap_or(u32::MAX)) / parts;
+            let Some((name, _)) = METRICS.iter().find(|(_, c)| *c == code) else {
+                if code == RTAX_CC_ALGO {
+                    put(&mut metrics, "congctl", nla::text(value));
+                }
+                continue;
+            };
+            match code {
+                RTAX_RTT => put(&mut metrics, name, ms(8.0)),
+                RTAX_RTTVAR => put(&mut metrics, name, ms(4.0)),
+                RTAX_RTO_MIN => put(&mut metrics, name, ms(1.0)),
+                RTAX_FEATURES => put(&mut metrics, name, if number & 1 != 0 { "ecn" } else { "" }.to_string()),
+                _ => put_int(&mut metrics, name, number),
             }
         }
     }
+    let locked = rec.attr(RTA_METRICS).and_then(|n| nla::attr(n, RTAX_LOCK)).and_then(nla::u32_of).unwrap_or_default();
+    let named = METRICS.iter().chain([&("congctl", RTAX_CC_ALGO)]);
+    let locked = named.filter(|(_, code)| locked & (1 << code) != 0).map(|(name, _)| (*name).to_string());
+    put(&mut map, "locked", words(locked));
+    put(&mut map, "encap", encap::show(Encap::read(rec.attr(RTA_ENCAP_TYPE), rec.attr(RTA_ENCAP)).as_ref()));
+    put(&mut map, "swap", encap::labels_array(&labels(rec.attr(RTA_NEWDST).unwrap_or_default())));
     put(&mut map, "mtu", metrics.get("mtu").cloned().unwrap_or(Dynamic::UNIT));
     put(&mut map, "metrics", metrics);
     let hops: Array = rec

@@ -46,6 +46,7 @@ pub struct Entry {
 /// What the families are about.
 const TITLES: &[(&str, &str)] = &[
     ("addr", "addresses of links"),
+    ("etc", "files of a namespace's own under /etc"),
     ("exec", "running programs"),
     ("file", "reading and writing files"),
     ("flow", "what steers a script"),
@@ -58,6 +59,7 @@ const TITLES: &[(&str, &str)] = &[
     ("route", "routes"),
     ("rule", "rules of policy routing"),
     ("nexthop", "nexthop objects"),
+    ("nft", "packet filters and NAT"),
     ("subnet", "subnets and the addresses in them"),
     ("sysctl", "sysctls of a namespace"),
     ("tc", "queues: qdiscs, classes, filters"),

@@ -136,6 +136,12 @@ pub trait Kernel {
     /// The namespace can't be entered.
     fn sysctl_keys(&self, ns: &Ns, prefix: &str) -> Result<Vec<String>>;
 
+    /// Runs `nft` in the namespace with these arguments and this input; gives what it prints.
+    ///
+    /// # Errors
+    /// `not_found` without the program, with how to get it; else in its own words.
+    fn nft(&self, ns: &Ns, args: &[&str], input: &str) -> Result<String>;
+
     /// Seconds since boot.
     fn now(&self) -> u64;
 
@@ -205,6 +211,9 @@ pub trait Kernel {
     /// # Errors
     /// It can't be read.
     fn read_file(&self, path: &str) -> Result<Option<(Vec<u8>, u32)>>;
+
+    /// The folders above a file that are not there, the innermost first.
+    fn missing_folders(&self, path: &str) -> Vec<String>;
 
     /// Forgets a namespace: nothing here holds it any more.
     fn release(&self, ns: &Ns);

@@ -1,11 +1,12 @@
 //! Addresses, routes and neighbours as scripts ask for them, and the records that they become.
 
+use super::encap::{Encap, labels_text, stack};
 use super::error::{Error, Result};
 use super::link::KindOption;
 use super::nla;
 use super::record::{
-    AF_INET, AF_INET6, IFA_ADDRESS, IFA_BROADCAST, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFA_RT_PRIORITY, NDA_DST,
-    NDA_LLADDR, NTF_PROXY, NTF_ROUTER, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_MULTIPATH, RTA_OIF, RTA_PREF,
+    AF_INET, AF_INET6, AF_MPLS, IFA_ADDRESS, IFA_BROADCAST, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFA_RT_PRIORITY, NDA_DST,
+    NDA_LLADDR, NTF_PROXY, NTF_ROUTER, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_MULTIPATH, RTA_NEWDST, RTA_OIF, RTA_PREF,
     RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTA_VIA, RTNH_F_ONLINK, Rec, What, table_name,
 };
 use super::{ip, link};
@@ -259,7 +260,18 @@ pub const METRICS: &[(&str, u16)] = &[
     ("rto_min", 13),
     ("initrwnd", 14),
     ("quickack", 15),
+    ("fastopen_no_cookie", 17),
 ];
+
+/// `RTAX_LOCK`: which metrics are locked.
+pub const RTAX_LOCK: u16 = 1;
+pub const RTAX_RTT: u16 = 4;
+pub const RTAX_RTTVAR: u16 = 5;
+/// Bit 0: ECN.
+pub const RTAX_FEATURES: u16 = 12;
+/// Milliseconds; the rtt is in eighths, its variance in quarters of them.
+pub const RTAX_RTO_MIN: u16 = 13;
+pub const RTAX_CC_ALGO: u16 = 16;
 
 /// One next hop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -295,14 +307,40 @@ pub struct RouteSpec {
     /// low 3, medium 0, high 1 (RFC 4191).
     pub pref: Option<u8>,
     pub nhid: Option<u32>,
+    pub encap: Option<Encap>,
+    /// The congestion control of TCP (`RTAX_CC_ALGO`).
+    pub congctl: Option<String>,
+    /// The label of a route of MPLS (family 28), which has no `dst`.
+    pub label: Option<u32>,
+    /// The labels that take its place; none: it is popped.
+    pub swap: Vec<u32>,
     /// Further attributes, with the words of `ip route` for them.
     pub more: Vec<KindOption>,
 }
 
 impl RouteSpec {
+    /// A route of MPLS: the kernel takes nothing but what is here (rtm_to_route_config, net/mpls/af_mpls.c).
+    fn mpls(&self, label: u32) -> Rec {
+        let mut body = vec![AF_MPLS, 20, 0, 0, 254, self.proto.unwrap_or(3), 0, 1, 0, 0, 0, 0];
+        nla::put(&mut body, RTA_DST, &stack(&[label]));
+        if !self.swap.is_empty() {
+            nla::put(&mut body, RTA_NEWDST, &stack(&self.swap));
+        }
+        if let Some(via) = self.via {
+            put_gateway(&mut body, AF_MPLS, via);
+        }
+        if let Some((index, _)) = self.dev {
+            nla::put(&mut body, RTA_OIF, &index.to_ne_bytes());
+        }
+        Rec { what: What::Route, body, ends: None }
+    }
+
     /// The record for adding; `deleting` leaves open what was not given, as `ip route del` does.
     #[must_use]
     pub fn record(&self, deleting: bool) -> Rec {
+        if let Some(label) = self.label {
+            return self.mpls(label);
+        }
         let table = self.table.unwrap_or(254);
         let kind = self.kind.unwrap_or(if deleting { 0 } else { 1 });
         let proto = self.proto.unwrap_or(if deleting { 0 } else { 3 });
@@ -336,8 +374,13 @@ impl RouteSpec {
         if let Some(src) = self.src {
             nla::put(&mut body, RTA_PREFSRC, &octets(src));
         }
-        if !self.metrics.is_empty() {
+        if !self.metrics.is_empty() || self.congctl.is_some() {
             nla::nest(&mut body, RTA_METRICS, |out| {
+                if let Some(name) = &self.congctl {
+                    let mut bytes = name.as_bytes().to_vec();
+                    bytes.push(0);
+                    nla::put(out, RTAX_CC_ALGO, &bytes);
+                }
                 for (code, value) in &self.metrics {
                     nla::put(out, *code, &value.to_ne_bytes());
                 }
@@ -348,6 +391,9 @@ impl RouteSpec {
         }
         if let Some(id) = self.nhid {
             nla::put(&mut body, super::record::RTA_NH_ID, &id.to_ne_bytes());
+        }
+        if let Some(encap) = &self.encap {
+            encap.put(&mut body, super::record::RTA_ENCAP_TYPE, super::record::RTA_ENCAP);
         }
         for option in &self.more {
             nla::put(&mut body, option.code, &option.value);
@@ -379,6 +425,19 @@ impl RouteSpec {
         if let Some(kind) = self.kind.filter(|k| *k != 1) {
             out += &format!("{} ", type_name(kind));
         }
+        if let Some(label) = self.label {
+            out += &label.to_string();
+            if !self.swap.is_empty() {
+                out += &format!(" as {}", labels_text(&self.swap));
+            }
+            if let Some(via) = self.via {
+                out += &format!(" via {} {via}", if via.is_ipv4() { "inet" } else { "inet6" });
+            }
+            if let Some((_, dev)) = &self.dev {
+                out += &format!(" dev {}", ip::word(dev));
+            }
+            return out;
+        }
         out += &self.dst.map_or_else(
             || "default".to_string(),
             |d| if d.prefix_len() == d.max_prefix_len() { d.addr().to_string() } else { d.to_string() },
@@ -396,6 +455,9 @@ impl RouteSpec {
         };
         if self.tos != 0 {
             out += &format!(" tos {:#x}", self.tos);
+        }
+        if let Some(encap) = &self.encap {
+            out += &format!(" encap {}", encap.words());
         }
         out += &hop(self.via, &self.dev);
         if let Some(id) = self.nhid {
@@ -424,9 +486,14 @@ impl RouteSpec {
                 let lock = self.metrics.iter().any(|(c, mask)| *c == 1 && mask & (1 << code) != 0) && *code != 13;
                 out += &match code {
                     12 if *value == 1 => " features ecn".into(),
+                    13 => format!(" rto_min {value}ms"),
                     _ => format!(" {name}{} {value}", if lock { " lock" } else { "" }),
                 };
             }
+        }
+        if let Some(name) = &self.congctl {
+            let lock = self.metrics.iter().any(|(c, mask)| *c == RTAX_LOCK && mask & (1 << RTAX_CC_ALGO) != 0);
+            out += &format!(" congctl {}{name}", if lock { "lock " } else { "" });
         }
         for option in &self.more {
             out += &format!(" {}", option.words);

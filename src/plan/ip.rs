@@ -52,8 +52,12 @@ pub fn equivalent(verb: &Verb) -> String {
             let command = format!("sysctl -w {}={}", key.replace('/', "."), word(value));
             if ns.is_host() { command } else { format!("ip netns exec {} {command}", word(&ns.name)) }
         }
+        Verb::NftLoad { ns, ruleset } => {
+            let command = format!("nft {}", word(ruleset.trim()));
+            if ns.is_host() { command } else { format!("ip netns exec {} {command}", word(&ns.name)) }
+        }
         Verb::FileWrite { path, content, .. } => format!("cat > {} # {} bytes", word(path), content.len()),
-        Verb::FileRemove { path } => format!("rm {}", word(path)),
+        Verb::FileRemove { path, .. } => format!("rm {}", word(path)),
         Verb::ProcessStart { ns, words, .. } if ns.is_host() => format!("{words} &"),
         Verb::ProcessStart { ns, words, .. } => format!("ip netns exec {} {words} &", word(&ns.name)),
         Verb::ProcessEnd { pid, .. } => format!("kill {pid}"),
@@ -82,6 +86,7 @@ fn object(ns: &Ns, what: What, family: u8) -> String {
     match what {
         What::Addr => format!("{ip} addr"),
         What::Nexthop => format!("{ip} nexthop"),
+        What::Route if family == super::record::AF_MPLS => format!("{ip} -f mpls route"),
         What::Route if family == AF_INET6 => format!("{ip} -6 route"),
         What::Route => format!("{ip} route"),
         What::Neigh => format!("{ip} neigh"),

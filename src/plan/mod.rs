@@ -10,6 +10,7 @@ pub mod link;
 pub mod name;
 pub mod nearest;
 pub mod nexthop;
+pub mod nft;
 pub mod nla;
 pub mod record;
 pub mod restore;

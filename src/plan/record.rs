@@ -69,7 +69,10 @@ pub const RTA_MULTIPATH: u16 = 9;
 const RTA_CACHEINFO: u16 = 12;
 pub const RTA_TABLE: u16 = 15;
 pub const RTA_VIA: u16 = 18;
+pub const RTA_NEWDST: u16 = 19;
 pub const RTA_PREF: u16 = 20;
+pub const RTA_ENCAP_TYPE: u16 = 21;
+pub const RTA_ENCAP: u16 = 22;
 const RTA_EXPIRES: u16 = 23;
 pub const RTA_NH_ID: u16 = 30;
 pub const RTNH_F_ONLINK: u8 = 4;
@@ -86,6 +89,7 @@ pub const NTF_ROUTER: u8 = 0x80;
 pub const NUD_PERMANENT: u16 = 0x80;
 pub const AF_INET: u8 = 2;
 pub const AF_INET6: u8 = 10;
+pub const AF_MPLS: u8 = 28;
 
 impl PartialEq for Rec {
     fn eq(&self, other: &Rec) -> bool {
@@ -222,6 +226,9 @@ impl Rec {
     /// The destination of a route as text: `default` or a prefix.
     #[must_use]
     pub fn destination(&self) -> String {
+        if self.family() == AF_MPLS {
+            return super::encap::labels_text(&super::encap::labels(self.attr(RTA_DST).unwrap_or_default()));
+        }
         match self.ip(RTA_DST) {
             Some(ip) => {
                 let full = if ip.is_ipv4() { 32 } else { 128 };

@@ -112,15 +112,26 @@ pub enum Verb {
         key: String,
         value: String,
     },
+    /// Loads a text in nft's language, as one transaction.
+    NftLoad {
+        ns: Ns,
+        ruleset: String,
+    },
     /// Writes a file, whole.
     FileWrite {
         path: String,
         #[serde(with = "super::record::hex")]
         content: Vec<u8>,
         mode: u32,
+        /// Whether folders that are missing are made.
+        #[serde(default)]
+        folders: bool,
     },
     FileRemove {
         path: String,
+        /// Folders that go with it where they are empty then, the innermost first.
+        #[serde(default)]
+        folders: Vec<String>,
     },
     /// A program that runs in the background, set up and waiting to be let go.
     ProcessStart {
@@ -200,6 +211,7 @@ impl Verb {
                 What::Filter => "filter_del",
             },
             Verb::Sysctl { .. } => "sysctl",
+            Verb::NftLoad { .. } => "nft",
             Verb::FileWrite { .. } => "write_file",
             Verb::FileRemove { .. } => "remove_file",
             Verb::ProcessStart { .. } => "start",
@@ -226,6 +238,7 @@ impl Verb {
             | Verb::RecAdd { ns, .. }
             | Verb::RecDel { ns, .. }
             | Verb::Sysctl { ns, .. }
+            | Verb::NftLoad { ns, .. }
             | Verb::ProcessStart { ns, .. } => Some(ns),
             Verb::NetnsSetId { at, .. } => Some(at),
         }
@@ -246,7 +259,12 @@ impl Verb {
             | Verb::Wireguard { link, .. } => link.name.clone(),
             Verb::RecAdd { words, .. } | Verb::RecDel { words, .. } => words.clone(),
             Verb::Sysctl { key, .. } => key.replace('/', "."),
-            Verb::FileWrite { path, .. } | Verb::FileRemove { path } => path.clone(),
+            Verb::NftLoad { ruleset, .. } => {
+                let mut lines = ruleset.lines().map(str::trim).filter(|l| !l.is_empty());
+                let first = lines.next().unwrap_or_default();
+                if lines.next().is_some() { format!("{first} …") } else { first.to_string() }
+            }
+            Verb::FileWrite { path, .. } | Verb::FileRemove { path, .. } => path.clone(),
             Verb::ProcessStart { words, .. } => words.clone(),
             Verb::ProcessEnd { pid, .. } => pid.to_string(),
         }

@@ -2,6 +2,7 @@
 
 use super::{Txn, Undo};
 use crate::kernel::By;
+use crate::plan::nft::Table;
 use crate::plan::{Ns, Result, State, Verb, What};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +39,19 @@ impl Txn {
                         }
                     }
                 }
-                (Undo::File { path, before }, _) => {
+                (Undo::Nft { ns, before, after }, _) => {
+                    let after = after.as_deref().unwrap_or_default();
+                    let both = || before.iter().chain(after);
+                    let differs = |t: &Table| {
+                        let all: Vec<&Table> = both().filter(|o| o.name == t.name).collect();
+                        all.len() == 1 || all.iter().any(|o| o.plain != t.plain)
+                    };
+                    let mut names: Vec<&str> = both().filter(|t| differs(t)).map(|t| t.name.as_str()).collect();
+                    names.sort_unstable();
+                    names.dedup();
+                    other.extend(names.iter().map(|n| format!("{}: nft table `{n}` is changed", ns.label())));
+                }
+                (Undo::File { path, before, .. }, _) => {
                     let what = if before.is_some() { "changed" } else { "new" };
                     other.push(format!("file `{path}` is {what}"));
                 }

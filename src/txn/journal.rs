@@ -274,7 +274,7 @@ impl UndoLog for Journal {
 
     fn outcome(&mut self, entry: &Entry) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
-        let undo = matches!(entry.undo, Undo::Restore { .. }).then(|| entry.undo.clone());
+        let undo = matches!(entry.undo, Undo::Restore { .. } | Undo::Nft { .. }).then(|| entry.undo.clone());
         self.line(&Line::Outcome { seq: entry.seq, outcome: entry.outcome.clone().unwrap_or_default(), undo })
     }
 

@@ -167,7 +167,9 @@ pub fn retire(kernel: Rc<dyn Kernel>, aside: &std::path::Path, observer: Box<dyn
             _ => None,
         })
         .collect();
-    txn.entries.retain(|e| matches!(e.undo, Undo::Process { .. } | Undo::Restore { .. } | Undo::File { .. }));
+    txn.entries.retain(|e| {
+        matches!(e.undo, Undo::Process { .. } | Undo::Restore { .. } | Undo::Nft { .. } | Undo::File { .. })
+    });
     let mut report = txn.down();
     if !spaces.is_empty()
         && let Err(error) = kernel.end_processes(&spaces)

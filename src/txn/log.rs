@@ -1,5 +1,6 @@
 //! The undo log: what is written down before a step is done, and what after.
 
+use crate::plan::nft::Table;
 use crate::plan::{LinkRef, Ns, Outcome, Result, State, Verb};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,16 @@ pub enum Undo {
     /// `back` first moves links to where they came from.
     Restore { changes: Vec<Change>, back: Vec<Back> },
     /// The file gets its old content and mode, or is removed.
-    File { path: String, before: Option<Content> },
+    File {
+        path: String,
+        before: Option<Content>,
+        /// The folders that were missing, the innermost first: they go with the file.
+        #[serde(default)]
+        folders: Vec<String>,
+    },
+    /// The tables of a ruleset that the step changed are led back, each where it is still as the step left it. Only the tables
+    /// that the text can have changed are in here.
+    Nft { ns: Ns, before: Vec<Table>, after: Option<Vec<Table>> },
     /// The process is ended, with all that it started. The tag is in its environment.
     Process { pid: i32, start_time: u64, tag: String },
     /// A compensation of the script's own (`on_rollback`), by number.

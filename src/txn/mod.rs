@@ -5,6 +5,7 @@ pub mod journal;
 pub mod labs;
 mod limbo;
 pub mod log;
+mod nft;
 pub mod papers;
 mod recover;
 mod rollback;
@@ -116,6 +117,7 @@ impl Txn {
                 let own = !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, 1));
                 !own && changes.iter().any(|c| c.after.as_ref() != Some(&c.before))
             }
+            Undo::Nft { before, after, .. } => after.as_ref().is_none_or(|a| a != before),
             Undo::File { .. } => true,
             Undo::Process { pid, start_time, .. } => self.kernel.runs(*pid, *start_time),
         })
@@ -313,6 +315,9 @@ impl Txn {
             }
             _ => self.kernel.apply(verb),
         };
+        if let (Undo::Nft { ns, after, .. }, Verb::NftLoad { ruleset, .. }, Ok(_)) = (&mut entry.undo, verb, &result) {
+            *after = nft::tables(&*self.kernel, ns, ruleset).ok();
+        }
         if let Undo::Restore { changes, back } = &mut entry.undo {
             let since = self.savepoints.last().copied().unwrap_or_default();
             let own = entry.on.iter().all(|(cookie, index)| {
@@ -566,10 +571,18 @@ impl Txn {
                 let changes = vec![self.read_before(ns, 0, sysctls)?];
                 Ok((Undo::Restore { changes, back: Vec::new() }, vec![(ns.cookie, 0)]))
             }
+            Verb::NftLoad { ns, .. } if self.fresh_ns(ns, since) => whole(vec![(ns.cookie, 0)]),
+            Verb::NftLoad { ns, ruleset } => {
+                let before = nft::tables(&*self.kernel, ns, ruleset)?;
+                nft::check(&*self.kernel, ns, &before)?;
+                Ok((Undo::Nft { ns: ns.clone(), before, after: None }, vec![(ns.cookie, 0)]))
+            }
             Verb::ProcessStart { .. } | Verb::ProcessEnd { .. } => whole(Vec::new()),
-            Verb::FileWrite { path, .. } | Verb::FileRemove { path } => {
+            Verb::FileWrite { path, .. } | Verb::FileRemove { path, .. } => {
                 let before = self.kernel.read_file(path)?.map(|(bytes, mode)| Content { bytes, mode });
-                Ok((Undo::File { path: path.clone(), before }, Vec::new()))
+                let wanted = matches!(verb, Verb::FileWrite { folders: true, .. });
+                let folders = if wanted { self.kernel.missing_folders(path) } else { Vec::new() };
+                Ok((Undo::File { path: path.clone(), before, folders }, Vec::new()))
             }
         }
     }

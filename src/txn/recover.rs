@@ -78,6 +78,12 @@ impl Txn {
                 }
             }
         }
+        if let (Undo::Nft { ns, after, .. }, Verb::NftLoad { ruleset, .. }) = (&mut entry.undo, &verb)
+            && after.is_none()
+        {
+            // Of the tables that the text names; whether it was loaded at all, the comparison tells.
+            *after = super::nft::tables(&*self.kernel, ns, ruleset).ok();
+        }
         // A link of the run's own on its way: where did it get to?
         if let Verb::LinkMove { ns, link, to, name, .. } = &verb
             && !matches!(entry.undo, Undo::Restore { .. })
@@ -155,7 +161,9 @@ fn spaces(entry: &Entry) -> Vec<Ns> {
     }
     out.extend(entry.outcome.as_ref().and_then(|o| o.ns.clone()));
     match &entry.undo {
-        Undo::Unbind { ns } | Undo::Rebind { ns } | Undo::Delete { ns, .. } => out.push(ns.clone()),
+        Undo::Nft { ns, .. } | Undo::Unbind { ns } | Undo::Rebind { ns } | Undo::Delete { ns, .. } => {
+            out.push(ns.clone());
+        }
         Undo::Restore { changes, back } => {
             out.extend(changes.iter().map(|c| c.ns.clone()));
             out.extend(back.iter().map(|b| b.to.clone()));

@@ -4,6 +4,7 @@ use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read, same_link};
 use crate::kernel::{By, Cancel};
 use crate::plan::attribute::flushed;
+use crate::plan::nft::Table;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
 use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, State, Verb, What};
@@ -67,7 +68,7 @@ type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
 
 /// What is looked at again at the end.
 #[derive(Default)]
-struct Expected {
+pub(super) struct Expected {
     /// The first state of each namespace that was there before, and the facts that were touched.
     states: BTreeMap<(u64, u32), Touched>,
     /// Links and names that must be gone.
@@ -75,6 +76,8 @@ struct Expected {
     names: Vec<Ns>,
     bound: Vec<Ns>,
     files: Vec<(String, Option<Content>)>,
+    /// Tables of nft: the namespace, the table's name, and what it was.
+    pub(super) nft: Vec<(Ns, String, Option<Table>)>,
     /// Namespaces whose IPv6 addresses may be tentative again.
     dad: BTreeSet<Ns>,
     /// Records that the kernel refuses until an earlier step is undone too: a route that outlived the address by which
@@ -391,17 +394,23 @@ impl Txn {
             Undo::Restore { changes, back } => {
                 self.restore(entry, changes, back, report, expected);
             }
-            Undo::File { path, before } => {
+            Undo::File { path, before, folders } => {
                 let verb = match before {
-                    Some(content) => {
-                        Verb::FileWrite { path: path.clone(), content: content.bytes.clone(), mode: content.mode }
-                    }
-                    None => Verb::FileRemove { path: path.clone() },
+                    Some(content) => Verb::FileWrite {
+                        path: path.clone(),
+                        content: content.bytes.clone(),
+                        mode: content.mode,
+                        folders: false,
+                    },
+                    None => Verb::FileRemove { path: path.clone(), folders: folders.clone() },
                 };
                 self.step(entry.seq, &verb, report, &[Kind::NotFound]);
                 // Written again by an earlier step: the first content counts.
                 expected.files.retain(|(p, _)| p != path);
                 expected.files.push((path.clone(), before.clone()));
+            }
+            Undo::Nft { ns, before, after } => {
+                self.restore_nft(entry, ns, before, after.as_deref(), report, expected);
             }
             Undo::Process { pid, start_time, tag } => {
                 let verb = Verb::ProcessEnd { pid: *pid, start_time: *start_time, tag: tag.clone() };
@@ -417,7 +426,7 @@ impl Txn {
     }
 
     /// Does a verb on the way back. Errors of the kinds `fine` mean that it is so already.
-    fn step(&mut self, seq: u64, verb: &Verb, report: &mut Report, fine: &[Kind]) -> bool {
+    pub(super) fn step(&mut self, seq: u64, verb: &Verb, report: &mut Report, fine: &[Kind]) -> bool {
         self.observer.step(seq, verb, true);
         match self.kernel.apply(verb) {
             Ok(_) => true,
@@ -748,6 +757,7 @@ impl Txn {
                 Err(error) => report.differences.push(error.to_string()),
             }
         }
+        self.verify_nft(&expected.nft, report);
         for (path, content) in &expected.files {
             match self.kernel.read_file(path) {
                 Ok(now) if now.as_ref().map(|(b, _)| b) == content.as_ref().map(|c| &c.bytes) => {}

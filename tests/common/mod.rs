@@ -221,6 +221,7 @@ const FEATURES: &[(&str, &str)] = &[
     ("macsec", "ip link add va type veth peer name vb && ip link add link va name x type macsec port 1"),
     ("macvlan", "ip link add va type veth peer name vb && ip link add link va name x type macvlan"),
     ("macvtap", "ip link add va type veth peer name vb && ip link add link va name x type macvtap"),
+    ("mpls_routing", "ip link set lo up; ip route add 10.9.0.0/16 encap mpls 100 dev lo"),
     ("netem", "tc qdisc add dev lo root netem delay 1ms"),
     ("netkit", "ip link add x type netkit"),
     ("nexthop", "ip link set lo up && ip nexthop add id 1 dev lo"),

@@ -123,6 +123,36 @@ ip link set h1 up
 tc qdisc add dev h0 root tbf rate 200mbit burst 200kb limit 500kb
 ip addr add 10.6.0.1/24 dev h0
 ip route add 10.16.0.0/16 via 10.6.0.9
+if [ -n "$NFT" ]; then ip netns exec w1 nft -f - <<N
+table inet stranger {
+    set blocked {
+        type ipv4_addr
+        elements = { 10.66.0.1, 10.66.0.2 }
+    }
+    map ports {
+        type inet_service : ipv4_addr
+        elements = { 80 : 10.0.0.9 }
+    }
+    counter hits {
+        packets 5 bytes 10
+    }
+    chain more {
+        counter name hits accept
+    }
+    chain input {
+        type filter hook input priority 0; policy accept;
+        ip saddr @blocked counter packets 3 bytes 4 drop
+        iifname "v1" jump more
+    }
+}
+table ip nat {
+    chain post {
+        type nat hook postrouting priority 100; policy accept;
+        oifname "v1" ip saddr 10.4.0.0/24 masquerade
+    }
+}
+N
+fi
 mkdir -p /run/files
 printf 'old content' > /run/files/file
 chmod 640 /run/files/file
@@ -190,7 +220,8 @@ pub fn furnish() -> Result<(), String> {
 /// With what it said.
 pub fn shell(lines: &str) -> Result<String, String> {
     let mut command = Command::new("sh");
-    command.args(["-euc", lines]).env("NSSCRIPT", super::NSSCRIPT);
+    let nft = if super::has_program("nft") { "yes" } else { "" };
+    command.args(["-euc", lines]).env("NSSCRIPT", super::NSSCRIPT).env("NFT", nft);
     let ended = super::run(&mut command, super::LONG)?;
     match ended.code() {
         0 => Ok(ended.stdout),
@@ -357,11 +388,32 @@ fn space() -> Result<Vec<(String, Vec<String>)>, String> {
     let mut ids = ids.iter().map(|id| format!("{} {}", id["nsid"], id["name"])).collect::<Vec<_>>();
     ids.sort();
     found.push(("nsid".into(), ids));
+    if super::has_program("nft") {
+        found.push(("nft".into(), ruleset()?));
+    }
     let mut sysctls = Vec::new();
     read_tree(Path::new("/proc/sys/net"), &mut sysctls);
     sysctls.sort();
     found.push(("sysctl".into(), sysctls));
     Ok(found)
+}
+
+/// The ruleset as nft tells it, without handles.
+fn ruleset() -> Result<Vec<String>, String> {
+    let output = Command::new("nft").args(["-j", "list", "ruleset"]).output().map_err(|e| format!("nft: {e}"))?;
+    let all: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|e| format!("nft: {e}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let mut out = Vec::new();
+    for object in all["nftables"].as_array().into_iter().flatten().filter(|o| o.get("metainfo").is_none()) {
+        let mut object = object.clone();
+        for value in object.as_object_mut().into_iter().flat_map(|o| o.values_mut()) {
+            if let Some(map) = value.as_object_mut() {
+                map.remove("handle");
+            }
+        }
+        out.push(object.to_string());
+    }
+    Ok(out)
 }
 
 /// Qdiscs that somebody made, and the classes and filters of their devices.

@@ -7,9 +7,10 @@ use super::show::{self, Names};
 use crate::engine::Session;
 use crate::engine::value::{self, Fallible, Opts, run, text};
 use crate::plan::addr::{
-    HopSpec, METRICS, RouteSpec, family, octets, parse_cidr, parse_ip, proto_of, scope_of, type_of,
+    HopSpec, METRICS, RTAX_CC_ALGO, RTAX_FEATURES, RTAX_LOCK, RTAX_RTO_MIN, RTAX_RTT, RTAX_RTTVAR, RouteSpec, family,
+    octets, parse_cidr, parse_ip, proto_of, scope_of, type_of,
 };
-use crate::plan::record::{AF_INET, AF_INET6, RTA_DST, RTA_OIF, RTA_SRC};
+use crate::plan::record::{AF_INET, AF_INET6, AF_MPLS, RTA_DST, RTA_OIF, RTA_SRC};
 use crate::plan::{AddMode, Error, Kind, Ns, Rec, Result, Verb, What, nla};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
@@ -18,7 +19,7 @@ use table::Tables;
 
 const KNOWN: &[&str] = &[
     "via", "dev", "metric", "table", "vrf", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref",
-    "nhid", "family", "replace", "append",
+    "nhid", "family", "replace", "append", "encap", "congctl", "to",
 ];
 
 fn known() -> Vec<&'static str> {
@@ -59,8 +60,64 @@ fn hop(session: &Session, ns: &Ns, map: Map) -> Result<HopSpec> {
     })
 }
 
+/// A metric, and whether it is locked: a number, or as `ip` writes it `"lock 1400"`, `"200ms"`, `"ecn"`.
+fn metric(opts: &Opts, name: &str, code: u16) -> Result<Option<(u32, bool)>> {
+    let Some(value) = opts.get(name) else { return Ok(None) };
+    if !value.is_string() {
+        return Ok(opts.u32(name, u32::MAX)?.map(|n| (n, false)));
+    }
+    let word = text(value, name)?;
+    let (lock, word) = word.strip_prefix("lock ").map_or((false, word.as_str()), |rest| (true, rest.trim()));
+    let wrong = || Error::invalid(format!("option `{name}` can't be `{word}`")).with_target(name);
+    let parts = match code {
+        RTAX_RTT => 8,
+        RTAX_RTTVAR => 4,
+        RTAX_RTO_MIN => 1,
+        RTAX_FEATURES if word == "ecn" => return Ok(Some((1, lock))),
+        _ => 0,
+    };
+    if let Ok(number) = word.parse() {
+        return Ok(Some((number, lock)));
+    }
+    if parts == 0 {
+        return Err(wrong());
+    }
+    let time = crate::plan::unit::duration(word).map_err(|_| wrong().with_hint("a time such as \"200ms\""))?;
+    u32::try_from(time.as_millis() * parts).map(|n| Some((n, lock))).map_err(|_| wrong())
+}
+
+/// A route of MPLS: from a label to others, or to none.
+fn mpls(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec> {
+    let label = dst.parse::<u32>().ok().filter(|l| *l < 1 << 20).ok_or_else(|| {
+        Error::invalid(format!("`{dst}` is no label of MPLS")).with_target(dst).with_hint("a number from 16 to 1048575")
+    })?;
+    if let Some(key) = known()
+        .iter()
+        .find(|k| !["family", "via", "dev", "to", "proto", "replace"].contains(k) && opts.get(k).is_some())
+    {
+        return Err(Error::invalid(format!("a route of MPLS has no option `{key}`"))
+            .with_hint("its options are: via, dev, to, proto, replace"));
+    }
+    Ok(RouteSpec {
+        family: AF_MPLS,
+        label: Some(label),
+        swap: opts.get("to").map(|v| encap::labels(v, "option `to`")).transpose()?.unwrap_or_default(),
+        via: opts.text("via")?.map(|v| parse_ip(&v)).transpose()?,
+        dev: opts.get("dev").map(|d| device(session, ns, d)).transpose()?,
+        proto: named(opts, "proto", proto_of)?,
+        ..RouteSpec::default()
+    })
+}
+
 fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec> {
+    if opts.get("family").is_some_and(|f| f.clone().into_string().is_ok_and(|w| w == "mpls")) {
+        return mpls(session, ns, dst, opts);
+    }
+    if opts.get("to").is_some() {
+        return Err(Error::invalid("option `to` is of routes of MPLS").with_hint("family: \"mpls\""));
+    }
     let mut route = RouteSpec {
+        encap: opts.map("encap")?.map(encap::read).transpose()?,
         via: opts.text("via")?.map(|v| parse_ip(&v)).transpose()?,
         dev: opts.get("dev").map(|d| device(session, ns, d)).transpose()?,
         metric: opts.u32("metric", u32::MAX)?,
@@ -80,10 +137,20 @@ fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec>
         nhid: opts.u32("nhid", u32::MAX)?,
         ..RouteSpec::default()
     };
+    // `ip` locks rto_min whenever it is given.
+    let mut locked = 0;
     for (name, code) in METRICS {
-        if let Some(value) = opts.u32(name, u32::MAX)? {
-            route.metrics.push((*code, value));
-        }
+        let Some((value, lock)) = metric(opts, name, *code)? else { continue };
+        route.metrics.push((*code, value));
+        locked |= u32::from(lock || *code == RTAX_RTO_MIN) << code;
+    }
+    if let Some(word) = opts.text("congctl")? {
+        let (lock, name) = word.strip_prefix("lock ").map_or((false, word.as_str()), |name| (true, name));
+        route.congctl = Some(name.to_string());
+        locked |= u32::from(lock) << RTAX_CC_ALGO;
+    }
+    if locked != 0 {
+        route.metrics.push((RTAX_LOCK, locked));
     }
     for value in opts.array("nexthops")?.unwrap_or_default() {
         route.hops.push(hop(session, ns, value::map(&value, "a next hop")?)?);
@@ -209,11 +276,17 @@ fn looks_like_destination(word: &str) -> bool {
 pub mod functions {
     /// Adds a route, as `ip route add`. The destination is `"default"`, a subnet or an address.
     ///
-    /// Options: `via`, `dev`, `metric`, `table` (a number, `"main"`, `"local"`), `src`, `scope`, `proto`, `type` (`"unicast"`,
-    /// `"blackhole"`, `"unreachable"`, `"prohibit"`, `"throw"`, `"local"` …), `onlink`, `tos`, `pref`, `nhid`, `family` (for a
-    /// default route without a gateway), the metrics `mtu`, `advmss`, `initcwnd`, `initrwnd`, `hoplimit`, `window`, `rtt`,
-    /// `cwnd`, `ssthresh`, `quickack` …, `nexthops` (an array of maps with `via`, `dev`, `weight`, `onlink`), and
-    /// `replace: true` or `append: true`.
+    /// Options: `via`, `dev`, `metric`, `table` (a number, `"main"`, `"local"`, a name in `/etc/iproute2/rt_tables`), `vrf` (the
+    /// table of that device), `src`, `scope`, `proto`, `type` (`"unicast"`,
+    /// `"blackhole"`, `"unreachable"`, `"prohibit"`, `"throw"`, `"local"` …), `onlink`, `tos`, `pref`, `nhid` (a nexthop object),
+    /// `family` (for a default route without a gateway), the metrics `mtu`, `advmss`, `initcwnd`, `initrwnd`, `hoplimit`,
+    /// `window`, `rtt`, `rttvar`, `rto_min` (`"200ms"`), `cwnd`, `ssthresh`, `reordering`, `quickack`, `fastopen_no_cookie`,
+    /// `features` (`"ecn"`), `congctl` (each also as `"lock 1400"`), `nexthops` (an array of maps with `via`, `dev`, `weight`,
+    /// `onlink`), and `replace: true` or `append: true`.
+    ///
+    /// `encap` puts something around the packets: `#{ type: "mpls", labels: [100, 200], ttl }`,
+    /// `#{ type: "seg6", mode: "encap", segs: ["fc00::1"] }`, `#{ type: "ip", id, dst, src, ttl, tos }` (`"ip6"` too). A route
+    /// of MPLS has `family: "mpls"`, a label as its destination, and `to`: the labels that take its place.
     ///
     /// Errors: `exists`, `unreachable` for a gateway that no subnet holds, `not_found` for the device, `invalid`.
     ///
@@ -300,7 +373,8 @@ pub mod functions {
 
     /// The routes of the current namespace, of `ns`, or of one device, IPv4 and IPv6: those of table main, or with
     /// `#{ table: "all" }` (or a number, `"local"`) of others. An array of maps with `family`, `dst`, `type`, `via`, `dev`,
-    /// `src`, `metric`, `table`, `proto`, `scope`, `tos`, `onlink`, `linkdown`, `nhid`, `mtu`, `metrics` and `nexthops`.
+    /// `src`, `metric`, `table`, `proto`, `scope`, `tos`, `onlink`, `linkdown`, `nhid`, `mtu`, `metrics` (times in milliseconds), `locked` (the names of locked
+    /// metrics), `encap`, `swap` (of MPLS) and `nexthops`.
     ///
     /// ```rhai
     /// netns_add("h1");

@@ -232,6 +232,11 @@ fn on_path(program: &str) -> bool {
     })
 }
 
+/// How this distribution installs nft.
+pub fn install_nft() -> String {
+    install(&std::fs::read_to_string("/etc/os-release").unwrap_or_default(), &["nftables"; 5])
+}
+
 /// How this distribution installs a package (`os-release(5)`).
 fn install(release: &str, packages: &[&str; 5]) -> String {
     let field = |name: &str| {

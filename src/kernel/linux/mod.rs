@@ -2,12 +2,14 @@
 
 pub mod fault;
 pub mod features;
+mod file;
 mod genl;
 mod load;
 pub mod maker;
 pub mod message;
 pub mod monitor;
 pub mod names;
+mod nft;
 pub mod nsid;
 pub mod ping;
 pub mod process;
@@ -536,6 +538,10 @@ impl Kernel for Linux {
         })
     }
 
+    fn nft(&self, ns: &Ns, args: &[&str], input: &str) -> Result<String> {
+        nft::run(self, ns, args, input)
+    }
+
     fn now(&self) -> u64 {
         nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
             .ok()
@@ -665,6 +671,10 @@ impl Kernel for Linux {
         }
     }
 
+    fn missing_folders(&self, path: &str) -> Vec<String> {
+        file::missing_folders(path)
+    }
+
     fn release(&self, ns: &Ns) {
         // A second name of the host's own namespace may go; the namespace itself stays.
         if ns.cookie != self.host.cookie {
@@ -733,9 +743,12 @@ impl Linux {
                 send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
-            Verb::FileWrite { path, content, mode } => match self.rehearsal() {
+            Verb::NftLoad { ns, ruleset } => {
+                nft::run(self, ns, &["-f", "-"], ruleset)?;
+            }
+            Verb::FileWrite { path, content, mode, folders } => match self.rehearsal() {
                 Some(rehearsal) => rehearsal.write(path, content, *mode)?,
-                None => write_file(path, content, *mode)?,
+                None => file::write(path, content, *mode, *folders)?,
             },
             // Running it is the process room's, which asks for this to be written down first.
             Verb::ProcessStart { .. } => {}
@@ -743,10 +756,9 @@ impl Linux {
                 let lineage = process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
                 process::end_trees(&[lineage], GRACE)?;
             }
-            Verb::FileRemove { path } => match self.rehearsal() {
+            Verb::FileRemove { path, folders } => match self.rehearsal() {
                 Some(rehearsal) => rehearsal.remove(path)?,
-                None => std::fs::remove_file(path)
-                    .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
+                None => file::remove(path, folders)?,
             },
         }
         Ok(Outcome::default())
@@ -767,13 +779,4 @@ impl Linux {
             Err(r) => Err(r.error(format!("read link `{name}`"))),
         }
     }
-}
-
-/// Writes a file whole. An existing one keeps its inode, owner and mode; a new one gets `mode`.
-fn write_file(path: &str, content: &[u8], mode: u32) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let failed = |e: std::io::Error| Error::from_io(&e, format!("write `{path}`")).with_target(path);
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(failed)?;
-    file.write_all(content).map_err(failed)
 }

@@ -1,0 +1,214 @@
+//! Rulesets of nf_tables as text in nft's own language (nft(8)): told apart by table, compared, and led back.
+//!
+//! The kernel's messages for rulesets have no stable inverse of their own; what `nft list ruleset` prints, `nft -f` reads.
+
+use serde::{Deserialize, Serialize};
+
+/// One table as nft lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Family and name: `inet filter`.
+    pub name: String,
+    /// As it is to be loaded again, counters, quotas and dynamic elements included.
+    pub text: String,
+    /// Without what moves by itself: what tables are compared by.
+    pub plain: String,
+}
+
+/// A conflict, a table that has to be led back, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Back {
+    /// (what it is now, what it was); one of them is there.
+    pub tables: Vec<(Option<Table>, Option<Table>)>,
+    pub conflicts: Vec<String>,
+}
+
+/// Splits a listing into tables: (name, text).
+fn split(listing: &str) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    let mut open = false;
+    for line in listing.lines() {
+        if !open && let Some(rest) = line.strip_prefix("table ") {
+            let name: Vec<&str> = rest.split_whitespace().take_while(|w| *w != "{").take(2).collect();
+            out.push((name.join(" "), String::new()));
+            open = true;
+        }
+        if open && let Some((_, text)) = out.last_mut() {
+            *text += line;
+            text.push('\n');
+            // What is inside is indented.
+            open = line != "}";
+        }
+    }
+    out
+}
+
+/// The tables of two listings of one ruleset: with what moves by itself, and without (`nft --stateless`).
+#[must_use]
+pub fn tables(listing: &str, stateless: &str) -> Vec<Table> {
+    let plain = split(stateless);
+    let find = |name: &str| plain.iter().find(|(n, _)| n == name).map(|(_, text)| still(text));
+    split(listing)
+        .into_iter()
+        .map(|(name, text)| Table { plain: find(&name).unwrap_or_default(), name, text })
+        .collect()
+}
+
+/// A table's text without the elements that packets add and time removes.
+fn still(text: &str) -> String {
+    let mut out = String::new();
+    let (mut moving, mut inside) = (false, false);
+    for line in text.lines() {
+        let word = line.trim_start();
+        if line.starts_with('\t') && !line.starts_with("\t\t") {
+            (moving, inside) = (false, false);
+        }
+        moving |= word.strip_prefix("flags ").is_some_and(|f| f.contains("dynamic") || f.contains("timeout"));
+        inside |= moving && word.starts_with("elements = {");
+        if !inside {
+            out += line;
+            out.push('\n');
+        }
+        inside &= !line.ends_with('}');
+    }
+    out
+}
+
+/// Whether a text in nft's language can change this table. With parts that are elsewhere (`include`, variables) it can
+/// change any.
+#[must_use]
+pub fn touches(ruleset: &str, table: &str) -> bool {
+    let words: Vec<&str> =
+        ruleset.split(|c: char| c.is_whitespace() || ";{}\"'".contains(c)).filter(|w| !w.is_empty()).collect();
+    let elsewhere = ruleset.contains('$') || words.iter().any(|w| matches!(*w, "include" | "define" | "redefine"));
+    let all = words.windows(2).any(|w| w == ["flush", "ruleset"]);
+    let name = table.split_once(' ').map_or(table, |(_, name)| name);
+    elsewhere || all || words.contains(&name)
+}
+
+/// What leads back: of the tables that the step changed, those that are still as it left them.
+#[must_use]
+pub fn back(before: &[Table], after: &[Table], now: &[Table]) -> Back {
+    let find = |all: &[Table], name: &str| all.iter().find(|t| t.name == name).cloned();
+    let plain = |t: &Option<Table>| t.as_ref().map(|t| t.plain.clone());
+    let mut out = Back::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for table in before.iter().chain(after) {
+        if seen.contains(&table.name.as_str()) {
+            continue;
+        }
+        seen.push(&table.name);
+        let (b, a, n) = (find(before, &table.name), find(after, &table.name), find(now, &table.name));
+        if plain(&b) == plain(&a) || plain(&b) == plain(&n) {
+            continue;
+        }
+        if plain(&a) == plain(&n) {
+            out.tables.push((n, b));
+        } else {
+            out.conflicts.push(format!("nft table `{}` was changed by somebody else: left", table.name));
+        }
+    }
+    out
+}
+
+/// The objects of a table, by the first word or words of their blocks: (kind, name).
+fn objects(text: &str) -> Vec<(String, String)> {
+    text.lines()
+        .filter(|l| l.starts_with('\t') && !l.starts_with("\t\t"))
+        .filter_map(|l| {
+            let head = l.trim().strip_suffix('{')?.trim();
+            let (kind, name) = head.rsplit_once(' ')?;
+            Some((kind.to_string(), name.to_string()))
+        })
+        .collect()
+}
+
+/// One transaction that leads these tables back. `in_place` keeps a table that is there and empties it, so that its place
+/// among the others stays; else it is deleted and made again.
+#[must_use]
+pub fn script(tables: &[(Option<Table>, Option<Table>)], in_place: bool) -> String {
+    let mut out = String::new();
+    for (now, was) in tables {
+        let Some(name) = now.as_ref().or(was.as_ref()).map(|t| &t.name) else { continue };
+        match (now, was) {
+            (Some(now), Some(_)) if in_place => {
+                out += &format!("flush table {name}\n");
+                let mut all = objects(&now.text);
+                // Maps hold chains and objects; chains hold sets, and each other only by rules, which are gone.
+                let rank = |kind: &str| match kind {
+                    "map" => 0,
+                    "chain" => 1,
+                    "set" => 2,
+                    _ => 3,
+                };
+                all.sort_by_key(|(kind, _)| rank(kind));
+                for (kind, object) in all {
+                    out += &format!("delete {kind} {name} {object}\n");
+                }
+            }
+            (Some(_), _) => out += &format!("delete table {name}\n"),
+            _ => {}
+        }
+        if let Some(was) = was {
+            out += &was.text;
+        }
+    }
+    out
+}
+
+/// What [`check`](script) of a listing needs: the tables made anew, whatever is there.
+#[must_use]
+pub fn anew(tables: &[&Table]) -> String {
+    tables.iter().map(|t| format!("table {0}\ndelete table {0}\n{1}", t.name, t.text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTING: &str = "table inet a {\n\tcounter c {\n\t\tpackets 5 bytes 10\n\t}\n\n\tset s {\n\t\ttype ipv4_addr\n\t\tflags \
+                           dynamic,timeout\n\t\telements = { 10.0.0.1,\n\t\t\t     10.0.0.2 }\n\t}\n\n\tchain x {\n\t\ttype filter \
+                           hook input priority filter; policy accept;\n\t}\n}\ntable ip b {\n}\n";
+
+    fn table(name: &str, plain: &str) -> Table {
+        Table { name: name.into(), text: format!("{plain} with counters"), plain: plain.into() }
+    }
+
+    #[test]
+    fn a_listing_is_told_apart() {
+        let all = tables(LISTING, LISTING);
+        assert_eq!(all.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["inet a", "ip b"]);
+        assert_eq!(all.iter().map(|t| t.text.as_str()).collect::<String>(), LISTING);
+        assert!(!all[0].plain.contains("10.0.0.2"), "dynamic elements come and go: {}", all[0].plain);
+        assert!(all[0].plain.contains("chain x"));
+        let script = script(&[(Some(all[0].clone()), Some(all[0].clone()))], true);
+        assert!(
+            script.starts_with(
+                "flush table inet a\ndelete chain inet a x\ndelete set inet a s\ndelete counter inet a c\n"
+            )
+        );
+    }
+
+    #[test]
+    fn only_what_the_step_changed_goes_back() {
+        let (a, b, c) = (table("ip a", "1"), table("ip b", "1"), table("ip c", "1"));
+        let (a2, c2) = (table("ip a", "2"), table("ip c", "3"));
+        let back = back(
+            &[a.clone(), b.clone(), c.clone()],
+            &[a2.clone(), b.clone(), table("ip c", "2")],
+            &[a2.clone(), table("ip b", "strange"), c2],
+        );
+        assert_eq!(back.tables, vec![(Some(a2), Some(a))]);
+        assert_eq!(back.conflicts.len(), 1);
+        assert!(back.conflicts[0].contains("`ip c`"));
+    }
+
+    #[test]
+    fn which_tables_a_ruleset_can_touch() {
+        assert!(touches("add rule inet filter input accept", "inet filter"));
+        assert!(!touches("add rule inet filter input accept", "ip nat"));
+        assert!(touches("flush ruleset", "ip nat"));
+        assert!(touches("include \"x\"", "ip nat"));
+        assert!(touches("table ip nat{chain x{}}", "ip nat"));
+    }
+}

@@ -1,0 +1,111 @@
+//! Rulesets of nft in the undo: read before and after, and led back table by table.
+
+use super::rollback::Expected;
+use super::{Entry, Report, Txn};
+use crate::kernel::Kernel;
+use crate::plan::nft::{self, Table};
+use crate::plan::{Error, Kind, Ns, Result, Verb};
+
+/// The tables that are there and that the text can change.
+///
+/// # Errors
+/// There is no nft, or it can't read the ruleset.
+pub(super) fn tables(kernel: &dyn Kernel, ns: &Ns, ruleset: &str) -> Result<Vec<Table>> {
+    let listing = kernel.nft(ns, &["list", "ruleset"], "")?;
+    if listing.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let stateless = kernel.nft(ns, &["-s", "list", "ruleset"], "")?;
+    let mut all = nft::tables(&listing, &stateless);
+    all.retain(|t| nft::touches(ruleset, &t.name));
+    Ok(all)
+}
+
+/// Whether what was listed can be loaded again: nft tries it, without doing it.
+///
+/// # Errors
+/// `unsupported`: the step could not be undone.
+pub(super) fn check(kernel: &dyn Kernel, ns: &Ns, before: &[Table]) -> Result<()> {
+    for table in before {
+        if let Err(error) = kernel.nft(ns, &["-c", "-f", "-"], &nft::anew(&[table])) {
+            let mut refusal = Error::new(
+                Kind::Unsupported,
+                format!(
+                    "nft table `{}` in {} was there before, and a change of it could not be undone: nft can't read back \
+                     what it lists of it",
+                    table.name,
+                    ns.label()
+                ),
+            )
+            .with_op("nft")
+            .with_ns(&ns.name)
+            .with_target(&table.name)
+            .with_hint("put your rules into a table of another name; or run nft by exec_in(ns, …), which is not undone");
+            refusal.kernel = error.kernel;
+            return Err(refusal);
+        }
+    }
+    Ok(())
+}
+
+impl Txn {
+    pub(super) fn restore_nft(
+        &mut self,
+        entry: &Entry,
+        ns: &Ns,
+        before: &[Table],
+        after: Option<&[Table]>,
+        report: &mut Report,
+        expected: &mut Expected,
+    ) {
+        let ruleset = match &entry.verb {
+            Some(Verb::NftLoad { ruleset, .. }) => ruleset.as_str(),
+            _ => "",
+        };
+        let now = match tables(&*self.kernel, ns, ruleset) {
+            Ok(now) => now,
+            Err(error) if error.kind == Kind::NotFound && self.kernel.inode(ns).is_err() => {
+                report.notes.push(format!("{} is gone: its ruleset went with it", ns.label()));
+                return;
+            }
+            Err(error) => {
+                report.errors.push(error.to_string());
+                return;
+            }
+        };
+        let back = nft::back(before, after.unwrap_or(&now), &now);
+        report.differences.extend(back.conflicts.iter().map(|c| format!("{}: {c}", ns.label())));
+        if back.tables.is_empty() {
+            return;
+        }
+        let load = |in_place: bool| Verb::NftLoad { ns: ns.clone(), ruleset: nft::script(&back.tables, in_place) };
+        // Emptied and filled again a table keeps its place; where that is refused (its flags differ) it is made anew.
+        let mut first = Report::default();
+        if !self.step(entry.seq, &load(true), &mut first, &[]) {
+            self.step(entry.seq, &load(false), report, &[]);
+        }
+        for (now, was) in back.tables {
+            let Some(name) = now.as_ref().or(was.as_ref()).map(|t| t.name.clone()) else { continue };
+            // Undone later means done earlier: what was before the first step counts.
+            expected.nft.retain(|(n, t, _)| n != ns || *t != name);
+            expected.nft.push((ns.clone(), name, was));
+        }
+    }
+
+    /// Looks again at the tables that were led back.
+    pub(super) fn verify_nft(&self, wanted: &[(Ns, String, Option<Table>)], report: &mut Report) {
+        for (ns, name, was) in wanted {
+            let short = name.split_once(' ').map_or(name.as_str(), |(_, n)| n);
+            match tables(&*self.kernel, ns, short) {
+                Ok(now) => {
+                    let is = now.iter().find(|t| t.name == *name).map(|t| &t.plain);
+                    if is != was.as_ref().map(|t| &t.plain) {
+                        report.differences.push(format!("{}: nft table `{name}` is not as it was", ns.label()));
+                    }
+                }
+                Err(error) if error.kind == Kind::NotFound => {}
+                Err(error) => report.errors.push(error.to_string()),
+            }
+        }
+    }
+}

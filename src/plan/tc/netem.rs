@@ -3,7 +3,7 @@
 use super::params::{Params, Value, time};
 use super::qdisc::{put_u32, words_of};
 use crate::plan::error::{Error, Result};
-use crate::plan::{ip, nla, unit};
+use crate::plan::{nla, unit};
 
 // include/uapi/linux/pkt_sched.h
 const CORR: u16 = 1;
@@ -43,7 +43,7 @@ enum Distribution {
 
 /// Says `delay 10ms 2ms 25%` in one, as `tc` takes it.
 fn said(words: &[Option<String>]) -> String {
-    words.iter().map_while(|w| w.as_deref()).map(ip::word).collect::<Vec<_>>().join(" ")
+    words.iter().map_while(|w| w.as_deref()).collect::<Vec<_>>().join(" ")
 }
 
 /// Takes a percentage without saying it.

@@ -222,6 +222,39 @@ pub fn sendable(rec: &Rec) -> Vec<u8> {
                     }
                 }
             }),
+            // Kept in units of 1024 ns and shown in whole microseconds, rounded down: sent as shown, each would lose one more
+            // (codel_time_t, fq_codel_change). TCA_FQ_CODEL_TARGET 1, _INTERVAL 3, _CE_THRESHOLD 7 (of codel 5).
+            TCA_OPTIONS if rec.what == What::Qdisc && matches!(kind.as_str(), "fq_codel" | "codel") => {
+                let threshold = if kind == "codel" { 5 } else { 7 };
+                let time = |code: u16| matches!(code, 1 | 3) || code == threshold;
+                nla::nest(&mut out, code, |options| {
+                    for (code, value) in nla::attrs(value) {
+                        match nla::u32_of(value).filter(|n| time(code) && n % 128 != 0) {
+                            Some(micros) => nla::put(options, code, &(micros + 1).to_ne_bytes()),
+                            None => nla::put(options, code, value),
+                        }
+                    }
+                });
+            }
+            // struct tc_sfq_qopt: limit is its third word, flows its fifth. By default 127 and 128, but a limit that is given
+            // caps the flows (sfq_init, sfq_change).
+            TCA_OPTIONS if rec.what == What::Qdisc && kind == "sfq" => {
+                let mut value = value.to_vec();
+                let at = |at: usize| value.get(at..).and_then(nla::u32_of);
+                if (at(8), at(16)) == (Some(127), Some(128)) {
+                    value[8..12].fill(0);
+                    value[16..20].fill(0);
+                }
+                nla::put(&mut out, code, &value);
+            }
+            // struct tc_netem_qopt, then attributes: TCA_NETEM_ECN 7 is shown only where it is on.
+            TCA_OPTIONS if rec.what == What::Qdisc && kind == "netem" => {
+                let mut value = value.to_vec();
+                if value.get(24..).is_some_and(|attrs| nla::attr(attrs, 7).is_none()) {
+                    nla::put(&mut value, 7, &0u32.to_ne_bytes());
+                }
+                nla::put(&mut out, code, &value);
+            }
             // struct tc_htb_glob: the version is shown with its minor part, and taken without (htb_init, net/sched/sch_htb.c).
             TCA_OPTIONS if rec.what == What::Qdisc && kind == "htb" => nla::nest(&mut out, code, |options| {
                 for (code, value) in nla::attrs(value) {

@@ -117,8 +117,8 @@ fn change(have: &Rec, want: &Rec) -> Option<Rec> {
         return Some(want.clone());
     }
     match want.tc_kind().as_str() {
-        // They have no `change` (htb_qdisc_ops, ingress_qdisc_ops, clsact_qdisc_ops, drr, qfq).
-        "htb" | "ingress" | "clsact" | "drr" | "qfq" | "mq" | "noqueue" => None,
+        // They have no `change` (htb_qdisc_ops, sfq_qdisc_ops, ingress_qdisc_ops, clsact_qdisc_ops, drr, qfq).
+        "htb" | "sfq" | "ingress" | "clsact" | "drr" | "qfq" | "mq" | "noqueue" => None,
         "fq_codel" => {
             // The number of flows is of the making, and must not even be said (fq_codel_change).
             let flows = |r: &Rec| nla::attr(r.tc_options(), 5).map(<[u8]>::to_vec);

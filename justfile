@@ -14,3 +14,7 @@ transcripts:
 bench *words:
     benches/setup
     cargo bench --bench lab -- {{words}}
+
+# The tests of what this kernel may lack, in a machine of their own with a full one (qemu, some minutes): `just test-full kinds`.
+test-full *tests:
+    tests/full-kernel/run --install {{tests}}

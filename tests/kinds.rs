@@ -3,7 +3,6 @@
 //!
 //! A kind that the kernel lacks is ignored with that reason; `tests/full-kernel/run` has a kernel that has (nearly) all of
 //! them. With `KINDS_TABLE=FILE` each case adds a line to the file: kind, what was tested, how many comparisons held.
-//! `tests/full-kernel/table` makes docs/kinds.md of these.
 
 #![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
 

@@ -63,6 +63,8 @@ fn steady(text: &str) -> String {
     let mut before = "";
     text.split(' ')
         .map(|word| match (std::mem::replace(&mut before, word), word) {
+            // Of the kernel's choosing, counted up over all namespaces.
+            ("handle" | "parent", handle) if handle.len() == 5 && handle.ends_with(':') => "HANDLE:".to_string(),
             ("identify" | "adopted", pid) if pid.parse::<u32>().is_ok() => "PID".to_string(),
             (_, word) => by_form(word),
         })

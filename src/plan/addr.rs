@@ -463,7 +463,9 @@ impl RouteSpec {
         if let Some(id) = self.nhid {
             out += &format!(" nhid {id}");
         }
-        if let Some(table) = self.table.filter(|t| *t != 254) {
+        // Without a table `ip` puts these types into table local.
+        let local = matches!(self.kind, Some(2..=4 | 10));
+        if let Some(table) = self.table.or(local.then_some(254)).filter(|t| *t != 254 || local) {
             out += &format!(" table {}", table_name(table));
         }
         if let Some(proto) = self.proto {

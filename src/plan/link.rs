@@ -60,6 +60,8 @@ pub const IFLA_TUN_TYPE: u16 = 3;
 pub const IFLA_TUN_PI: u16 = 4;
 pub const IFLA_TUN_VNET_HDR: u16 = 5;
 pub const IFLA_TUN_PERSIST: u16 = 6;
+/// Momentary: of the port's carrier, and of STP.
+const IFLA_BRPORT_STATE: u16 = 1;
 pub const IFLA_TUN_MULTI_QUEUE: u16 = 7;
 // include/uapi/linux/if.h
 pub const IFF_UP: u32 = 1;
@@ -196,9 +198,13 @@ impl LinkChange {
     /// What of it no undo could take back, if anything.
     #[must_use]
     pub fn irreversible(&self) -> Option<&'static str> {
-        let bond = self.kind.as_ref().filter(|(kind, _)| kind == "bond");
-        bond.filter(|(_, options)| options.iter().any(|o| o.code == IFLA_BOND_ACTIVE_SLAVE))
-            .map(|_| "which link a bond uses is its own choice of the moment")
+        let asks = |of: &Option<(String, Vec<KindOption>)>, kind: &str, code: u16| {
+            of.as_ref().is_some_and(|(k, options)| k == kind && options.iter().any(|o| o.code == code))
+        };
+        if asks(&self.kind, "bond", IFLA_BOND_ACTIVE_SLAVE) {
+            return Some("which link a bond uses is its own choice of the moment");
+        }
+        asks(&self.port, "bridge", IFLA_BRPORT_STATE).then_some("a port's state follows its carrier and STP")
     }
 }
 

@@ -1,13 +1,12 @@
 //! The words after `type KIND`, by the kinds' own tables (`builtins/link/KIND.rs`): a kind that is added there is
 //! understood here.
 
-use super::Place;
 use crate::builtins::link::kind::{Base, Choice, Type, encode};
 use crate::builtins::link::make::{NEEDED, fill};
 use crate::builtins::link::{is_known, port_table, table};
 use crate::engine::value::Opts;
 use crate::plan::ipwords::{Word, Words, words::parse_number};
-use crate::plan::{Error, KindOption, Ns, Result};
+use crate::plan::{Error, KindOption, Result};
 use rhai::{Array, Dynamic, INT, Map};
 
 /// Other words of `ip link` for the same option.
@@ -22,8 +21,8 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// What the options are encoded against.
 pub struct Given<'a> {
-    /// The namespace in which devices are looked up that options name.
-    pub ns: &'a Ns,
+    /// Looks up a device that an option names.
+    pub device: &'a dyn Fn(&str) -> Result<(u32, String)>,
     /// The attributes as they are, of a link that is there.
     pub now: &'a [(u16, Vec<u8>)],
     /// Whether the link is to be made: then `ip` gives some options by itself.
@@ -34,7 +33,7 @@ pub struct Given<'a> {
 ///
 /// # Errors
 /// `unsupported` for a kind without a table, `invalid` for words that are not in it.
-pub fn options(place: &Place<'_>, kind: &Word, all: &[Word], given: &Given<'_>) -> Result<Vec<KindOption>> {
+pub fn options(kind: &Word, all: &[Word], given: &Given<'_>) -> Result<Vec<KindOption>> {
     let table = match kind.text.strip_suffix("_slave") {
         Some(of) => port_table(of),
         None => table(&kind.text),
@@ -68,8 +67,7 @@ pub fn options(place: &Place<'_>, kind: &Word, all: &[Word], given: &Given<'_>) 
     let known: Vec<&str> = table.iter().map(|c| c.key).collect();
     let device = |value: &Dynamic| -> Result<(u32, String)> {
         let name = value.clone().into_string().map_err(|_| Error::internal("a device that is no word"))?;
-        let found = crate::engine::value::find(place.session, given.ns, &name)?;
-        Ok((found.link.index, found.link.name))
+        (given.device)(&name)
     };
     let base = Base { now: given.now, device: &device };
     encode(table, &Opts::new(&kind.text, map, &known)?, &base).map_err(|error| {
@@ -177,4 +175,65 @@ fn value(kind: &str, choice: &Choice, on: bool, key: &Word, words: &mut Words<'_
         Type::Ttl(..) | Type::Tos | Type::EncapLimit(_) | Type::Key(..) => number_or_text(words.value(key)?),
         _ => words.value(key)?.text.clone().into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtins::link::KINDS;
+    use crate::plan::ipwords::split;
+
+    fn device(name: &str) -> Result<(u32, String)> {
+        Ok((7, name.into()))
+    }
+
+    /// A value of the type, as a script gives it.
+    fn sample(kind: Type) -> Dynamic {
+        let list = |all: &[&str]| all.iter().map(|t| Dynamic::from((*t).to_string())).collect::<Array>().into();
+        match kind {
+            Type::Bool | Type::Bool32 | Type::OnOff | Type::Masked(_) => true.into(),
+            Type::Switch | Type::Flag | Type::Bit(..) | Type::TunnelFlag(..) => true.into(),
+            Type::Seconds => 2.5.into(),
+            Type::Ports => vec![Dynamic::from(10 as INT), Dynamic::from(20 as INT)].into(),
+            Type::Mac => "02:00:00:00:00:01".into(),
+            Type::EtherType => "802.1ad".into(),
+            Type::Names(_, names) => names[names.len() - 1].0.into(),
+            Type::Ip(_) | Type::Remote(_) => "10.0.0.1".into(),
+            Type::Group(_) => "239.0.0.1".into(),
+            Type::Ip6 => "fd00::1".into(),
+            Type::Ips(six) => list(if six { &["fd00::1", "fd00::2"] } else { &["10.0.0.1", "10.0.0.2"] }),
+            Type::Dev => "eth0".into(),
+            Type::Map => list(&["1:2", "3:4"]),
+            Type::Hex64 => "0011223344556677".into(),
+            _ => (5 as INT).into(),
+        }
+    }
+
+    /// What the tables write of each option is read back as the same attributes.
+    #[test]
+    fn words_of_every_option_are_read_back() {
+        let (mut tried, mut wrong) = (0, Vec::new());
+        for (kind, options, port) in KINDS {
+            for (name, table) in [((*kind).to_string(), *options), (format!("{kind}_slave"), *port)] {
+                for choice in table {
+                    let mut map = Map::new();
+                    map.insert(choice.key.into(), sample(choice.kind));
+                    let find = |v: &Dynamic| device(&v.clone().into_string().unwrap_or_default());
+                    let opts = Opts::new(kind, map, &[choice.key]).expect("an option");
+                    let made = encode(table, &opts, &Base { now: &[], device: &find }).expect("a value of the type");
+                    let text: Vec<&str> = made.iter().map(|o| o.words.as_str()).collect();
+                    let words = split(&text.join(" ")).expect("words");
+                    let word = Word { text: name.clone(), column: 1, number: 1 };
+                    let given = Given { device: &device, now: &[], making: false };
+                    tried += 1;
+                    match super::options(&word, &words, &given) {
+                        Ok(read) if read == made => {}
+                        other => wrong.push(format!("{name} {text:?}: {other:?}, not {made:?}")),
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(tried > 100, "only {tried} options");
+    }
 }

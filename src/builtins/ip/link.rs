@@ -2,6 +2,7 @@
 
 use super::kinds::{self, Given};
 use super::{Answer, Place, namespace, select, show, text};
+use crate::engine::Session;
 use crate::kernel::By;
 use crate::plan::ipwords::Word;
 use crate::plan::ipwords::link::{Link, PAIRS, Parts};
@@ -78,7 +79,8 @@ fn add(place: &Place<'_>, parts: &Parts) -> Result<()> {
     if below.cookie != target.cookie && (rests || kinds::names_device(kind, &parts.options)) {
         spec.lower_ns = Some(below.clone());
     }
-    spec.options = kinds::options(place, kind, &parts.options, &Given { ns: &below, now: &[], making: true })?;
+    spec.options =
+        kinds::options(kind, &parts.options, &Given { device: &finder(session, &below), now: &[], making: true })?;
     let mut peer_later = None;
     if PAIRS.contains(&kind.text.as_str()) {
         let words = parts.peer.as_deref().cloned().unwrap_or_default();
@@ -106,6 +108,14 @@ fn add(place: &Place<'_>, parts: &Parts) -> Result<()> {
         Ok(())
     };
     if !change.is_empty() || peer_later.is_some() { session.atomic(work) } else { work() }
+}
+
+/// Looks up the devices of a namespace.
+fn finder<'a>(session: &'a Session, ns: &'a Ns) -> impl Fn(&str) -> Result<(u32, String)> + 'a {
+    move |name| {
+        let found = crate::engine::value::find(session, ns, name)?;
+        Ok((found.link.index, found.link.name))
+    }
 }
 
 /// Kinds whose packets go out in another namespace than the link's own, if it was made from there.
@@ -183,7 +193,8 @@ fn set(place: &Place<'_>, parts: &Parts) -> Result<()> {
             _ => None,
         };
         let now = info.map(|i| if slave { i.state.port } else { i.state.options }).unwrap_or_default();
-        let options = kinds::options(place, kind, &parts.options, &Given { ns: here, now: &now, making: false })?;
+        let options =
+            kinds::options(kind, &parts.options, &Given { device: &finder(session, here), now: &now, making: false })?;
         match kind.text.strip_suffix("_slave") {
             _ if options.is_empty() => {}
             Some(of) => change.port = Some((of.into(), options)),

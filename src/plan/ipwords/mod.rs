@@ -245,4 +245,7 @@ fn family_word(word: &Word) -> Option<u8> {
 }
 
 #[cfg(test)]
+#[path = "round_trip/tests.rs"]
+mod round_trip;
+#[cfg(test)]
 mod tests;

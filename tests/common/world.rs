@@ -142,7 +142,7 @@ table inet stranger {
     chain input {
         type filter hook input priority 0; policy accept;
         ip saddr @blocked counter packets 3 bytes 4 drop
-        iifname "v1" jump more
+        iifname "v1" udp dport 9 jump more
     }
 }
 table ip nat {
@@ -540,7 +540,7 @@ fn plain(value: &mut Value) {
                     *left = Value::from(if seconds > 4_000_000_000 {
                         "forever".to_string()
                     } else {
-                        format!("about {} min", (seconds + 300) / 600 * 10)
+                        format!("about {} min", (seconds + 100) / 600 * 10)
                     });
                 }
             }

@@ -126,6 +126,24 @@ const VERBS: &[(&str, &str)] = &[
     ),
     ("netns_attach", r#"netns_attach("again", "/run/netns/w1")"#),
     ("netns_attach/host", r#"netns_attach("the-host", "/proc/self/ns/net")"#),
+    ("netns_attach/after_a_change", r#"addr_del("w1:v1", "fd00::1/64"); netns_attach("again", "/run/netns/w1")"#),
+    ("netns_attach/after_a_move", r#"link_move("w1:p2", host()); netns_attach("again", "/run/netns/w1")"#),
+    (
+        "sysctl/default_reaches_devices",
+        r#"sysctl(host(), "net.ipv4.conf.default.rp_filter", 1); link_move("h1", "w1"); link_up("w1:h1")"#,
+    ),
+    (
+        "sysctl/neigh_default_reaches_devices",
+        r#"sysctl("w1", "net.ipv4.neigh.default.mcast_solicit", 5); link_move("w1:q2", "w2")"#,
+    ),
+    (
+        "own/moved_after_a_step_beside_it",
+        r#"veth("w2:x1", "x2", #{ up: true }); link_del("w1:v1"); link_move("w2:x1", host())"#,
+    ),
+    (
+        "own/deleted_after_a_step_beside_it",
+        r#"veth("x1", "w1:x2", #{ up: true, a: #{ addr: "10.62.0.5/24" } }); route(host(), "10.14.0.0/16", #{ dev: "h1" }); link_del("x1")"#,
+    ),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (
         "veth/across",

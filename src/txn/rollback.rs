@@ -6,6 +6,7 @@ use crate::kernel::{By, Cancel};
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
 use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -79,9 +80,8 @@ impl Expected {
     /// A link of the run's own was deleted: states that were read while it was there are looked at without it.
     fn forget(&mut self, ns: &Ns, index: u32) {
         for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n == ns) {
-            let Some(link) = before.links.remove(&index) else { continue };
-            before.recs.retain(|r| !r.devices().contains(&index));
-            before.sysctls.retain(|key, _| restore::device_of(key) != Some(link.name.as_str()));
+            let Some(link) = before.links.get(&index).cloned() else { continue };
+            before.remove_link(index);
             let of_link = format!("link {index} ");
             touched.retain(|key| {
                 let sysctl = key.strip_prefix("sysctl ").and_then(restore::device_of);
@@ -173,12 +173,12 @@ impl Txn {
                 continue;
             }
             let (errors, differences) = (report.errors.len(), report.differences.len());
-            self.undo(&entry, hook, &mut report, &mut expected);
+            self.undo(&entry, since, hook, &mut report, &mut expected);
             // What is undone later builds on this: a refusal of the moment gets a second try, at once.
             if report.errors.len() > errors && !matches!(entry.undo, Undo::Hook { .. }) {
                 report.errors.truncate(errors);
                 report.differences.truncate(differences);
-                self.undo(&entry, hook, &mut report, &mut expected);
+                self.undo(&entry, since, hook, &mut report, &mut expected);
             }
             self.forget(&entry);
             // Killed from here on, recover goes on from the step before.
@@ -229,6 +229,7 @@ impl Txn {
     fn undo(
         &mut self,
         entry: &Entry,
+        since: u64,
         hook: &mut dyn FnMut(u64) -> Result<()>,
         report: &mut Report,
         expected: &mut Expected,
@@ -237,6 +238,7 @@ impl Txn {
             Undo::Whole => {}
             Undo::Unbind { ns } => {
                 self.unbind(entry.seq, ns, report);
+                self.kernel.release(ns);
                 // Made, deleted and bound again by the undo just now: the earliest step counts.
                 expected.bound.retain(|b| b != ns);
                 expected.names.push(ns.clone());
@@ -244,6 +246,7 @@ impl Txn {
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
+                        // Only the name goes: the namespace was there before, and earlier steps may be about it.
                         self.unbind(entry.seq, &ns, report);
                         expected.bound.retain(|b| *b != ns);
                         expected.names.push(ns);
@@ -285,7 +288,7 @@ impl Txn {
                 expected.links.push((ns, link, kind));
             }
             Undo::Restore { changes, back } => {
-                self.restore(entry.seq, changes, back.as_ref(), report, expected);
+                self.restore((entry.seq, since), changes, back.as_ref(), report, expected);
             }
             Undo::File { path, before } => {
                 let verb = match before {
@@ -330,18 +333,15 @@ impl Txn {
             Ok(found) if found.cookie == ns.cookie => {}
             Ok(_) => {
                 report.differences.push(format!("namespace `{}` is another's now: left", ns.name));
-                self.kernel.release(ns);
                 return;
             }
             Err(error) if error.kind == Kind::NotFound => {
                 report.notes.push(format!("namespace `{}` was deleted already", ns.name));
-                self.kernel.release(ns);
                 return;
             }
             Err(error) => report.errors.push(error.to_string()),
         }
         self.step(seq, &Verb::NetnsDel { ns: ns.clone() }, report, &[]);
-        self.kernel.release(ns);
     }
 
     /// Binds a name again to the namespace that was kept.
@@ -375,7 +375,7 @@ impl Txn {
 
     fn restore(
         &mut self,
-        seq: u64,
+        (seq, since): (u64, u64),
         changes: &[Change],
         back: Option<&Back>,
         report: &mut Report,
@@ -421,20 +421,36 @@ impl Txn {
                     continue;
                 }
             };
-            let after = change.after.as_ref().unwrap_or(&now);
-            slot.2.extend(change.before.changed(after).into_iter().filter(|key| {
+            // Links of the run's own that went before are nothing to look for: nobody else deleted them.
+            let gone: Vec<u32> = change
+                .before
+                .links
+                .keys()
+                .filter(|index| !now.links.contains_key(index) && self.fresh(change.ns.cookie, **index, since))
+                .copied()
+                .collect();
+            let mut without = Cow::Borrowed(change);
+            for index in gone {
+                let change = without.to_mut();
+                change.before.remove_link(index);
+                change.after.iter_mut().for_each(|after| after.remove_link(index));
+                slot.1.remove_link(index);
+            }
+            let trimmed = without.as_ref();
+            let after = trimmed.after.as_ref().unwrap_or(&now);
+            slot.2.extend(trimmed.before.changed(after).into_iter().filter(|key| {
                 let device = key.strip_prefix("sysctl ").and_then(restore::device_of);
-                device.is_none_or(|dev| change.before.links.values().any(|l| l.name == dev))
+                device.is_none_or(|dev| trimmed.before.links.values().any(|l| l.name == dev))
             }));
             let target = if let Some(lead) = &change.lead {
                 // An undo that was cut short goes on to where it was going.
                 slot.2.extend(lead.0.changed(&lead.1));
                 resume(&lead.0, &lead.1, &now)
             } else {
-                if change.before == *after && now == *after {
+                if trimmed.before == *after && now == *after {
                     continue;
                 }
-                let (target, conflicts) = merge(&change.before, after, &now);
+                let (target, conflicts) = merge(&trimmed.before, after, &now);
                 report.differences.extend(conflicts.into_iter().map(|c| c.0));
                 if let Err(error) = self.log.lead(seq, at, &now, &target) {
                     report.unwritten(&error);
@@ -471,7 +487,12 @@ impl Txn {
     ) {
         let ns = &change.ns;
         for &phase in phases {
-            let rounds = if phase == Phase::Records { ROUNDS } else { 1 };
+            let rounds = match phase {
+                Phase::Records => ROUNDS,
+                // Of sysctls those of `default` first: they reach devices by themselves.
+                Phase::Up => 2,
+                Phase::Links => 1,
+            };
             for round in 0..rounds {
                 let verbs = restore::steps(ns, now, target, phase);
                 if verbs.is_empty() {

@@ -132,10 +132,7 @@ const VERBS: &[(&str, &str)] = &[
         "sysctl/default_reaches_devices",
         r#"sysctl(host(), "net.ipv4.conf.default.rp_filter", 1); link_move("h1", "w1"); link_up("w1:h1")"#,
     ),
-    (
-        "sysctl/neigh_default_reaches_devices",
-        r#"sysctl("w1", "net.ipv4.neigh.default.mcast_solicit", 5); link_move("w1:q2", "w2")"#,
-    ),
+    ("sysctl/addrgenmode_before_a_move", r#"link_set("w1:v1", #{ addrgenmode: "none" }); link_move("w1:v1", host())"#),
     (
         "own/moved_after_a_step_beside_it",
         r#"veth("w2:x1", "x2", #{ up: true }); link_del("w1:v1"); link_move("w2:x1", host())"#,
@@ -250,6 +247,25 @@ const SPECIAL: &[Special] = &[
     Special {
         name: "half_of_a_call_is_none/addr",
         script: r#"try { addr("w1:v1", ["10.70.0.1/24", "10.0.0.1/24"]); } catch (e) {}"#,
+        code: 0,
+        ..PLAIN
+    },
+    Special {
+        // Only the same device has them: made again, it would have sent a handful.
+        name: "limbo/counters_of_a_deleted_link",
+        script: r#"ping("w1", "10.0.0.9", #{ count: 60, interval: "1ms" }); link_del("w1:v1"); link_del("w1:q2"); fail("x");"#,
+        says: &["verified"],
+        after: "[ $(ip netns exec w1 cat /sys/class/net/v1/statistics/tx_packets) -ge 60 ]; [ $(ip netns exec w2 cat /sys/class/net/v2/statistics/rx_packets) -ge 60 ]",
+        ..PLAIN
+    },
+    Special {
+        name: "limbo/deleted_twice_under_one_name",
+        script: r#"
+            for i in 0..2 {
+                try { transaction(|| { link_del("w1:v1"); veth("w1:v1", "w2:other"); link_del("w1:v1"); fail("on purpose"); }); } catch (e) {
+                    if e.message != "on purpose" { throw e; }
+                }
+            }"#,
         code: 0,
         ..PLAIN
     },

@@ -305,6 +305,8 @@ fn await_ready(
 ) -> Fallible<()> {
     let what = match ready {
         Ready::Now => return Ok(()),
+        // Nothing runs that could become ready.
+        Ready::Port(_) | Ready::Line(_) | Ready::Closure(_) if session.planning() => return Ok(()),
         Ready::Port(port) => format!("port {port}"),
         Ready::Line(line) => format!("`{line}` in its output"),
         Ready::Closure(_) => "its closure `ready`".into(),
@@ -410,6 +412,10 @@ pub fn wait_listening(
     let deadline = Instant::now() + timeout;
     let mut pause = LOOK.0;
     while !listening(session, ns, proto, port, address)? {
+        if session.guessing() {
+            session.simulated("something listens there");
+            return Ok(());
+        }
         if Instant::now() >= deadline {
             return Err(Error::new(
                 Kind::Timeout,
@@ -422,6 +428,16 @@ pub fn wait_listening(
         pause = (pause * 2).min(LOOK.1);
     }
     Ok(())
+}
+
+/// Waits for the end of a process; in a plan it is taken to have ended well.
+fn await_end(session: &Session, process: &ProcessHandle, time: Option<Duration>) -> Result<Dynamic> {
+    if session.planning() && process.0.started.running() {
+        process.0.started.stop(Duration::ZERO)?;
+        session.simulated(&format!("`{}` has ended with status 0", process.0.name));
+        return Ok(ended_map(Some(crate::kernel::linux::process::Ended { code: Some(0), signal: None })));
+    }
+    process.0.started.wait(time, session.cancel()).map(ended_map)
 }
 
 /// The status of a process that has ended, or `()`.
@@ -573,12 +589,12 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "wait", pure, return_raw)]
     pub fn process_wait(ctx: NativeCallContext, process: &mut ProcessHandle) -> Fallible<Dynamic> {
-        run(&ctx, |s| process.0.started.wait(None, s.cancel()).map(ended_map))
+        run(&ctx, |s| await_end(s, process, None))
     }
 
     #[rhai_fn(name = "wait", pure, return_raw)]
     pub fn process_wait_for(ctx: NativeCallContext, process: &mut ProcessHandle, time: Dynamic) -> Fallible<Dynamic> {
-        run(&ctx, |s| process.0.started.wait(Some(value::duration(&time, "wait")?), s.cancel()).map(ended_map))
+        run(&ctx, |s| await_end(s, process, Some(value::duration(&time, "wait")?)))
     }
 
     /// Ends a background process with all that it started: SIGTERM, and after 2 s SIGKILL. Returns how it ended, as `wait`.

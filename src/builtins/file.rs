@@ -53,9 +53,13 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "read_file", return_raw)]
     pub fn read_file(ctx: NativeCallContext, path: &str) -> Fallible<String> {
-        run(&ctx, |_| {
-            let bytes =
-                std::fs::read(path).map_err(|e| Error::from_io(&e, format!("read `{path}`")).with_target(path))?;
+        run(&ctx, |s| {
+            // In a plan: as the script has left it.
+            let bytes = match s.linux().rehearsal().and_then(|r| r.file(path)) {
+                Some(file) => file.map(|(bytes, _)| bytes).ok_or(std::io::ErrorKind::NotFound.into()),
+                None => std::fs::read(path),
+            };
+            let bytes = bytes.map_err(|e| Error::from_io(&e, format!("read `{path}`")).with_target(path))?;
             String::from_utf8(bytes)
                 .map_err(|_| Error::invalid(format!("`{path}` is not UTF-8 text")).with_target(path))
         })

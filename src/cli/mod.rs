@@ -6,6 +6,7 @@ mod doctor;
 mod labs;
 mod monitor;
 mod netns;
+mod plan;
 mod run;
 
 use crate::kernel::sandbox::{self, State, Wish};
@@ -103,6 +104,15 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<String>,
     },
+    /// Say what a script would do, and change nothing: every step with its `ip` command, and what would fail
+    ///
+    /// The script runs in a copy of the world: a sandbox with the same namespaces, links, addresses, routes and labs. Programs
+    /// do not run there (they are taken to end with status 0), and files are written in memory only; each such
+    /// result is marked as simulated. The exit status is that of a run.
+    Plan(RunArgs),
+    /// Does nothing until it is ended: what stands for a program in a plan
+    #[command(hide = true)]
+    Placeholder,
     /// List the labs that stand
     Ls,
     /// Show one lab: what it made, what runs in it, what has changed since
@@ -225,9 +235,19 @@ pub fn main() -> i32 {
     if matches!(cli.command, Some(Command::Doctor)) {
         return doctor::run(&global);
     }
-    let needs_sandbox = cli.command.is_none();
-    let state = if needs_sandbox {
-        match sandbox::enter(global.wish()) {
+    if matches!(cli.command, Some(Command::Placeholder)) {
+        return placeholder();
+    }
+    let planned = match &cli.command {
+        Some(Command::Plan(args)) => match plan::prepare(&global, args) {
+            Ok(prepared) => Some(prepared),
+            Err(status) => return status,
+        },
+        _ => None,
+    };
+    let state = if cli.command.is_none() || planned.is_some() {
+        let wish = if planned.is_some() { Wish::Always } else { global.wish() };
+        match sandbox::enter(wish) {
             Ok(state) => state,
             Err(error) => return report_error(&global, &error),
         }
@@ -244,6 +264,8 @@ pub fn main() -> i32 {
             Some(Command::Ls) => labs::ls(&global),
             Some(Command::Monitor(args)) => monitor::run(&global, &args),
             Some(Command::Netns(args)) => netns::run(&global, args),
+            Some(Command::Placeholder) => status::DONE, // done above
+            Some(Command::Plan(args)) => planned.map_or(status::FAILED, |prepared| plan::run(&global, args, prepared)),
             Some(Command::Show { name }) => labs::show(&global, &name),
             Some(Command::Down { names, all }) => labs::down(&global, &names, all),
             Some(Command::Recover) => labs::recover(&global),
@@ -259,6 +281,13 @@ pub fn main() -> i32 {
             eprintln!("nsscript: no thread can be started: {error}");
             status::FAILED
         }
+    }
+}
+
+/// Waits for the end.
+fn placeholder() -> i32 {
+    loop {
+        nix::unistd::pause();
     }
 }
 

@@ -17,10 +17,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 /// A script's name for diagnostics, its lab's name, and its text.
-struct Script {
-    source: String,
-    lab: String,
-    text: String,
+pub(super) struct Script {
+    pub source: String,
+    pub lab: String,
+    pub text: String,
 }
 
 /// Reads a file, or standard input for `-`.
@@ -41,7 +41,7 @@ fn read(file: &str) -> Result<String> {
     std::fs::read_to_string(file).map_err(failed)
 }
 
-fn script(args: &RunArgs) -> Result<Script> {
+pub(super) fn script(args: &RunArgs) -> Result<Script> {
     let own = || format!("run-{}", std::process::id());
     let (source, lab, text) = match (&args.execute, args.file.as_deref()) {
         (Some(code), _) => ("-e".to_string(), own(), code.clone()),
@@ -56,7 +56,7 @@ fn script(args: &RunArgs) -> Result<Script> {
 }
 
 /// A mark that no other run has: the run's processes carry it.
-fn mark() -> String {
+pub(super) fn mark() -> String {
     let mut bytes = [0u8; 8];
     if getrandom::fill(&mut bytes).is_err() {
         bytes = u64::from(std::process::id()).to_ne_bytes();
@@ -65,7 +65,7 @@ fn mark() -> String {
 }
 
 /// Every descriptor that the process may have: a lab of a thousand namespaces holds two for each.
-fn raise_limit() {
+pub(super) fn raise_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
@@ -185,7 +185,7 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
 
 /// The name must be free before anything is done. A run of that name that was killed is recovered; others that were
 /// are said.
-fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Result<()> {
+pub(super) fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Result<()> {
     journal::check_name(lab)?;
     match journal::standing(lab)? {
         Standing::Free => {}

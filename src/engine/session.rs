@@ -3,6 +3,7 @@
 
 use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
+use crate::kernel::linux::rehearsal;
 use crate::kernel::{By, Cancel, Kernel};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
@@ -64,6 +65,8 @@ struct Inner {
     exit: Cell<Option<i32>>,
     /// Whether any program was run.
     ran: Cell<bool>,
+    /// What the last step was refused with, where it was.
+    refusal: RefCell<Option<String>>,
     runtime: OnceCell<tokio::runtime::Runtime>,
 }
 
@@ -136,6 +139,7 @@ impl Session {
             aside: RefCell::default(),
             exit: Cell::new(None),
             ran: Cell::new(false),
+            refusal: RefCell::default(),
             runtime: OnceCell::new(),
         }))
     }
@@ -203,6 +207,28 @@ impl Session {
         }
     }
 
+    /// Whether the script is planned, not run: in a copy of the world, with programs that only seem to run.
+    #[must_use]
+    pub fn planning(&self) -> bool {
+        self.linux().rehearsal().is_some()
+    }
+
+    /// Whether a program would have run by now, so that what is seen may not be what a run would see.
+    #[must_use]
+    pub fn guessing(&self) -> bool {
+        self.planning() && self.0.ran.get()
+    }
+
+    /// In a plan: says that a result was simulated, and what.
+    pub fn simulated(&self, what: &str) {
+        let file = self.0.place.file.borrow().clone();
+        self.event(&Event::Simulated {
+            what: what.into(),
+            file: (!file.is_empty()).then_some(file),
+            line: self.0.place.line.get(),
+        });
+    }
+
     /// Tells the listener.
     pub fn event(&self, event: &Event) {
         self.0.setting.listener.borrow_mut().event(event);
@@ -262,6 +288,12 @@ impl Session {
     /// # Errors
     /// It can't be run.
     pub fn run_program(&self, spec: &Spec, tee: Option<Tee<'_>>) -> Result<Finished> {
+        if self.planning() {
+            process::check(spec)?;
+            self.0.ran.set(true);
+            self.simulated("not run: status 0, no output");
+            return Ok(Finished { code: Some(0), ..Finished::default() });
+        }
         self.0.ran.set(true);
         process::run(spec, self.cancel(), tee)
     }
@@ -271,6 +303,19 @@ impl Session {
     /// # Errors
     /// It can't be run, or not be written down.
     pub fn start_program(&self, ns: &Ns, spec: &Spec, log: &std::path::Path, words: &str) -> Result<Started> {
+        let placeholder;
+        let spec = if self.planning() {
+            process::check(spec)?;
+            self.simulated("not run: a process that does nothing stands for it");
+            placeholder = Spec {
+                argv: vec![rehearsal::PROGRAM.into(), rehearsal::PLACEHOLDER.into()],
+                stdin: process::Stdin::Null,
+                ..spec.clone()
+            };
+            &placeholder
+        } else {
+            spec
+        };
         self.0.ran.set(true);
         let started = process::start(spec, log, |lineage| {
             self.txn(|txn| txn.started(ns, lineage.pid, lineage.start_time, &lineage.tag, words))
@@ -343,15 +388,23 @@ impl Session {
             Verb::NetnsAdd { name, .. } => Some(name.clone()),
             _ => None,
         };
-        let outcome = match (self.txn(|txn| txn.perform(verb)), made) {
-            (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error)?,
-            (result, _) => result?,
+        let result = match (self.txn(|txn| txn.perform(verb)), made) {
+            (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error),
+            (result, _) => result,
         };
+        *self.0.refusal.borrow_mut() = result.as_ref().err().map(|e| e.message.clone());
+        let outcome = result?;
         if let Some((ns, index)) = up {
             let index = outcome.link.as_ref().map_or(index, |l| l.index);
             self.0.rising.borrow_mut().push((ns, index));
         }
         Ok(outcome)
+    }
+
+    /// What the last step was refused with, where it was.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.0.refusal.borrow().clone()
     }
 
     /// A namespace's name is taken. By a run that was killed: it is recovered, and the namespace made. By a lab that

@@ -35,6 +35,32 @@ pub enum Event {
         /// It takes step `index` back.
         undo: bool,
     },
+    /// In a plan: the result of the last step was simulated, not found out.
+    Simulated {
+        what: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+        /// From 1; 0 where unknown.
+        line: usize,
+    },
+    /// A plan is whole. Nothing of it was done.
+    Planned {
+        name: String,
+        /// How many steps it has.
+        steps: usize,
+        /// What would stand afterwards.
+        namespaces: usize,
+        links: usize,
+        processes: usize,
+        /// How many results were simulated.
+        simulated: usize,
+        /// The exit status of a run.
+        status: i32,
+        /// The script would fail: all of it would be undone.
+        fails: bool,
+        /// It is the last step itself that would fail; otherwise what comes after it.
+        refused: bool,
+    },
     /// The script's `print`: data.
     Print { text: String },
     /// The script's `debug`.
@@ -99,6 +125,16 @@ pub trait Sink {
     /// The first error of writing to stdout (mostly `BrokenPipe`: the reader has gone), as often as it is asked for.
     /// Nothing is written there after it. That stderr can't be written is no reason to stop, and is not kept.
     fn broken(&self) -> Option<io::Error>;
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn event(&mut self, event: &Event) {
+        (**self).event(event);
+    }
+
+    fn broken(&self) -> Option<io::Error> {
+        (**self).broken()
+    }
 }
 
 /// A writer that remembers its first error and writes no more after it.

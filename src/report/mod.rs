@@ -6,9 +6,11 @@
 pub mod diagnostic;
 pub mod event;
 pub mod json;
+pub mod listing;
 pub mod text;
 
 pub use diagnostic::{Diagnostic, Frame, Style};
 pub use event::{Event, Sink};
 pub use json::JsonLines;
+pub use listing::Listing;
 pub use text::{Level, Terminal};

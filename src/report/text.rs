@@ -16,6 +16,8 @@ pub enum Level {
     Verbose,
     /// The commands alone on stdout, to be read or run again; what the script prints goes to stderr.
     Explain,
+    /// The steps of a plan on stdout, each with the command that does the same; what the script prints goes to stderr.
+    Plan,
 }
 
 /// Writes events for a person to read. `O` is stdout, `E` stderr.
@@ -51,6 +53,42 @@ impl<O: io::Write, E: io::Write> Terminal<O, E> {
         self.style.paint("2", text)
     }
 
+    /// The last lines of a plan; `fails` has the exit status, and whether the last step itself is refused.
+    fn planned(
+        &mut self,
+        name: &str,
+        counts: (usize, usize, usize, usize),
+        simulated: usize,
+        fails: Option<(i32, bool)>,
+    ) {
+        let (steps, namespaces, links, processes) = counts;
+        let ending = match fails {
+            Some((status, refused)) => {
+                let at = match (steps, refused) {
+                    (0, _) => "before its first step".to_owned(),
+                    (n, true) => format!("at step {n}"),
+                    (n, false) => format!("after step {n}"),
+                };
+                format!("would fail {at}: all undone, exit status {status}")
+            }
+            None => format!(
+                "{}: {}, {}, {} would stand",
+                plural(steps, "step", "steps"),
+                plural(namespaces, "namespace", "namespaces"),
+                plural(links, "link", "links"),
+                plural(processes, "process", "processes")
+            ),
+        };
+        let simulated = match simulated {
+            0 => String::new(),
+            n if fails.is_some() => {
+                format!("; {} before it simulated, which may be why", plural(n, "result was", "results were"))
+            }
+            n => format!("; {} simulated", plural(n, "result", "results")),
+        };
+        self.out.put(&format!("plan of `{name}`: {ending}{simulated}; nothing was changed\n"));
+    }
+
     /// How an undo went: one line, and below it what is not as it was.
     fn undone(&mut self, what: &str, verified: bool, differences: &[String], errors: &[String]) {
         let fine = verified && differences.is_empty() && errors.is_empty();
@@ -84,7 +122,7 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
     fn event(&mut self, event: &Event) {
         let level = self.level;
         match event {
-            Event::Print { text } if level == Level::Explain => self.say(text),
+            Event::Print { text } if matches!(level, Level::Explain | Level::Plan) => self.say(text),
             Event::Print { text } => self.out.put(&format!("{text}\n")),
             Event::Debug { text, file, line } => {
                 let at = self.dim(&match place(file.as_deref(), *line, 0) {
@@ -92,6 +130,15 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
                     at => at + ": ",
                 });
                 self.say(&format!("{at}{text}"));
+            }
+            Event::Step { index, op, ns, target, ip, file, line, undo } if level == Level::Plan => {
+                let number = if *undo { format!("-{index}") } else { index.to_string() };
+                let ns = if ns.is_empty() { String::new() } else { format!(" in {ns}") };
+                let what = format!("{op}{ns}: {target}");
+                let what = what.trim_end_matches(": ");
+                let at = place(file.as_deref(), *line, 0);
+                self.out.put(format!("{number:>4}  {what:<54}  {at}").trim_end());
+                self.out.put(&format!("\n        {ip}\n"));
             }
             Event::Step { ip, .. } if level == Level::Explain => self.out.put(&format!("{ip}\n")),
             Event::Step { index, ip, file, line, undo, .. } if level == Level::Verbose => {
@@ -106,6 +153,17 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
                 }
             }
             Event::Step { .. } => {}
+            Event::Simulated { what, .. } if level == Level::Plan => {
+                self.out.put(&format!("        simulated: {what}\n"));
+            }
+            Event::Planned { name, steps, namespaces, links, processes, simulated, status, fails, refused } => {
+                self.planned(
+                    name,
+                    (*steps, *namespaces, *links, *processes),
+                    *simulated,
+                    fails.then_some((*status, *refused)),
+                );
+            }
             Event::Output { ns, text, .. } if level > Level::Quiet => {
                 let who = if ns.is_empty() { "host" } else { ns };
                 let prefix = self.dim(&format!("{who}| "));
@@ -146,6 +204,7 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
                 self.err.put(&text);
             }
             Event::Output { .. }
+            | Event::Simulated { .. }
             | Event::Note { .. }
             | Event::Warning { .. }
             | Event::Started { .. }
@@ -155,6 +214,15 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
 
     fn broken(&self) -> Option<io::Error> {
         self.out.broken()
+    }
+}
+
+#[cfg(test)]
+impl Terminal<Vec<u8>, Vec<u8>> {
+    /// What was written to the two.
+    pub(crate) fn texts(&self) -> (String, String) {
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        (text(self.out.inner()), text(self.err.inner()))
     }
 }
 

@@ -16,8 +16,8 @@ pub enum Undo {
     /// The link is deleted, wherever it is now.
     Delete { ns: Ns, link: LinkRef },
     /// The namespaces are led back: what differs between `before` and `after` is taken back, the rest is left.
-    /// `back` first moves a link to where it came from.
-    Restore { changes: Vec<Change>, back: Option<Back> },
+    /// `back` first moves links to where they came from.
+    Restore { changes: Vec<Change>, back: Vec<Back> },
     /// The file gets its old content and mode, or is removed.
     File { path: String, before: Option<Content> },
     /// The process is ended, with all that it started. The tag is in its environment.
@@ -51,7 +51,7 @@ pub struct Change {
     pub lead: Option<Box<(State, State)>>,
 }
 
-/// Where a moved link came from.
+/// Where a link came from that was moved, or set aside instead of deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Back {
     pub from: Ns,
@@ -59,6 +59,8 @@ pub struct Back {
     pub to: Ns,
     /// Its index there, once known.
     pub index: u32,
+    /// The name that it was given there, where it got a new one.
+    pub name: String,
 }
 
 /// One step of a run.

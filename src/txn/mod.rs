@@ -2,6 +2,7 @@
 
 pub mod journal;
 pub mod labs;
+mod limbo;
 pub mod log;
 mod recover;
 mod rollback;
@@ -36,8 +37,10 @@ pub struct Txn {
     ever: HashMap<(u64, u32), u64>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
-    /// Namespaces whose name was unbound, held open until the commit.
+    /// Namespaces whose name was unbound, held open until the commit; and limbo.
     held: Vec<Ns>,
+    /// Where links are set aside that were there before and are deleted.
+    limbo: Option<Ns>,
 }
 
 /// A place to come back to. Dropping it does nothing: it is given to [`Txn::rollback_to`] or [`Txn::release`].
@@ -64,6 +67,7 @@ impl Txn {
             ever: HashMap::new(),
             moved: HashMap::new(),
             held: Vec::new(),
+            limbo: None,
         }
     }
 
@@ -221,6 +225,10 @@ impl Txn {
             self.log.undone(entry.seq)?;
             return Err(error);
         }
+        if let Err(error) = self.hold_limbo(&entry) {
+            self.log.undone(entry.seq)?;
+            return Err(error);
+        }
         let result = self.apply(&verb, &mut entry);
         entry.verb = Some(verb);
         match result {
@@ -228,7 +236,8 @@ impl Txn {
                 entry.outcome = Some(outcome.clone());
                 self.note(&entry, &outcome);
                 // A link of the run's own whose state was read only in case the set was done by halves.
-                if let Undo::Restore { changes, back: None } = &entry.undo
+                if let Undo::Restore { changes, back } = &entry.undo
+                    && back.is_empty()
                     && changes.iter().all(|c| c.only != 0)
                     && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
                 {
@@ -279,7 +288,12 @@ impl Txn {
 
     /// Applies a verb and reads the state after it, where the undo needs one.
     fn apply(&mut self, verb: &Verb, entry: &mut Entry) -> Result<Outcome> {
-        let result = self.kernel.apply(verb);
+        let result = match &mut entry.undo {
+            Undo::Restore { back, .. } if matches!(verb, Verb::LinkDel { .. }) => {
+                limbo::delete(&*self.kernel, verb, back)
+            }
+            _ => self.kernel.apply(verb),
+        };
         if let Undo::Restore { changes, back } = &mut entry.undo {
             let fresh = changes.iter().all(|c| c.only != 0) && result.is_ok();
             if !fresh {
@@ -287,22 +301,16 @@ impl Txn {
                     change.after = read(&*self.kernel, &change.ns, change.only, &change.sysctls).ok();
                 }
             }
-            match (back.as_mut(), &result) {
-                (Some(back), Ok(outcome)) => {
-                    if let Some(link) = &outcome.link {
-                        back.index = link.index;
+            if let Verb::LinkMove { .. } = verb {
+                match (&result, back.first_mut()) {
+                    (Ok(outcome), Some(back)) => back.index = outcome.link.as_ref().map_or(0, |l| l.index),
+                    // Moved, but under its old name: a failed move may have been done (EEXIST of the new name).
+                    (Err(_), Some(first)) => {
+                        first.index = limbo::arrived(&*self.kernel, first, changes);
+                        back.retain(|b| b.index != 0);
                     }
+                    (_, None) => {}
                 }
-                // Moved, but under its old name: a failed move may have been done (EEXIST of the new name).
-                (Some(b), Err(_)) => match self.kernel.link(&b.to, By::Name(&b.link.name)) {
-                    Ok(Some(info))
-                        if !changes.iter().any(|c| c.ns == b.to && c.before.links.contains_key(&info.state.index)) =>
-                    {
-                        b.index = info.state.index;
-                    }
-                    _ => *back = None,
-                },
-                (None, _) => {}
             }
         }
         result
@@ -370,7 +378,7 @@ impl Txn {
 
     /// What undoes the verb, and which objects of the run's own it is about. Prior state is read only of what was
     /// there before: what the run made itself goes whole.
-    fn plan_undo(&self, verb: &Verb, since: u64) -> Result<(Undo, Vec<(u64, u32)>)> {
+    fn plan_undo(&mut self, verb: &Verb, since: u64) -> Result<(Undo, Vec<(u64, u32)>)> {
         let whole = |on: Vec<(u64, u32)>| Ok((Undo::Whole, on));
         match verb {
             Verb::NetnsAdd { name, cookie } => {
@@ -422,7 +430,8 @@ impl Txn {
                     changes.push(self.read_before(ns, 0, sysctls)?);
                 }
                 let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
-                Ok((Undo::Restore { changes, back: None }, on))
+                let back = self.parking(&places, &changes)?;
+                Ok((Undo::Restore { changes, back }, on))
             }
             Verb::LinkSet { ns, link, change } => {
                 let mut on = vec![(ns.cookie, link.index)];
@@ -445,9 +454,9 @@ impl Txn {
                     _ => Vec::new(),
                 };
                 let changes = vec![self.read_before(ns, only, sysctls)?];
-                Ok((Undo::Restore { changes, back: None }, on))
+                Ok((Undo::Restore { changes, back: Vec::new() }, on))
             }
-            Verb::LinkMove { ns, link, to, .. } => {
+            Verb::LinkMove { ns, link, to, name, .. } => {
                 if self.fresh_link(ns, link.index, since) {
                     if self.fresh_ns(to, since) {
                         return whole(vec![(ns.cookie, link.index)]);
@@ -458,8 +467,9 @@ impl Txn {
                     self.read_before(ns, 0, self.device_sysctls(ns, link.index)?)?,
                     self.read_before(to, 0, Vec::new())?,
                 ];
-                let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0 };
-                Ok((Undo::Restore { changes, back: Some(back) }, vec![(ns.cookie, link.index)]))
+                let name = name.clone().unwrap_or_default();
+                let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
+                Ok((Undo::Restore { changes, back: vec![back] }, vec![(ns.cookie, link.index)]))
             }
             Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
             Verb::RecAdd { ns, rec, mode, .. } => {
@@ -481,7 +491,7 @@ impl Txn {
                     sysctls.extend(self.kernel.sysctl_keys(ns, &prefix)?.into_iter().filter(|k| k.ends_with(&suffix)));
                 }
                 let changes = vec![self.read_before(ns, 0, sysctls)?];
-                Ok((Undo::Restore { changes, back: None }, vec![(ns.cookie, 0)]))
+                Ok((Undo::Restore { changes, back: Vec::new() }, vec![(ns.cookie, 0)]))
             }
             Verb::ProcessStart { .. } | Verb::ProcessEnd { .. } => whole(Vec::new()),
             Verb::FileWrite { path, .. } | Verb::FileRemove { path } => {
@@ -501,7 +511,7 @@ impl Txn {
             return Ok((Undo::Whole, on));
         }
         let changes = vec![self.read_before(ns, 0, Vec::new())?];
-        Ok((Undo::Restore { changes, back: None }, on))
+        Ok((Undo::Restore { changes, back: Vec::new() }, on))
     }
 
     fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
@@ -531,6 +541,8 @@ impl Txn {
         for part in ["net/ipv4/conf", "net/ipv4/neigh", "net/ipv6/conf", "net/ipv6/neigh"] {
             out.extend(self.kernel.sysctl_keys(ns, &format!("{part}/{name}"))?);
         }
+        // The link's own attribute by another name: it comes back with that.
+        out.retain(|key| !key.ends_with("/addr_gen_mode"));
         Ok(out)
     }
 }

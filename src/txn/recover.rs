@@ -3,7 +3,7 @@
 
 use super::journal::{Journal, Story};
 use super::log::{Entry, Undo};
-use super::{Observer, Report, Txn, read};
+use super::{Observer, Report, Txn, limbo, read};
 use crate::kernel::{By, Kernel};
 use crate::plan::attribute::attribute;
 use crate::plan::{Ns, Result, Verb};
@@ -27,12 +27,21 @@ impl Txn {
         }
         for entry in &story.entries {
             let mut entry = entry.clone();
+            txn.know_limbo(&entry);
             match &entry.outcome {
                 Some(outcome) => {
                     let outcome = outcome.clone();
                     txn.remember(&entry, &outcome);
                 }
-                None => txn.resolve(&mut entry),
+                None => {
+                    txn.resolve(&mut entry);
+                    // Found out once: a recover that is cut short leaves neither the old nor the new state to find it
+                    // out from again. If it can't be written the undo goes on without, as every undo does.
+                    if matches!(entry.undo, Undo::Restore { .. }) {
+                        entry.outcome.get_or_insert_default();
+                        let _ = txn.log.outcome(&entry);
+                    }
+                }
             }
             txn.entries.push(entry);
         }
@@ -52,11 +61,8 @@ impl Txn {
     fn resolve(&mut self, entry: &mut Entry) {
         let Some(verb) = entry.verb.clone() else { return };
         if let Undo::Restore { changes, back } = &mut entry.undo {
-            if let Some(back) = back {
-                let there = self.kernel.link(&back.to, By::Name(&back.link.name)).ok().flatten();
-                let was = changes.iter().find(|c| c.ns == back.to).map(|c| &c.before);
-                let arrived = there.filter(|l| was.is_some_and(|b| !b.links.contains_key(&l.state.index)));
-                back.index = arrived.map_or(0, |l| l.state.index);
+            for back in back.iter_mut() {
+                back.index = limbo::arrived(&*self.kernel, back, changes);
             }
             for change in changes {
                 if change.after.is_none()
@@ -144,7 +150,10 @@ fn spaces(entry: &Entry) -> Vec<Ns> {
     out.extend(entry.outcome.as_ref().and_then(|o| o.ns.clone()));
     match &entry.undo {
         Undo::Unbind { ns } | Undo::Rebind { ns } | Undo::Delete { ns, .. } => out.push(ns.clone()),
-        Undo::Restore { changes, .. } => out.extend(changes.iter().map(|c| c.ns.clone())),
+        Undo::Restore { changes, back } => {
+            out.extend(changes.iter().map(|c| c.ns.clone()));
+            out.extend(back.iter().map(|b| b.to.clone()));
+        }
         _ => {}
     }
     out.retain(|ns| ns.cookie != 0);

@@ -8,6 +8,7 @@ use crate::plan::state::{merge, resume};
 use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How often the records are led back: the kernel adds and removes some by itself each time.
@@ -102,10 +103,23 @@ impl Txn {
     pub fn rollback(&mut self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.clear();
         let mut report = self.undo_from(0, hook);
+        if report.errors.is_empty() {
+            self.sweep(&mut report);
+        }
         if let Err(error) = self.log.end() {
             report.errors.push(error.to_string());
         }
         report
+    }
+
+    /// Everything is undone: what is still kept is of an undo that was cut short between bringing it back and letting it go.
+    fn sweep(&mut self, report: &mut Report) {
+        let Some(folder) = self.log.keep(0).and_then(|path| path.parent().map(Path::to_path_buf)) else { return };
+        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if let Err(error) = self.kernel.unhold(&file.path()) {
+                report.errors.push(error.to_string());
+            }
+        }
     }
 
     /// The run stands: the point of no return is written down, and what was held for its undo is let go. A run that
@@ -145,6 +159,7 @@ impl Txn {
 
     /// What comes after the point of no return: the namespaces that were kept go.
     pub(super) fn finish(&mut self, report: &mut Report) {
+        self.empty_limbo();
         for ns in std::mem::take(&mut self.held) {
             if let Some(path) = self.log.keep(ns.cookie)
                 && let Err(error) = self.kernel.unhold(&path)
@@ -153,7 +168,8 @@ impl Txn {
             }
             self.kernel.release(&ns);
         }
-        if let Some(dir) = self.log.keep(0).as_deref().and_then(std::path::Path::parent) {
+        self.limbo = None;
+        if let Some(dir) = self.log.keep(0).as_deref().and_then(Path::parent) {
             let _ = std::fs::remove_dir(dir);
         }
     }
@@ -193,6 +209,7 @@ impl Txn {
             self.step(seq, &verb, &mut report, &[Kind::Exists, Kind::NotFound]);
         }
         self.verify(&expected, &mut report);
+        self.end_limbo(&mut report);
         report.elapsed = start.elapsed();
         report
     }
@@ -288,7 +305,7 @@ impl Txn {
                 expected.links.push((ns, link, kind));
             }
             Undo::Restore { changes, back } => {
-                self.restore((entry.seq, since), changes, back.as_ref(), report, expected);
+                self.restore((entry.seq, since), changes, back, report, expected);
             }
             Undo::File { path, before } => {
                 let verb = match before {
@@ -377,13 +394,12 @@ impl Txn {
         &mut self,
         (seq, since): (u64, u64),
         changes: &[Change],
-        back: Option<&Back>,
+        back: &[Back],
         report: &mut Report,
         expected: &mut Expected,
     ) {
-        if let Some(back) = back
-            && back.index != 0
-        {
+        // One end of a veth after the other; the last that left comes first.
+        for back in back.iter().rev().filter(|b| b.index != 0) {
             self.move_back(seq, back, report);
         }
         self.remake_pairs(seq, changes, report);
@@ -539,6 +555,9 @@ impl Txn {
             Ok(Some(info)) => info,
             // Back already: an undo that was cut short got this far.
             Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return,
+            // Limbo is empty once the run was committed: it is made again.
+            Ok(None) if back.parked() => return,
+            Err(error) if back.parked() && error.kind == Kind::NotFound => return,
             Ok(None) => {
                 report.errors.push(format!("link `{}` was moved to {} and is gone", back.link.name, back.to.label()));
                 return;

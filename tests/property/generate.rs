@@ -355,6 +355,8 @@ impl<'a> Generator<'a> {
         for _ in 0..=self.rng.below(3) {
             let option = match self.rng.below(18) {
                 0 | 1 => format!("mtu: {}", self.rng.pick(&[1300, 1400, 1450, 1500, 1280, 9000, 1000])),
+                // No all-zero MAC, which lo has, can be set again (eth_prepare_mac_addr_change): undo says so, with status 3.
+                2 if link.kind.is_empty() => continue,
                 2 => format!("mac: \"02:00:00:00:77:{:02x}\"", self.rng.below(250)),
                 3 => format!("alias: {:?}", self.rng.pick(&["", "one", "another alias"])),
                 4 => format!("txqueuelen: {}", self.rng.below(2000)),

@@ -8,6 +8,7 @@ pub mod names;
 pub mod nsid;
 pub mod ping;
 pub mod process;
+pub mod rehearsal;
 pub mod settle;
 pub mod socket;
 pub mod space;
@@ -16,6 +17,7 @@ use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Rec, Result, State, Verb, What, nla};
 use message::{ifinfo, rtm};
+use rehearsal::Rehearsal;
 use socket::Refusal;
 use space::{Enterer, Opened, Space};
 use std::cell::{Cell, RefCell};
@@ -36,6 +38,8 @@ pub struct Linux {
     /// Names looked up before: valid while the inode is the same, since we hold the namespace.
     names: RefCell<HashMap<String, u64>>,
     shared: Cell<bool>,
+    /// Where a script is planned, not run.
+    rehearsal: std::cell::OnceCell<Rehearsal>,
 }
 
 impl Linux {
@@ -53,9 +57,21 @@ impl Linux {
             spaces: RefCell::default(),
             names: RefCell::default(),
             shared: Cell::new(false),
+            rehearsal: std::cell::OnceCell::new(),
         };
         linux.keep(host, opened, 0);
         Ok(linux)
+    }
+
+    /// From now on what is done only seems so, as far as it is not in a network namespace: for a plan.
+    pub fn rehearse(&self, rehearsal: Rehearsal) {
+        let _ = self.rehearsal.set(rehearsal);
+    }
+
+    /// What a plan keeps in mind instead of doing it; `None` in a run.
+    #[must_use]
+    pub fn rehearsal(&self) -> Option<&Rehearsal> {
+        self.rehearsal.get()
     }
 
     fn keep(&self, ns: Ns, opened: Opened, next_index: u32) -> Rc<Space> {
@@ -488,7 +504,9 @@ impl Kernel for Linux {
     fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()> {
         fault::before("hold")?;
         let fd = self.raw_fd(ns)?;
-        names::hold(&format!("/proc/self/fd/{fd}"), path)
+        let done = names::hold(&format!("/proc/self/fd/{fd}"), path);
+        fault::after();
+        done
     }
 
     fn unhold(&self, path: &std::path::Path) -> Result<()> {
@@ -523,6 +541,9 @@ impl Kernel for Linux {
     }
 
     fn read_file(&self, path: &str) -> Result<Option<(Vec<u8>, u32)>> {
+        if let Some(file) = self.rehearsal().and_then(|r| r.file(path)) {
+            return Ok(file);
+        }
         use std::os::unix::fs::MetadataExt as _;
         match std::fs::metadata(path) {
             Ok(meta) if meta.is_file() => {
@@ -591,15 +612,21 @@ impl Linux {
                 send(ns, message::rec_del(rec.what), 0, &rec.body)?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
-            Verb::FileWrite { path, content, mode } => write_file(path, content, *mode)?,
+            Verb::FileWrite { path, content, mode } => match self.rehearsal() {
+                Some(rehearsal) => rehearsal.write(path, content, *mode)?,
+                None => write_file(path, content, *mode)?,
+            },
             // Running it is the process room's, which asks for this to be written down first.
             Verb::ProcessStart { .. } => {}
             Verb::ProcessEnd { pid, start_time, tag } => {
                 let lineage = process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
                 process::end_trees(&[lineage], GRACE)?;
             }
-            Verb::FileRemove { path } => std::fs::remove_file(path)
-                .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
+            Verb::FileRemove { path } => match self.rehearsal() {
+                Some(rehearsal) => rehearsal.remove(path)?,
+                None => std::fs::remove_file(path)
+                    .map_err(|e| Error::from_io(&e, format!("remove `{path}`")).with_target(path))?,
+            },
         }
         Ok(Outcome::default())
     }

@@ -140,6 +140,27 @@ pub(super) fn candidates(program: &OsStr, path: Option<&OsString>) -> Vec<OsStri
         .collect()
 }
 
+/// That the program of a spec would be found, without running it. One with a `/` is taken to be there: it may be made by
+/// something that was not run either.
+///
+/// # Errors
+/// That of [`super::run`] for a program that is not in `PATH`.
+pub fn check(spec: &Spec) -> Result<()> {
+    let environment = environment(spec, "")?;
+    let Some(program) = spec.argv.first().filter(|p| !p.as_bytes().contains(&b'/')) else { return Ok(()) };
+    let found = candidates(program, environment.get(OsStr::new("PATH")));
+    let cwd = spec.cwd.as_deref().unwrap_or(Path::new(""));
+    let there = |c: &OsString| {
+        let access = nix::unistd::AccessFlags::X_OK;
+        nix::unistd::faccessat(nix::fcntl::AT_FDCWD, &cwd.join(c), access, nix::fcntl::AtFlags::AT_EACCESS)
+    };
+    if found.iter().any(|c| there(c).is_ok()) {
+        return Ok(());
+    }
+    let denied = found.iter().any(|c| there(c) == Err(nix::errno::Errno::EACCES));
+    Err(exec_error(spec, &found, if denied { libc::EACCES } else { libc::ENOENT }))
+}
+
 /// `/etc/netns/NAME/x` over `/etc/x`, for all x, as `ip netns exec` does.
 pub(super) fn etc_binds(name: Option<&str>) -> Vec<(CString, CString)> {
     let Some(name) = name.filter(|n| !n.is_empty() && !n.contains('/') && *n != "." && *n != "..") else {

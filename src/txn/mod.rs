@@ -39,6 +39,8 @@ pub struct Txn {
     moved: HashMap<(u64, u32), (Ns, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
     held: Vec<Ns>,
+    /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
+    owed: Vec<(u64, Verb)>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
 }
@@ -66,6 +68,7 @@ impl Txn {
             made: HashMap::new(),
             ever: HashMap::new(),
             moved: HashMap::new(),
+            owed: Vec::new(),
             held: Vec::new(),
             limbo: None,
         }
@@ -211,7 +214,12 @@ impl Txn {
     /// What the kernel refused, or that the log can't be written.
     pub fn perform(&mut self, mut verb: Verb) -> Result<Outcome> {
         let kernel = Rc::clone(&self.kernel);
+        let given = match &verb {
+            Verb::LinkAdd { spec, .. } => (spec.index, spec.peer.as_ref().map_or(0, |p| p.1.index)),
+            _ => (0, 0),
+        };
         kernel.prepare(&mut verb)?;
+        self.avoid(&mut verb, given);
         let since = self.savepoints.last().copied().unwrap_or_default();
         let (undo, on) = self.plan_undo(&verb, since)?;
         let mut entry = self.entry(Some(verb), undo, on);
@@ -283,6 +291,37 @@ impl Txn {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Keeps links out of the places that others left: what was known by index there must not be taken for them.
+    fn avoid(&self, verb: &mut Verb, given: (u32, u32)) {
+        let left = |ns: &Ns, index: u32| self.moved.contains_key(&(ns.cookie, index));
+        let free = |ns: &Ns, from: u32| {
+            let free = |i: &u32| !left(ns, *i) && matches!(self.kernel.link(ns, By::Index(*i)), Ok(None));
+            (from.saturating_add(1)..i32::MAX.unsigned_abs()).find(free).unwrap_or(0)
+        };
+        match verb {
+            Verb::LinkAdd { ns, spec } => {
+                if given.0 == 0 && left(ns, spec.index) {
+                    spec.index = free(ns, spec.index);
+                }
+                let own = (ns.cookie, spec.index);
+                if let Some(peer) = &mut spec.peer
+                    && given.1 == 0
+                    && (left(&peer.0, peer.1.index) || own == (peer.0.cookie, peer.1.index))
+                {
+                    let from = if own.0 == peer.0.cookie { own.1.max(peer.1.index) } else { peer.1.index };
+                    peer.1.index = free(&peer.0, from);
+                }
+            }
+            // Unless it comes back to where it was.
+            Verb::LinkMove { ns, link, to, index, .. }
+                if *index == 0 && left(to, link.index) && self.locate(to, link.index) != (ns.clone(), link.index) =>
+            {
+                *index = free(to, link.index);
+            }
+            _ => {}
         }
     }
 

@@ -177,7 +177,7 @@ impl Txn {
     pub(super) fn undo_from(&mut self, since: u64, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         let start = Instant::now();
         let mut report = Report::default();
-        let mut expected = Expected::default();
+        let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
         self.end_processes(since, &mut report);
         while self.entries.last().is_some_and(|e| e.seq >= since) {
             let Some(entry) = self.entries.pop() else { break };
@@ -206,7 +206,9 @@ impl Txn {
             }
         }
         for (seq, verb) in std::mem::take(&mut expected.late) {
-            self.step(seq, &verb, &mut report, &[Kind::Exists, Kind::NotFound]);
+            if !self.step(seq, &verb, &mut report, &[Kind::Exists, Kind::NotFound]) && since > 0 {
+                self.owed.push((seq, verb));
+            }
         }
         self.verify(&expected, &mut report);
         self.end_limbo(&mut report);
@@ -574,7 +576,8 @@ impl Txn {
             name: Some(back.link.name.clone()),
             index: back.link.index,
         };
-        if self.step(seq, &verb, report, &[]) {
+        // Refused, it is tried again at once: a link that is missing would be made anew.
+        if self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]) {
             self.moved.remove(&(back.from.cookie, back.link.index));
             for place in self.moved.values_mut() {
                 if place.0.cookie == back.to.cookie && place.1 == back.index {

@@ -17,6 +17,8 @@ pub mod builtins;
 pub mod cli;
 pub mod engine;
 pub mod kernel;
+pub mod phase;
 pub mod plan;
+pub mod repl;
 pub mod report;
 pub mod txn;

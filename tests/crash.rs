@@ -9,10 +9,9 @@
 mod common;
 
 use common::frame::{self, Frame};
-use common::world::{self, Dump};
+use common::world::{self, Dump, nsscript};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Scripts by name: what they make, and what they change of the world.
@@ -40,6 +39,11 @@ const SCRIPTS: &[(&str, &str)] = &[
         route_del("w1", "10.11.0.0/16");
         route("w1", "10.91.0.0/16", #{ type: "blackhole" });
         neigh_del("w1:v1", "10.0.0.50");
+        rule("w1", #{ from: "10.90.0.1", table: 90 });
+        rule_del("w1", #{ priority: 600 });
+        nexthop_del("w1", 11);
+        nexthop("w1", 12, #{ via: "10.5.0.8", dev: "q2", replace: true });
+        route("w1", "10.13.0.0/16", #{ table: 100, via: "10.4.0.9", replace: true });
         link_down("w1:q2");
         link_rename("w1:q2", "renamed");
         sysctl("w1", "net.ipv4.ip_forward", 1);
@@ -67,17 +71,6 @@ const MODES: &[&str] = &["error", "kill-before", "kill-after", "int", "kill-twic
 
 /// The most steps that a script here can have, on its way there and back.
 const MOST: usize = 1000;
-
-fn nsscript(words: &[&str], fault: &str) -> Result<common::Ended, String> {
-    let mut command = Command::new(common::NSSCRIPT);
-    command.args(["--color", "never"]).args(words).env("LC_ALL", "C.UTF-8");
-    if fault.is_empty() {
-        command.env_remove("NSSCRIPT_FAULT");
-    } else {
-        command.env("NSSCRIPT_FAULT", fault);
-    }
-    common::run(&mut command, Duration::from_secs(60))
-}
 
 /// From one step to the next that is tried: all of them in `just torture`, fewer of an undo's many here.
 fn stride(step: usize) -> usize {
@@ -152,6 +145,7 @@ fn inside(name: &str) -> Result<(), String> {
 }
 
 fn main() {
+    // A hundred steps and more, each with a run, a recovery and a look at everything.
     let frame = Frame { program: "crash", threads: 6, bound: common::long(), needs: frame::faults, inside };
     frame.main(SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}"))));
 }

@@ -4,11 +4,16 @@
 
 mod common;
 
+use common::frame::{self, Frame};
+use common::world::{self, Dump};
 use common::{Ended, root};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+/// The argument by which the program knows that it is to make a copy of the world that it is in.
+const COPY: &str = "__copy";
 
 /// A step as both tell it: verb, namespace, target, command, place, whether it takes something back.
 type Step = (String, String, String, String, String, bool);
@@ -120,22 +125,343 @@ fn same_steps(script: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn script_trial(script: &Path) -> Result<Completion, Failed> {
-    if let Some(reason) = common::no_sandbox() {
-        return if common::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
+/// More of a world than every test has: two names of one namespace, a link whose lower device is
+/// elsewhere, ends that nobody sees, nsids, kinds that are not made again, changed defaults, a process in a namespace.
+const MORE: &str = r#"
+ip netns add empty
+touch /run/netns/alias
+mount --bind /run/netns/w2 /run/netns/alias
+ip netns set empty 4711
+ip -n w2 netns set empty 12
+ip -n w1 link add mv0 link v1 type macvlan mode bridge
+ip -n w1 link set mv0 netns w2 name mv0 index 77
+ip -n w2 link set mv0 up
+ip -n w2 addr add 10.33.0.1/24 dev mv0
+ip -n w1 link add vx0 type vxlan id 42 dstport 4789 local 10.0.0.1 dev v1
+ip -n w1 link set vx0 up
+ip netns add hidden
+ip link add seen index 55 type veth peer name unseen netns hidden
+ip -n hidden link set unseen up
+ip link set seen up
+ip addr add 10.34.0.1/24 dev seen
+ip route add 10.35.0.0/16 via 10.34.0.9
+sleep 1000 > /dev/null 2>&1 &
+ip netns exec hidden sleep 1001 > /dev/null 2>&1 &
+pid=$!
+until [ "$(ip netns identify $pid)" = hidden ]; do :; done
+umount /run/netns/hidden
+rm /run/netns/hidden
+sysctl -qw net.ipv4.ip_forward=1
+ip netns exec w2 sysctl -qw net.ipv6.conf.all.forwarding=1
+ip netns exec w2 sysctl -qw net.ipv4.conf.default.rp_filter=2
+ip netns exec w2 sysctl -qw net.ipv6.conf.v2.accept_ra=2
+ip link set lo up
+"#;
+
+/// The copy of this world, dumped: the program starts itself again for it, since only a process of one thread can make the
+/// sandbox that the copy is in.
+fn copy() -> Result<Dump, String> {
+    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    let ended = common::run(Command::new(own).arg(COPY), common::LONG)?;
+    if ended.code() != 0 {
+        return Err(format!("no copy: {}{}", ended.stdout, ended.stderr));
     }
-    same_steps(script)?;
-    Ok(Completion::Completed)
+    let all = serde_json::from_str(&ended.stdout).map_err(|e| format!("{e}: {}", ended.stdout))?;
+    Ok(Dump(all))
+}
+
+/// The other side of [`copy`].
+fn copied() -> Result<(), String> {
+    use nsscript::kernel::linux::Linux;
+    use nsscript::kernel::linux::rehearsal::Rehearsal;
+    use nsscript::kernel::linux::world::{self as copies, World};
+    use nsscript::kernel::sandbox::{self, Wish};
+    let world = World::capture(&[]).map_err(|e| e.to_string())?;
+    copies::wait_single();
+    sandbox::enter(Wish::Always).map_err(|e| e.to_string())?;
+    let linux = Linux::new().map_err(|e| e.to_string())?;
+    linux.rehearse(Rehearsal::default());
+    let rebuilt = copies::rebuild(&linux, &world).map_err(|e| e.to_string())?;
+    if !rebuilt.missing.is_empty() || !rebuilt.stand_ins.is_empty() {
+        return Err(format!("missing: {:#?}\nstand-ins: {:#?}", rebuilt.missing, rebuilt.stand_ins));
+    }
+    let dump = Dump::settled()?;
+    println!("{}", serde_json::to_string(&dump.0).map_err(|e| e.to_string())?);
+    Ok(())
+}
+
+/// The original and its copy are the same, but for what no copy can have: cookies, mounts, processes.
+fn same_world(lines: &str) -> Result<(), String> {
+    world::shell(world::WORLD)?;
+    world::shell(lines)?;
+    let before = Dump::settled()?;
+    let copy = copy()?;
+    let networks = |dump: &Dump| {
+        let mut dump = dump.clone();
+        dump.0.retain(|heading, _| heading.contains(": ") && !heading.ends_with(": cookie"));
+        // Ids of groups, which are others in another user namespace.
+        dump.0.values_mut().for_each(|lines| lines.retain(|line| !line.contains("ping_group_range")));
+        // Of two names of one namespace `ip` shows the one that it finds first.
+        dump.0.values_mut().flatten().for_each(|line| *line = line.replace("\"alias\"", "\"w2\""));
+        dump
+    };
+    let differences = networks(&before).differences(&networks(&copy));
+    if !differences.is_empty() {
+        return Err(format!("original (-) and copy (+):\n{}", differences.join("\n")));
+    }
+    let lines: usize = networks(&copy).0.values().map(Vec::len).sum();
+    println!("{lines} lines alike");
+    let differences = before.compare(Duration::from_secs(3))?;
+    if differences.is_empty() { Ok(()) } else { Err(format!("the original changed:\n{}", differences.join("\n"))) }
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// The copy and the kernel held together
+
+/// Pseudo-random numbers: xorshift64*, Vigna 2016.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[usize::try_from(self.next() >> 33).unwrap_or_default() % all.len()]
+    }
+}
+
+/// What a statement may be about: what is there, what a statement before may have made, and what never is.
+const SPACES: &[&str] = &["\"w1\"", "\"w2\"", "\"n1\"", "\"n2\"", "host()", "\"never\""];
+const LINKS: &[&str] = &[
+    "w1:v1", "w1:p1", "w1:p2", "w1:q2", "w1:br0", "w2:v2", "w2:e1", "h0", "h1", "n1:a", "n2:b", "w1:new", "w2:v1",
+    "w1:lo", "h9",
+];
+const NAMES: &[&str] = &["v1", "v2", "new", "other", "br0", "h9", "much-too-long-a-name"];
+const CIDRS: &[&str] = &[
+    "10.0.0.1/24",
+    "10.0.0.2/24",
+    "10.0.0.77/24",
+    "10.50.0.1/24",
+    "fd00::1/64",
+    "fd50::1/64",
+    "10.0.0.0/33",
+    "10.5.0.1/24",
+];
+const VIAS: &[&str] = &["10.0.0.9", "10.50.0.9", "10.4.0.9", "fd00::9", "10.200.0.1", "10.6.0.9"];
+const NETS: &[&str] =
+    &["default", "10.10.0.0/16", "10.11.0.0/16", "10.60.0.0/16", "fd10::/64", "10.12.0.0/16", "10.0.0.0/24"];
+const KEYS: &[&str] = &[
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.v1.rp_filter",
+    "net.ipv4.conf.default.rp_filter",
+    "net.ipv6.conf.v1.disable_ipv6",
+    "net.core.somaxconn",
+    "net.ipv4.no_such_key",
+];
+
+fn statement(random: &mut Random) -> String {
+    let patterns = [
+        "netns_add(NEW)",
+        "netns_del(SPACE)",
+        "netns_add(NEW, #{ lo: true })",
+        "netns_attach(\"again\", \"/run/netns/w1\")",
+        "netns_set(SPACE, NUMBER)",
+        "link_set(LINK, #{ mtu: MTU })",
+        "link_set(LINK, #{ alias: \"x\", txqueuelen: 7 })",
+        "link_set(LINK, #{ master: DEV })",
+        "link_set(LINK, #{ nomaster: true })",
+        "link_set(LINK, #{ mac: \"02:00:00:00:99:01\" })",
+        "link_up(LINK)",
+        "link_down(LINK)",
+        "link_rename(LINK, DEV)",
+        "link_move(LINK, SPACE)",
+        "link_del(LINK)",
+        "altname_add(LINK, \"third\")",
+        "altname_del(LINK, \"other-name\")",
+        "veth(\"n1:a\", \"n2:b\", #{ up: true, addr: CIDR })",
+        "veth(LINK, LINK)",
+        "veth(\"w1:new\", LINK, #{ up: true })",
+        "bridge(LINK, #{ up: true })",
+        "addr(LINK, CIDR)",
+        "addr(LINK, [CIDR, CIDR])",
+        "addr_del(LINK, CIDR)",
+        "addr_flush(LINK)",
+        "addr(LINK, CIDR, #{ replace: true })",
+        "route(SPACE, NET, #{ via: VIA })",
+        "route(SPACE, NET, #{ via: VIA, metric: 50, append: true })",
+        "route(SPACE, NET, #{ via: VIA, replace: true })",
+        "route(SPACE, NET, #{ type: \"blackhole\", table: 77 })",
+        "route_del(SPACE, NET)",
+        "neigh(LINK, VIA, \"02:00:00:00:05:51\")",
+        "neigh_del(LINK, \"10.0.0.50\")",
+        "neigh(LINK, VIA, #{ proxy: true })",
+        "sysctl(SPACE, KEY, 1)",
+        "sysctl(SPACE, KEY)",
+        "route_get(SPACE, VIA).dev",
+        "transaction(|| { addr(LINK, CIDR); link_down(LINK); route(SPACE, NET, #{ via: VIA }); })",
+        "transaction(|| { link_del(LINK); netns_del(SPACE); fail(\"x\"); })",
+        "write_file(\"/run/files/file\", \"new\")",
+        "read_file(\"/run/files/file\")",
+        "remove_file(\"/run/files/file\")",
+        "write_file(\"/run/no/such\", \"\")",
+        "netns_list().map(|n| n.name)",
+        "netns_list_id().map(|n| n.nsid)",
+    ];
+    let mut text = random.of(&patterns).to_string();
+    for (word, choices) in [
+        ("SPACE", SPACES),
+        ("LINK", LINKS),
+        ("DEV", NAMES),
+        ("CIDR", CIDRS),
+        ("VIA", VIAS),
+        ("NET", NETS),
+        ("KEY", KEYS),
+        ("NEW", &["\"n1\"", "\"n2\"", "\"w1\"", "\"a/b\""]),
+        ("NUMBER", &["0", "5", "4711", "-1"]),
+        ("MTU", &["1400", "1280", "1000", "10", "70000"]),
+    ] as [(&str, &[&str]); 10]
+    {
+        while let Some(at) = text.find(word).filter(|_| !text.contains(&format!("\"{word}"))) {
+            let choice = random.of(choices);
+            let quoted = if choice.contains('"') || choice.contains("()") || choice.parse::<i64>().is_ok() {
+                choice.to_string()
+            } else {
+                format!("\"{choice}\"")
+            };
+            text.replace_range(at..at + word.len(), &quoted);
+        }
+    }
+    text
+}
+
+/// Each statement on its own, with what comes of it; at the end what is seen of the world.
+fn script(statements: &[String]) -> String {
+    let mut text = String::new();
+    for (n, statement) in statements.iter().enumerate() {
+        text += &format!(
+            "try {{ let x = {statement}; print(`{n} ${{if type_of(x) == \"array\" || type_of(x) == \"string\" {{ to_json(x) }} else {{ \"\" }}}}`); }} catch (e) {{ print(`{n} ${{e.kind}}: ${{e.message}}`); }}\n"
+        );
+    }
+    text + r#"
+        let all = netns_list().map(|n| netns(n.name));
+        all.push(host());
+        for ns in all {
+            print(`${ns} links ${to_json(links(ns).map(|l| [l.index, l.name, l.kind, l.mtu, l.up, l.alias, l.carrier, l.master, l.altnames]))}`);
+            print(`${ns} addrs ${to_json(addrs(ns).filter(|a| !a.local.starts_with("fe80")).map(|a| [a.dev, a.cidr, a.label, a.scope, a.secondary, a.nodad, a.permanent]))}`);
+            print(`${ns} routes ${to_json(routes(ns).filter(|r| r.dst != "fe80::/64"))}`);
+            // The kernel has them in no order.
+            let neighs = neighs(ns).filter(|n| n.state == "permanent" || n.proxy).map(|n| to_json(n));
+            neighs.sort();
+            print(`${ns} neighs ${neighs}`);
+            print(`${ns} forwarding ${sysctl(ns, "net.ipv4.ip_forward")} ${sysctl(ns, "net.ipv6.conf.all.forwarding")}`);
+        }
+    "#
+}
+
+/// What a script prints when it is run, and what when it is planned, in this order; in the same world.
+fn both(statements: &[String]) -> Result<(Vec<String>, Vec<String>), String> {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
+    let path = common::write(folder.path(), "case.rhai", &script(statements));
+    let path = path.to_string_lossy();
+    let printed = |words: &[&str]| -> Result<Vec<String>, String> {
+        let ended = nsscript(words)?;
+        let mut out = vec![format!("exit status {}", ended.code())];
+        for line in ended.stdout.lines() {
+            let event: Value = serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))?;
+            let text = event["text"].as_str().unwrap_or_default();
+            match event["event"].as_str() {
+                Some("print" | "error") => out.push(text.to_string()),
+                Some("warning") => out.push(format!("warning: {}", event["message"])),
+                _ => {}
+            }
+        }
+        Ok(out)
+    };
+    let planned = printed(&["plan", "--host", "--json", "--rm", &path])?;
+    let ran = printed(&["--host", "--json", "--rm", &path])?;
+    Ok((ran, planned))
+}
+
+/// Random sequences, run and planned from the same world: the same results, and the same errors. A sequence that differs is
+/// halved as long as it does.
+fn random(seed: u64, cases: usize) -> Result<(), String> {
+    world::shell(world::WORLD)?;
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut lines = 0;
+    for case in 0..cases {
+        let mut statements: Vec<String> = (0..12).map(|_| statement(&mut random)).collect();
+        let (ran, planned) = both(&statements)?;
+        lines += ran.len();
+        if ran == planned {
+            continue;
+        }
+        let mut size = statements.len() / 2;
+        while size > 0 {
+            let mut at = 0;
+            while at < statements.len() {
+                let mut fewer = statements.clone();
+                fewer.drain(at..(at + size).min(statements.len()));
+                match both(&fewer)? {
+                    (ran, planned) if ran != planned => statements = fewer,
+                    _ => at += size,
+                }
+            }
+            size /= 2;
+        }
+        let (ran, planned) = both(&statements)?;
+        return Err(format!(
+            "seed {seed}, case {case}: run (-) and plan (+) of\n{}\n{}",
+            statements.join("\n"),
+            common::diff(&ran, &planned).lines().filter(|l| !l.starts_with("  ")).collect::<Vec<_>>().join("\n")
+        ));
+    }
+    println!("seed {seed}: {cases} sequences of 12, {lines} lines alike");
+    Ok(())
+}
+
+/// The seeds that are tried each time.
+const SEEDS: u64 = 6;
+
+/// How many sequences each seed has: `NSSCRIPT_CASES` is for all together.
+fn cases() -> usize {
+    let all = std::env::var("NSSCRIPT_CASES").ok().and_then(|n| n.parse::<usize>().ok()).unwrap_or(24);
+    all.div_ceil(usize::try_from(SEEDS).unwrap_or(1))
+}
+
+/// A name, and what it does.
+type Case = (&'static str, fn() -> Result<(), String>);
+
+const CASES: &[Case] = &[("copy/world", || same_world("")), ("copy/more", || same_world(MORE))];
+
+/// Inside: one case, in a machine of its own.
+fn inside(name: &str) -> Result<(), String> {
+    if let Some(script) = name.strip_prefix("steps/") {
+        return same_steps(Path::new(script));
+    }
+    if let Some(seed) = name.strip_prefix("random/") {
+        return random(seed.parse().map_err(|_| "no such seed")?, cases());
+    }
+    let (_, case) = CASES.iter().find(|(n, _)| *n == name).ok_or("no such case")?;
+    case()
 }
 
 fn main() {
-    common::hear_signals();
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(4);
-    let mut trials = Vec::new();
-    for script in common::files(&root().join("scripts"), "rhai") {
-        let path = script.strip_prefix(root()).unwrap_or(&script).to_path_buf();
-        trials.push(Trial::ignorable_test(format!("steps/{}", path.display()), move || script_trial(&path)));
+    if std::env::args().nth(1).as_deref() == Some(COPY) {
+        if let Err(error) = copied() {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+        return;
     }
-    libtest_mimic::run(&arguments, trials).exit();
+    let scripts = common::files(&root().join("scripts"), "rhai");
+    let scripts = scripts.iter().map(|s| format!("steps/{}", s.strip_prefix(root()).unwrap_or(s).display()));
+    let bound = common::LONG * u32::try_from(1 + cases() / 20).unwrap_or(1);
+    let frame = Frame { program: "plan", threads: 4, bound, needs: frame::nothing, inside };
+    let seeds = (1..=SEEDS).map(|seed| format!("random/{seed}"));
+    frame.main(scripts.chain(CASES.iter().map(|(name, _)| (*name).to_string())).chain(seeds));
 }

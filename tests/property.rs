@@ -13,12 +13,11 @@ mod common;
 mod generate;
 
 use common::frame::{self, Frame};
-use common::world::{self, Dump};
+use common::world::{self, Dump, nsscript};
 use generate::{Generator, Node, Rng};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How many seeds share one world: what a case left would be found by the next.
@@ -82,17 +81,6 @@ fn whole(nodes: &[Node], cut: &str) -> String {
         _ => format!("{body}fail(\"on purpose\");\n"),
     };
     format!("{CUT}{cut}\n{PRELUDE}{framed}")
-}
-
-fn nsscript(words: &[&str], fault: &str) -> Result<common::Ended, String> {
-    let mut command = Command::new(common::NSSCRIPT);
-    command.args(["--color", "never"]).args(words).env("LC_ALL", "C.UTF-8");
-    if fault.is_empty() {
-        command.env_remove("NSSCRIPT_FAULT");
-    } else {
-        command.env("NSSCRIPT_FAULT", fault);
-    }
-    common::run(&mut command, Duration::from_secs(60))
 }
 
 /// Runs a script that says itself how it is cut, and compares. What it found, if the world is not what it was.

@@ -185,6 +185,22 @@ const ROOMS: &[(&str, &[&str], &[Exception])] = &[
         &[],
     ),
     (
+        "src/repl/",
+        &[
+            "nix",
+            "rtnetlink",
+            "netlink_sys",
+            "netlink_packet_route",
+            "netlink_packet_core",
+            "tokio",
+            "println!",
+            "eprintln!",
+            "std::process::Command",
+            "crate::cli",
+        ],
+        &[],
+    ),
+    (
         "src/engine/",
         &["crate::txn"],
         &[
@@ -243,8 +259,7 @@ fn nothing_panics_on_purpose() {
 }
 
 /// Files that were longer when the rule came; they may only become shorter.
-const LONG: &[(&str, usize)] =
-    &[("src/engine/diagnose.rs", 1200), ("src/kernel/linux/ping.rs", 1150), ("src/kernel/sandbox.rs", 830)];
+const LONG: &[(&str, usize)] = &[("src/kernel/linux/ping.rs", 1150), ("src/kernel/sandbox.rs", 830)];
 
 #[test]
 fn files_are_short() {

@@ -145,7 +145,7 @@ impl Lines<'_> {
 const KNOWN: &[&str] = &["stdin", "env", "cwd", "timeout", "check", "tee", "interactive"];
 
 /// Runs a program to its end.
-fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<Map> {
+pub(super) fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<Map> {
     let opts = Opts::new("exec_in", options, KNOWN)?;
     let spec = spec(session, ns, argv, &opts)?;
     let check = opts.bool("check")?.unwrap_or(true);
@@ -241,7 +241,8 @@ fn log_path(session: &Session, ns: &Ns, name: &str) -> Result<PathBuf> {
     for n in 0.. {
         let suffix = if n == 0 { String::new() } else { format!("-{n}") };
         let path = folder.join(format!("{place}-{plain}{suffix}.log"));
-        if !path.exists() {
+        // Also not that of a lab that this session committed: handles of it go by the name.
+        if !session.log_file(&path).exists() {
             return Ok(path);
         }
     }
@@ -321,14 +322,14 @@ fn await_ready(
                 listening(session, &process.0.ns, proto, number.parse().unwrap_or(0), None)
                     .map_err(|e| throw(ctx, e))?
             }
-            Ready::Line(line) => read_log(process).map_err(|e| throw(ctx, e))?.contains(line.as_str()),
+            Ready::Line(line) => read_log(session, process).map_err(|e| throw(ctx, e))?.contains(line.as_str()),
             Ready::Closure(closure) => closure.call_within_context::<Dynamic>(ctx, ())?.as_bool().unwrap_or(false),
         };
         if there {
             return Ok(());
         }
         if let Some(ended) = process.0.started.ended() {
-            let log = read_log(process).unwrap_or_default();
+            let log = read_log(session, process).unwrap_or_default();
             let last = log.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
             let how = match (ended.code, ended.signal) {
                 (Some(code), _) => format!("with status {code}"),
@@ -360,8 +361,8 @@ fn await_ready(
     }
 }
 
-fn read_log(process: &ProcessHandle) -> Result<String> {
-    let bytes = std::fs::read(&process.0.log)
+fn read_log(session: &Session, process: &ProcessHandle) -> Result<String> {
+    let bytes = std::fs::read(session.log_file(&process.0.log))
         .map_err(|e| Error::from_io(&e, format!("read the log of `{}`", process.0.name)))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -576,7 +577,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "log", pure, return_raw)]
     pub fn process_log(ctx: NativeCallContext, process: &mut ProcessHandle) -> Fallible<String> {
-        run(&ctx, |_| read_log(process))
+        run(&ctx, |s| read_log(s, process))
     }
 
     /// Waits for a background process to end: for ever, or for a time; then `()` where it still runs. Returns a map with
@@ -666,9 +667,10 @@ pub mod functions {
 }
 
 /// The processes whose namespace it is, without ourselves.
-fn pids(session: &Session, ns: &Ns) -> Result<Array> {
+pub(super) fn pids(session: &Session, ns: &Ns) -> Result<Array> {
     let (dev, inode) = session.kernel().inode(ns)?;
     let own = INT::from(std::process::id());
-    let all = crate::kernel::linux::process::pids_in_netns(dev, inode);
+    let mut all = crate::kernel::linux::process::pids_in_netns(dev, inode);
+    all.extend(session.linux().rehearsal().map(|r| r.pids(ns)).unwrap_or_default());
     Ok(all.into_iter().map(INT::from).filter(|p| *p != own).map(Dynamic::from).collect())
 }

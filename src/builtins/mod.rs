@@ -5,15 +5,19 @@ pub mod addr;
 pub mod exec;
 pub mod file;
 pub mod flow;
+pub mod ip;
 pub mod link;
 pub mod monitor;
 pub mod neigh;
 pub mod netns;
+pub mod nexthop;
 pub mod ping;
 pub mod route;
+pub mod rule;
 mod show;
 pub mod subnet;
 pub mod sysctl;
+pub mod tc;
 
 use rhai::plugin::*;
 use rhai::{Engine, Module};
@@ -35,16 +39,40 @@ pub fn modules() -> Vec<Module> {
         family!(exec::functions),
         family!(file::functions),
         family!(flow::functions),
+        family!(ip::functions),
         family!(link::functions),
+        family!(link::bond::functions),
         family!(link::bridge::functions),
+        family!(link::dummy::functions),
+        family!(link::geneve::functions),
+        family!(link::gre::functions),
+        family!(link::ifb::functions),
+        family!(link::ip6gre::functions),
+        family!(link::ip6tnl::functions),
+        family!(link::ipip::functions),
+        family!(link::ipvlan::functions),
+        family!(link::macsec::functions),
+        family!(link::macvlan::functions),
+        family!(link::nlmon::functions),
+        family!(link::sit::functions),
+        family!(link::team::functions),
         family!(link::veth::functions),
+        family!(link::vlan::functions),
+        family!(link::vrf::functions),
+        family!(link::vti::functions),
+        family!(link::vxlan::functions),
+        family!(link::xfrm::functions),
         family!(monitor::functions),
         family!(neigh::functions),
         family!(netns::functions),
+        family!(nexthop::functions),
         family!(ping::functions),
         family!(route::functions),
+        family!(rule::functions),
         family!(subnet::functions),
         family!(sysctl::functions),
+        family!(tc::class::functions),
+        family!(tc::qdisc::functions),
     ]
 }
 

@@ -37,6 +37,18 @@ fn next(session: &Session, names: &mut Live<Names>, deadline: Option<Instant>) -
     }
 }
 
+/// Calls `tell` for each event until a signal comes.
+pub(super) fn follow(session: &Session, mut tell: impl FnMut(&NameEvent)) -> Result<()> {
+    let names = Names::watch()?;
+    let mut names = {
+        let _entered = session.runtime()?.enter();
+        Live::new(names)?
+    };
+    loop {
+        next(session, &mut names, None)?.iter().for_each(&mut tell);
+    }
+}
+
 fn watch(ctx: &NativeCallContext, work: &FnPtr, options: Map) -> Fallible<INT> {
     let prepare = || -> Result<(Session, Live<Names>, Option<Instant>)> {
         let session = Session::of(ctx)?;

@@ -26,7 +26,7 @@ fn make(session: &Session, name: &str, opts: &Opts) -> Result<NsHandle> {
 }
 
 /// Makes one (a name) or several (an array of names).
-fn add(session: &Session, names: &Dynamic, opts: Map) -> Result<Dynamic> {
+pub(super) fn add(session: &Session, names: &Dynamic, opts: Map) -> Result<Dynamic> {
     let opts = Opts::new("netns_add", opts, &["lo"])?;
     if names.is_array() {
         let names: Result<Vec<String>> = names
@@ -54,8 +54,19 @@ fn named(session: &Session, ns: &Dynamic) -> Result<Ns> {
     Ok(ns)
 }
 
-fn delete(session: &Session, ns: &Dynamic) -> Result<()> {
+pub(super) fn delete(session: &Session, ns: &Dynamic) -> Result<()> {
     session.perform(Verb::NetnsDel { ns: named(session, ns)? }).map(|_| ())
+}
+
+/// Deletes every name, all or nothing. Returns how many.
+pub(super) fn delete_all(session: &Session) -> Result<INT> {
+    let names = session.kernel().list_ns(&session.current())?;
+    session.atomic(|| {
+        for entry in &names {
+            delete(session, &entry.name.clone().into())?;
+        }
+        Ok(INT::try_from(names.len()).unwrap_or(INT::MAX))
+    })
 }
 
 fn entries(session: &Session) -> Result<Array> {
@@ -74,8 +85,15 @@ fn entries(session: &Session) -> Result<Array> {
 }
 
 /// The name of the namespace that a process is in; `()` where it has none.
-fn identify(session: &Session, path: &str) -> Result<Dynamic> {
+pub(super) fn identify(session: &Session, path: &str) -> Result<Dynamic> {
     use std::os::unix::fs::MetadataExt as _;
+    // In a plan a process of the world outside is out of sight, but where it is is known.
+    let outside = path.strip_prefix("/proc/").and_then(|p| p.strip_suffix("/ns/net")?.parse().ok());
+    if let Some(ns) = outside.and_then(|pid| session.linux().rehearsal()?.outside(pid)) {
+        let all = session.kernel().list_ns(&session.current())?;
+        let inode = session.kernel().inode(&ns)?.1;
+        return Ok(all.into_iter().find(|e| e.inode == inode).map_or(Dynamic::UNIT, |e| e.name.into()));
+    }
     let meta = std::fs::metadata(path).map_err(|e| {
         let error = Error::from_io(&e, format!("read `{path}`"));
         if error.kind == Kind::NotFound { error.with_hint("there is no such process") } else { error }
@@ -84,7 +102,7 @@ fn identify(session: &Session, path: &str) -> Result<Dynamic> {
     Ok(found.map_or(Dynamic::UNIT, |e| e.name.into()))
 }
 
-fn attach(session: &Session, name: &str, source: &Dynamic) -> Result<NsHandle> {
+pub(super) fn attach(session: &Session, name: &str, source: &Dynamic) -> Result<NsHandle> {
     name::check_nsname(name)?;
     let path = match source.as_int() {
         Ok(pid) if pid > 0 => format!("/proc/{pid}/ns/net"),
@@ -95,7 +113,7 @@ fn attach(session: &Session, name: &str, source: &Dynamic) -> Result<NsHandle> {
     outcome.ns.map(NsHandle).ok_or_else(|| Error::internal("netns_attach gave no namespace"))
 }
 
-fn set_id(session: &Session, ns: &Dynamic, id: &Dynamic) -> Result<INT> {
+pub(super) fn set_id(session: &Session, ns: &Dynamic, id: &Dynamic) -> Result<INT> {
     let target = named(session, ns)?;
     let at = session.current();
     let wanted = match (id.as_int(), id.is_string()) {
@@ -113,7 +131,7 @@ fn set_id(session: &Session, ns: &Dynamic, id: &Dynamic) -> Result<INT> {
     given.map(INT::from).ok_or_else(|| Error::internal("the nsid is not there after it was set"))
 }
 
-fn list_id(session: &Session, opts: Map) -> Result<Array> {
+pub(super) fn list_id(session: &Session, opts: Map) -> Result<Array> {
     let opts = Opts::new("netns_list_id", opts, &["target_nsid", "nsid"])?;
     let at = session.current();
     if opts.get("target_nsid").is_some() {
@@ -190,16 +208,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "netns_del_all", return_raw)]
     pub fn netns_del_all(ctx: NativeCallContext) -> Fallible<INT> {
-        let all = |s: &Session| {
-            let names = s.kernel().list_ns(&s.current())?;
-            s.atomic(|| {
-                for entry in &names {
-                    delete(s, &entry.name.clone().into())?;
-                }
-                Ok(INT::try_from(names.len()).unwrap_or(INT::MAX))
-            })
-        };
-        run(&ctx, |s| all(s))
+        run(&ctx, delete_all)
     }
 
     /// The namespaces in `/run/netns`, sorted by name, as `ip netns list`: an array of maps with `name`, `id` (the

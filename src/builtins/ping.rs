@@ -4,6 +4,7 @@ use crate::engine::Session;
 use crate::engine::value::{self, Fallible, Opts, put, put_int, run};
 use crate::kernel::linux::ping::{AnswerKind, PingOpts, PingSocket, Probe, Report, ping_many};
 use crate::plan::addr::parse_ip;
+use crate::plan::ipwords::{Word, Words};
 use crate::plan::{Error, Kind, Ns, Result, ip};
 use crate::report::Event;
 use rhai::plugin::*;
@@ -148,6 +149,69 @@ fn ping_map(session: &Session, ns: &Dynamic, dst: &str, given: Map) -> Result<Ma
     let ns = value::ns(session, ns)?;
     let opts = options(session, &ns, &Opts::new("ping", given, KNOWN)?)?;
     Ok(report_map(&ns, dst, &ping_one(session, &ns, dst, opts)?))
+}
+
+/// `ping …` by its words (ping(8)): `-c`, `-i`, `-W`, `-s`, `-t`, `-I`, `-n`, `-q`, `-4`, `-6` and a destination. What it
+/// would print; as with the program, no reply at all is an error.
+///
+/// # Errors
+/// `invalid` for other words, `exit` where nothing came back.
+pub(super) fn by_words(session: &Session, ns: &Ns, all: &[Word]) -> Result<String> {
+    let mut given = Map::new();
+    let mut dst = None;
+    let mut words = Words::new(all.get(1..).unwrap_or_default());
+    while let Some(word) = words.next() {
+        let number = |w: &Word| w.text.parse::<f64>().map_err(|_| w.bad("a number is expected here"));
+        match word.text.as_str() {
+            "-c" | "-s" | "-t" => {
+                let key = match word.text.as_str() {
+                    "-c" => "count",
+                    "-s" => "size",
+                    _ => "ttl",
+                };
+                put_int(&mut given, key, words.number(word, 0xffff)?);
+            }
+            "-i" => put(&mut given, "interval", number(words.value(word)?)?),
+            "-W" | "-w" => put(&mut given, "timeout", number(words.value(word)?)?),
+            "-I" => {
+                let from = words.value(word)?;
+                let key = if from.text.parse::<IpAddr>().is_ok() { "source" } else { "dev" };
+                put(&mut given, key, from.text.clone());
+            }
+            "-n" | "-q" | "-4" | "-6" => {}
+            option if option.starts_with('-') => {
+                return Err(word.bad("nsscript's own ping does not know this").with_hint("-c -i -W -s -t -I -n -q"));
+            }
+            _ => dst = Some(word.text.clone()),
+        }
+    }
+    let Some(dst) = dst else { return Err(Error::invalid("ping: no destination is given")) };
+    if !given.contains_key("count") {
+        return Err(Error::invalid("ping without a count never ends").with_hint("ping -c 3 …"));
+    }
+    let opts = options(session, ns, &Opts::new("ping", given, KNOWN)?)?;
+    let size = opts.size;
+    let report = ping_one(session, ns, &dst, opts)?;
+    let mut out = format!("PING {dst} {size} bytes of data");
+    for answer in &report.answers {
+        let what = match answer.kind {
+            AnswerKind::Reply => format!("{} bytes from {}", answer.bytes, answer.from),
+            _ => format!("from {}: {}", answer.from, answer.kind),
+        };
+        out += &format!("\n{what}: icmp_seq={} time={:.3} ms", answer.seq, answer.rtt_ms);
+    }
+    let loss = report.loss() * 100.0;
+    out += &format!(
+        "\n--- {dst} ping statistics ---\n{} packets transmitted, {} received, {loss:.0}% packet loss",
+        report.sent, report.received
+    );
+    if report.received == 0 {
+        return Err(Error::new(Kind::Exit, format!("`ping {dst}` in {}: {}", ns.label(), instead(&report)))
+            .with_ns(&ns.name)
+            .with_target(dst)
+            .with_hint(out));
+    }
+    Ok(out)
 }
 
 /// What came back instead of a reply, in words.

@@ -2,6 +2,7 @@
 
 use super::link::KINDS;
 use super::link::kind::decode;
+use super::route::table::Tables;
 use crate::engine::Session;
 use crate::engine::value::{self, Device, LinkHandle, put, put_int};
 use crate::kernel::By;
@@ -10,7 +11,6 @@ use crate::plan::link::mac_text;
 use crate::plan::record::{
     FOREVER, IFA_BROADCAST, IFA_CACHEINFO, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_PERMANENT, IFA_F_TENTATIVE,
     IFA_LABEL, NDA_DST, NDA_LLADDR, NTF_PROXY, NTF_ROUTER, RTA_METRICS, RTA_PREFSRC, RTA_PRIORITY, RTNH_F_ONLINK,
-    table_name,
 };
 use crate::plan::{Error, Kind, LinkInfo, Ns, Rec, Result, What, nla};
 use rhai::{Array, Dynamic, INT, Map};
@@ -58,7 +58,7 @@ pub fn operstate(state: u8) -> &'static str {
 }
 
 /// `IFF_…` as `ip link` writes them.
-const FLAGS: &[(u32, &str)] = &[
+pub const FLAGS: &[(u32, &str)] = &[
     (1 << 3, "LOOPBACK"),
     (1 << 1, "BROADCAST"),
     (1 << 4, "POINTOPOINT"),
@@ -138,8 +138,11 @@ fn link_map(info: &LinkInfo, names: &Names<'_>) -> Map {
     let mode = state.addrgenmode.and_then(|m| GEN_MODES.get(usize::from(m)));
     put(&mut map, "addrgenmode", mode.map_or(Dynamic::UNIT, |m| (*m).to_string().into()));
     let tables = |kind: &str| KINDS.iter().find(|(name, _, _)| *name == kind);
-    put(&mut map, "data", tables(&state.kind).map(|t| decode(t.1, &info.data)).unwrap_or_default());
-    put(&mut map, "port", tables(&state.port_kind).map(|t| decode(t.2, &info.port_data)).unwrap_or_default());
+    // Of a link in another namespace only the index is known.
+    let named = |index: u32| if info.link_netnsid.is_some() { format!("if{index}") } else { names.get(index) };
+    put(&mut map, "data", tables(&state.kind).map(|t| decode(t.1, &info.data, &named)).unwrap_or_default());
+    let named = |index: u32| names.get(index);
+    put(&mut map, "port", tables(&state.port_kind).map(|t| decode(t.2, &info.port_data, &named)).unwrap_or_default());
     map
 }
 
@@ -189,17 +192,17 @@ pub fn peer(session: &Session, link: &LinkHandle) -> Result<LinkHandle> {
     Ok(LinkHandle { ns, index: info.state.lower, peer: Some(Box::new(device.handle())) })
 }
 
-fn family(rec: &Rec) -> String {
+pub fn family(rec: &Rec) -> String {
     if rec.family() == crate::plan::record::AF_INET { "inet".into() } else { "inet6".into() }
 }
 
 /// The bodies of a table's dump, as records that keep all that is momentary.
-fn raw(session: &Session, ns: &Ns, what: What) -> Result<Vec<Rec>> {
+pub fn raw(session: &Session, ns: &Ns, what: What) -> Result<Vec<Rec>> {
     let all = session.kernel().dump(ns, what)?;
     Ok(all.into_iter().map(|body| Rec { what, body, ends: None }).collect())
 }
 
-fn ip_or_unit(ip: Option<std::net::IpAddr>) -> Dynamic {
+pub fn ip_or_unit(ip: Option<std::net::IpAddr>) -> Dynamic {
     ip.map_or(Dynamic::UNIT, |ip| ip.to_string().into())
 }
 
@@ -248,7 +251,7 @@ pub fn addrs(session: &Session, ns: &Ns, only: Option<u32>) -> Result<Array> {
 }
 
 /// A route as a map.
-pub fn route_map(rec: &Rec, names: &Names<'_>) -> Map {
+pub fn route_map(rec: &Rec, names: &Names<'_>, tables: &Tables) -> Map {
     let mut map = Map::new();
     let number = |code: u16| rec.attr_u32(code).map_or(Dynamic::UNIT, |n| INT::from(n).into());
     let dev = rec.attr_u32(crate::plan::record::RTA_OIF);
@@ -259,7 +262,7 @@ pub fn route_map(rec: &Rec, names: &Names<'_>) -> Map {
     put(&mut map, "dev", dev.map_or(Dynamic::UNIT, |index| names.get(index).into()));
     put(&mut map, "src", ip_or_unit(rec.ip(RTA_PREFSRC)));
     put(&mut map, "metric", number(RTA_PRIORITY));
-    put(&mut map, "table", table_name(rec.table()));
+    put(&mut map, "table", tables.name(rec.table()));
     put(&mut map, "proto", proto_name(rec.byte(5)));
     put(&mut map, "scope", scope_name(rec.byte(6)));
     put_int(&mut map, "tos", rec.byte(3));
@@ -296,13 +299,14 @@ pub fn route_map(rec: &Rec, names: &Names<'_>) -> Map {
 /// The routes of a namespace: of one table or of all, and of one link where asked for.
 pub fn routes(session: &Session, ns: &Ns, only: Option<u32>, table: Option<u32>) -> Result<Array> {
     let names = Names::new(session, ns);
+    let tables = Tables::read();
     let all = raw(session, ns, What::Route)?;
     Ok(all
         .iter()
         .filter(|r| u32::from_ne_bytes([r.byte(8), r.byte(9), r.byte(10), r.byte(11)]) & 0x200 == 0)
         .filter(|r| table.is_none_or(|t| t == r.table()))
         .filter(|r| only.is_none_or(|only| r.devices().contains(&only)))
-        .map(|r| route_map(r, &names).into())
+        .map(|r| route_map(r, &names, &tables).into())
         .collect())
 }
 

@@ -2,11 +2,10 @@
 
 use super::{Global, put, report_error, status};
 use crate::builtins;
-use crate::engine::docs::{self, Entry, Family, Reference};
+use crate::engine::docs::{self, Family, Reference};
 use crate::engine::modules::STDLIB;
 use crate::plan::{Error, Kind};
 use crate::report::Style;
-use crate::report::diagnostic::wrap;
 use clap::Args;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -76,7 +75,7 @@ pub fn run(global: &Global, args: &DocArgs) -> i32 {
     if global.json {
         return json(&found);
     }
-    let shown: Vec<String> = found.iter().map(|e| show(e, style)).collect();
+    let shown: Vec<String> = found.iter().map(|e| e.render(style)).collect();
     put(&shown.join("\n"))
 }
 
@@ -101,36 +100,6 @@ fn list(family: &Family, style: Style, width: usize) -> String {
         };
         let line = format!("  {:<column$}  {summary}", entry.name);
         let _ = writeln!(out, "{}", line.trim_end());
-    }
-    out
-}
-
-/// One entry: its forms, its text, its examples.
-fn show(entry: &Entry, style: Style) -> String {
-    let mut out = String::new();
-    for signature in &entry.signatures {
-        let rest = signature.strip_prefix(&entry.name).unwrap_or_default();
-        let _ = writeln!(out, "{}{rest}", style.paint("1", &entry.name));
-    }
-    for paragraph in entry.text.split("\n\n").filter(|p| !p.is_empty()) {
-        out.push('\n');
-        // Lists and tables keep their lines.
-        let kept = paragraph.lines().any(|l| l.starts_with(['-', '*', '|']) || l.starts_with("  "));
-        let lines = if kept {
-            paragraph.lines().map(str::to_owned).collect()
-        } else {
-            wrap(&paragraph.replace('\n', " "), style.width.min(100).saturating_sub(2))
-        };
-        for line in lines {
-            let _ = writeln!(out, "  {line}");
-        }
-    }
-    for example in &entry.examples {
-        out.push_str("\n  Example:\n");
-        for line in example.lines() {
-            let line = format!("    {}", style.paint("36", line));
-            let _ = writeln!(out, "{}", line.trim_end());
-        }
     }
     out
 }

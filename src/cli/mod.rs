@@ -7,6 +7,7 @@ mod labs;
 mod monitor;
 mod netns;
 mod plan;
+mod repl;
 mod run;
 
 use crate::kernel::sandbox::{self, State, Wish};
@@ -29,7 +30,8 @@ pub mod status {
 
 /// Runs scripts that build network-namespace labs, all or nothing.
 ///
-/// `nsscript lab.rhai` builds the lab and leaves it standing; any error on the way takes everything back.
+/// `nsscript lab.rhai` builds the lab and leaves it standing; any error on the way takes everything back. `nsscript` alone
+/// is an interactive session.
 #[derive(Debug, Parser)]
 #[command(name = "nsscript", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
@@ -129,6 +131,8 @@ pub enum Command {
     Recover,
     /// Explain a function, or list them all
     Doc(doc::DocArgs),
+    /// An interactive session, after a script where one is given; also what `nsscript` alone is
+    Repl(repl::ReplArgs),
     /// Find out what this kernel and this user can do
     Doctor,
     /// Do what `ip netns` does, all or nothing
@@ -245,7 +249,8 @@ pub fn main() -> i32 {
         },
         _ => None,
     };
-    let state = if cli.command.is_none() || planned.is_some() {
+    let needs_sandbox = matches!(cli.command, None | Some(Command::Repl(_)));
+    let state = if needs_sandbox || planned.is_some() {
         let wish = if planned.is_some() { Wish::Always } else { global.wish() };
         match sandbox::enter(wish) {
             Ok(state) => state,
@@ -255,8 +260,9 @@ pub fn main() -> i32 {
         State::Host
     };
     // Scripts may nest deeply: they run on a stack of their own, of which only what is used costs memory.
-    let thread =
-        std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || match cli.command {
+    let thread = std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || {
+        crate::phase::start();
+        let status = match cli.command {
             Some(Command::Check { files }) => run::check(&global, &files),
             Some(Command::Completions(args)) => completions::run(&args),
             Some(Command::Doc(args)) => doc::run(&global, &args),
@@ -264,13 +270,22 @@ pub fn main() -> i32 {
             Some(Command::Ls) => labs::ls(&global),
             Some(Command::Monitor(args)) => monitor::run(&global, &args),
             Some(Command::Netns(args)) => netns::run(&global, args),
+            Some(Command::Repl(args)) => repl::run(&global, args, &state),
             Some(Command::Placeholder) => status::DONE, // done above
             Some(Command::Plan(args)) => planned.map_or(status::FAILED, |prepared| plan::run(&global, args, prepared)),
             Some(Command::Show { name }) => labs::show(&global, &name),
             Some(Command::Down { names, all }) => labs::down(&global, &names, all),
             Some(Command::Recover) => labs::recover(&global),
+            None if cli.run.file.is_none() && cli.run.execute.is_none() => {
+                repl::run(&global, repl::ReplArgs { name: cli.run.name, file: None, args: Vec::new() }, &state)
+            }
             None => run::run(&global, cli.run, &state),
-        });
+        };
+        if let Some(report) = crate::phase::report() {
+            eprintln!("{report}");
+        }
+        status
+    });
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(status)) => status,
         Ok(Err(_)) => {

@@ -4,12 +4,15 @@ use super::run::{Script, clear_the_way, mark, raise_limit, rolled_back};
 use super::{Global, RunArgs, report_error, status};
 use crate::builtins;
 use crate::engine::{Ended, Host, Session, Setting};
-use crate::kernel::Cancel;
 use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::become_subreaper;
 use crate::kernel::linux::rehearsal::Rehearsal;
+use crate::kernel::linux::world::{self, World};
+use crate::kernel::sandbox::{self, Wish};
+use crate::kernel::{Cancel, Kernel as _};
 use crate::plan::{Error, Kind, Result};
 use crate::report::{Diagnostic, Event, JsonLines, Level, Listing, Sink, Terminal};
+use crate::txn::papers::{Laid, Papers};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -18,11 +21,13 @@ type List = Rc<RefCell<Listing<Box<dyn Sink>>>>;
 /// What was read before the sandbox was made.
 pub struct Prepared {
     script: Script,
-    /// A run would work on the machine itself.
-    privileged: bool,
+    /// The world that a run would work on; without one a run would be in a sandbox itself, where nothing is.
+    world: Option<(World, Papers)>,
+    /// A run would fail for want of rights, if not before.
+    powerless: bool,
 }
 
-/// Reads the script, while the world is still in sight. Leaves no thread behind.
+/// Reads the script, and the world while it is in sight. Leaves no thread behind.
 ///
 /// # Errors
 /// The exit status, once the error is shown.
@@ -31,7 +36,42 @@ pub fn prepare(global: &Global, args: &RunArgs) -> std::result::Result<Prepared,
         report_error(global, &error);
         status::USAGE
     })?;
-    Ok(Prepared { script, privileged: global.host || crate::kernel::sandbox::privileged() })
+    let powerless = global.host && !sandbox::privileged();
+    let on_host = match global.wish() {
+        Wish::Always => false,
+        Wish::Never => true,
+        Wish::Auto => sandbox::privileged(),
+    };
+    raise_limit();
+    let read = || -> Result<(World, Papers)> {
+        let papers = Papers::capture();
+        Ok((World::capture(&papers.kept)?, papers))
+    };
+    let world = on_host.then(read).transpose().map_err(|error| report_error(global, &error))?;
+    world::wait_single();
+    Ok(Prepared { script, world, powerless })
+}
+
+/// Makes the world again, and says what is not as it is outside.
+fn copy(session: &Session, world: World, papers: &Papers) -> Result<Laid> {
+    let linux = session.linux();
+    let rebuilt = world::rebuild(linux, &world)?;
+    let cookies = world.spaces.iter().zip(&rebuilt.spaces).map(|(was, is)| (was.ns.cookie, is.cookie)).collect();
+    let laid = papers.lay_down(&cookies, |cookie, path| {
+        let ns = rebuilt.spaces.iter().find(|ns| ns.cookie == cookie);
+        ns.map_or(Ok(()), |ns| linux.hold(ns, path))
+    })?;
+    if !rebuilt.stand_ins.is_empty() {
+        let message = format!("plan: others stand in for these links: {}", rebuilt.stand_ins.join(", "));
+        session.event(&Event::Note { message });
+    }
+    for what in rebuilt.missing.iter().chain(&papers.missing) {
+        session.event(&Event::Warning { message: format!("plan: could not be copied: {what}"), hint: None });
+    }
+    if let Some(rehearsal) = linux.rehearsal() {
+        rehearsal.remember(world, &rebuilt);
+    }
+    Ok(laid)
 }
 
 fn list(global: &Global) -> List {
@@ -72,10 +112,18 @@ pub fn run(global: &Global, args: RunArgs, prepared: Prepared) -> i32 {
         Err(error) => return report_error(global, &error),
     };
     let session = host.session().clone();
-    if !global.sandbox && prepared.privileged {
+    // Held to the end: the locks of runs that are under way outside.
+    let mut laid = Laid::default();
+    if let Some((world, papers)) = prepared.world {
+        match copy(&session, world, &papers) {
+            Ok(locks) => laid = locks,
+            Err(error) => return report_error(global, &error),
+        }
+    }
+    if prepared.powerless {
         session.event(&Event::Warning {
-            message: "plan: the machine's own namespaces, links and labs are not copied yet: the world is empty".into(),
-            hint: None,
+            message: "plan: a run with --host has no rights on this machine: what changes it would fail".into(),
+            hint: Some("run it as root, or without --host in a sandbox".into()),
         });
     }
     let ended = match clear_the_way(&session, &script.lab, args.replace) {
@@ -118,6 +166,7 @@ pub fn run(global: &Global, args: RunArgs, prepared: Prepared) -> i32 {
         fails: code != status::DONE,
         refused,
     });
+    drop(laid);
     status
 }
 

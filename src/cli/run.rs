@@ -24,7 +24,7 @@ pub(super) struct Script {
 }
 
 /// Reads a file, or standard input for `-`.
-fn read(file: &str) -> Result<String> {
+pub(super) fn read(file: &str) -> Result<String> {
     let failed = |e: std::io::Error| {
         let error = Error::from_io(&e, format!("read `{file}`")).with_target(file);
         match e.kind() {
@@ -194,15 +194,20 @@ pub(super) fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Resu
         Standing::Committed(story) if replace => session.replace(&story)?,
         Standing::Running(_) | Standing::Committed(_) => return Err(journal::taken(lab)),
     }
-    let broken = labs::broken();
-    if !broken.is_empty() {
-        let names = broken.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-        session.event(&Event::Warning {
-            message: format!("{names} was killed and left something open"),
-            hint: Some("`nsscript recover` undoes it".into()),
-        });
+    if let Some(warning) = left_open() {
+        session.event(&warning);
     }
     Ok(())
+}
+
+/// What to say of runs that were killed and left something open.
+pub(super) fn left_open() -> Option<Event> {
+    let broken = labs::broken();
+    let names = broken.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    (!broken.is_empty()).then(|| Event::Warning {
+        message: format!("{names} was killed and left something open"),
+        hint: Some("`nsscript recover` undoes it".into()),
+    })
 }
 
 /// Takes everything back; the status is `code`, unless something differs from before.

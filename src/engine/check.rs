@@ -4,7 +4,8 @@
 //! exist or take another number of arguments, modules and variables that are declared nowhere. Types are known only when
 //! the script runs. A script with `eval` may declare variables that its text does not show: there they are not checked.
 
-use super::diagnose::{Call, Sources, diagnose, missing_function, missing_module, missing_variable, place_of};
+use super::diagnose::{Sources, diagnose, place_of};
+use super::explain::{Call, missing_function, missing_module, missing_variable};
 use super::signatures::{BUILT_IN, Signatures, is_anonymous, is_word};
 use super::tokens::{self, Token};
 use crate::report::{Diagnostic, Frame};

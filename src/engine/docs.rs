@@ -3,6 +3,8 @@
 
 use super::signatures::is_word;
 use crate::plan::nearest;
+use crate::report::Style;
+use crate::report::diagnostic::wrap;
 use rhai::{Engine, FnAccess, Module};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,14 +49,18 @@ const TITLES: &[(&str, &str)] = &[
     ("exec", "running programs"),
     ("file", "reading and writing files"),
     ("flow", "what steers a script"),
+    ("ip", "the commands of iproute2"),
     ("link", "making and setting links"),
     ("monitor", "watching the kernel"),
     ("neigh", "neighbours"),
     ("netns", "namespaces"),
     ("ping", "echo requests, and waiting for ports"),
     ("route", "routes"),
+    ("rule", "rules of policy routing"),
+    ("nexthop", "nexthop objects"),
     ("subnet", "subnets and the addresses in them"),
     ("sysctl", "sysctls of a namespace"),
+    ("tc", "queues: qdiscs, classes, filters"),
 ];
 
 /// The name of the family of Rhai's own functions, see [`standard`].
@@ -160,6 +166,37 @@ impl Entry {
     #[must_use]
     pub fn short(&self) -> &str {
         self.name.rsplit("::").next().and_then(|n| n.rsplit('.').next()).unwrap_or(&self.name)
+    }
+
+    /// Its forms, its text, its examples, as text for a terminal.
+    #[must_use]
+    pub fn render(&self, style: Style) -> String {
+        let mut out = String::new();
+        for signature in &self.signatures {
+            let rest = signature.strip_prefix(&self.name).unwrap_or_default();
+            let _ = writeln!(out, "{}{rest}", style.paint("1", &self.name));
+        }
+        for paragraph in self.text.split("\n\n").filter(|p| !p.is_empty()) {
+            out.push('\n');
+            // Lists and tables keep their lines.
+            let kept = paragraph.lines().any(|l| l.starts_with(['-', '*', '|']) || l.starts_with("  "));
+            let lines = if kept {
+                paragraph.lines().map(str::to_owned).collect()
+            } else {
+                wrap(&paragraph.replace('\n', " "), style.width.min(100).saturating_sub(2))
+            };
+            for line in lines {
+                let _ = writeln!(out, "  {line}");
+            }
+        }
+        for example in &self.examples {
+            out.push_str("\n  Example:\n");
+            for line in example.lines() {
+                let line = format!("    {}", style.paint("36", line));
+                let _ = writeln!(out, "{}", line.trim_end());
+            }
+        }
+        out
     }
 
     /// The first sentence of the text, on one line.

@@ -3,9 +3,10 @@
 use super::modules::{Modules, Texts};
 use super::session::Session;
 use super::{Sources, diagnose, diagnose_parse};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Result};
 use crate::report::{Diagnostic, Event};
-use crate::txn::Report;
+use crate::txn::{Report, Savepoint};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Map, Position, Scope};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -125,7 +126,10 @@ impl Host {
 
     fn evaluate(&self, name: &str, text: &str, ast: &AST) -> Ended {
         let mut scope = Scope::new();
-        let result = self.guarded(|| self.engine.run_ast_with_scope(&mut scope, ast));
+        let result = {
+            let _phase = phase::enter(Phase::Script);
+            self.guarded(|| self.engine.run_ast_with_scope(&mut scope, ast))
+        };
         match result {
             Err(error) => self.ended(name, text, &error),
             Ok(()) => match self.session.exit_code() {
@@ -137,6 +141,59 @@ impl Host {
                 },
             },
         }
+    }
+
+    /// Compiles what was typed in a session: `scope` has its variables. `look` gets the text as it is compiled.
+    ///
+    /// # Errors
+    /// What can't be parsed.
+    pub fn compile_in(
+        &self,
+        source: &str,
+        scope: &Scope<'_>,
+        text: &str,
+        look: impl FnOnce(&str),
+    ) -> std::result::Result<AST, Box<EvalAltResult>> {
+        let text = super::tokens::with_conversions(text);
+        look(&text);
+        let mut ast = self
+            .engine
+            .compile_with_scope(scope, text)
+            .map_err(|e| Box::new(EvalAltResult::ErrorParsing(*e.0, e.1)))?;
+        ast.set_source(source);
+        Ok(ast)
+    }
+
+    /// Runs what was deferred. Returns the errors of it.
+    pub fn run_deferred(&self, ast: &AST) -> Vec<Box<EvalAltResult>> {
+        let run = |work: FnPtr| self.guarded(|| work.call::<Dynamic>(&self.engine, ast, ()).map(|_| ())).err();
+        self.session.take_defers().into_iter().filter_map(run).collect()
+    }
+
+    /// Runs a line of a session. `ast` has the functions of the lines before it too. Nothing is undone here.
+    ///
+    /// # Errors
+    /// What the line threw.
+    pub fn run_line(&self, scope: &mut Scope<'_>, ast: &AST) -> std::result::Result<Dynamic, Box<EvalAltResult>> {
+        // Also for the compensations of this very line, should it fail.
+        self.set_functions(ast);
+        let mut value = Dynamic::UNIT;
+        let result = self.guarded(|| {
+            value = self.engine.eval_ast_with_scope(scope, ast)?;
+            Ok(())
+        });
+        result.map(|()| value)
+    }
+
+    /// The functions that compensations (`on_rollback`) may call from now on.
+    pub fn set_functions(&self, ast: &AST) {
+        *self.ast.borrow_mut() = ast.clone();
+    }
+
+    /// Undoes what was done since a savepoint, the script's own compensations included. A signal that came is forgotten
+    /// first.
+    pub fn undo_to(&self, savepoint: Savepoint) -> Report {
+        self.undo(|session, hook| session.rollback_to(savepoint, hook))
     }
 
     /// Runs `work`; a panic becomes an error of kind `internal`.
@@ -191,10 +248,14 @@ impl Host {
     /// Undoes the whole run, the script's own compensations included. A signal that came is forgotten first: nothing
     /// cuts an undo short.
     pub fn rollback(&self) -> Report {
+        self.undo(Session::rollback)
+    }
+
+    fn undo(&self, work: impl FnOnce(&Session, &mut dyn FnMut(u64) -> Result<()>) -> Report) -> Report {
         self.session.cancel().clear();
         // `on_rollback(|| …)` lives in the script: without it the closure is a name of nothing.
         let ast = self.ast.borrow().clone();
-        self.session.rollback(&mut |id| {
+        work(&self.session, &mut |id| {
             let Some(hook) = self.session.hook(id) else { return Ok(()) };
             // A signal during the compensation would end it; it is heard afterwards.
             self.session.cancel().clear();
@@ -234,7 +295,7 @@ fn call_hook(hook: &FnPtr, call: impl FnOnce(&FnPtr) -> std::result::Result<(), 
 
 /// A first line `#!…` as an empty one: Rhai does not know it. The line numbers stay.
 #[must_use]
-pub(super) fn blank_shebang(text: &str) -> String {
+pub fn blank_shebang(text: &str) -> String {
     match text.strip_prefix("#!").filter(|rest| !rest.starts_with('{')) {
         Some(rest) => rest.find('\n').map_or_else(String::new, |end| rest[end..].to_string()),
         None => text.to_string(),

@@ -3,18 +3,19 @@
 pub mod check;
 pub mod diagnose;
 pub mod docs;
+mod explain;
 mod host;
 mod kind;
 pub mod modules;
 #[cfg(test)]
 mod sample;
 pub mod session;
-mod signatures;
-mod tokens;
+pub mod signatures;
+pub mod tokens;
 pub mod value;
 
 pub use check::check;
 pub use diagnose::{Sources, diagnose, diagnose_parse};
-pub use host::{Ended, Host, words_of};
+pub use host::{Ended, Host, blank_shebang, words_of};
 pub use kind::{caught, kind_of};
 pub use session::{Session, Setting};

@@ -5,6 +5,7 @@ use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::linux::rehearsal;
 use crate::kernel::{By, Cancel, Kernel};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
 use crate::txn::journal::{self, Journal, Standing};
@@ -63,6 +64,10 @@ struct Inner {
     /// Where the lab is that this run replaces, and where it belongs.
     aside: RefCell<Option<(std::path::PathBuf, std::path::PathBuf)>>,
     exit: Cell<Option<i32>>,
+    /// Folders of logs that were renamed since handles of them were given out.
+    renamed: RefCell<Vec<(std::path::PathBuf, std::path::PathBuf)>>,
+    /// What runs for labs that this session committed.
+    committed: RefCell<Vec<process::Process>>,
     /// Whether any program was run.
     ran: Cell<bool>,
     /// What the last step was refused with, where it was.
@@ -138,6 +143,8 @@ impl Session {
             defers: RefCell::default(),
             aside: RefCell::default(),
             exit: Cell::new(None),
+            renamed: RefCell::default(),
+            committed: RefCell::default(),
             ran: Cell::new(false),
             refusal: RefCell::default(),
             runtime: OnceCell::new(),
@@ -288,6 +295,7 @@ impl Session {
     /// # Errors
     /// It can't be run.
     pub fn run_program(&self, spec: &Spec, tee: Option<Tee<'_>>) -> Result<Finished> {
+        let _phase = phase::enter(Phase::Process);
         if self.planning() {
             process::check(spec)?;
             self.0.ran.set(true);
@@ -392,6 +400,9 @@ impl Session {
             (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error),
             (result, _) => result,
         };
+        for note in self.linux().rehearsal().map(rehearsal::Rehearsal::notes).unwrap_or_default() {
+            self.simulated(&note);
+        }
         *self.0.refusal.borrow_mut() = result.as_ref().err().map(|e| e.message.clone());
         let outcome = result?;
         if let Some((ns, index)) = up {
@@ -486,7 +497,7 @@ impl Session {
         let mut report = self.undo(|txn, hook| txn.rollback(hook), hook);
         // What a command left in the background, in whatever namespace.
         if self.0.ran.get()
-            && let Err(error) = process::end_descendants(|_| false, GRACE)
+            && let Err(error) = process::end_descendants(|p| self.is_committed(p), GRACE)
         {
             report.errors.push(error.to_string());
         }
@@ -507,6 +518,7 @@ impl Session {
         let Some(mut txn) = taken else {
             return Report { errors: vec!["the transaction is in use".into()], ..Report::default() };
         };
+        let _phase = phase::enter(Phase::Lower);
         let report = work(&mut txn, hook);
         *self.0.txn.borrow_mut() = Some(txn);
         self.0.tentative.borrow_mut().retain(|(ns, _, _)| self.0.kernel.inode(ns).is_ok());
@@ -526,7 +538,79 @@ impl Session {
                 Err(error) => report.errors.push(error.to_string()),
             }
         };
+        let _phase = phase::enter(Phase::Lower);
         self.txn(|txn| txn.commit(retire))
+    }
+
+    /// What stands becomes a lab of this name, and the session goes on with nothing done.
+    ///
+    /// # Errors
+    /// The name is taken, an IPv6 address is a duplicate, or the journal can't be written: nothing is committed.
+    pub fn commit_as(&self, name: &str) -> Result<Report> {
+        self.settle()?;
+        let own = &self.0.setting.name;
+        let (from, to) = (journal::folder(own), journal::folder(name));
+        self.txn(|txn| txn.rename(name))?;
+        let report = match self.commit() {
+            Ok(report) => report,
+            Err(error) => {
+                self.txn(|txn| txn.rename(own))?;
+                return Err(error);
+            }
+        };
+        let journal = Journal::new(own, &self.0.setting.mark, &self.0.setting.script);
+        self.txn(|txn| {
+            txn.renew(Box::new(journal));
+            Ok(())
+        })?;
+        self.0.renamed.borrow_mut().push((from, to));
+        self.0.committed.borrow_mut().extend(process::own_children());
+        Ok(report)
+    }
+
+    /// Whether a process is of a lab that this session committed: the same one, or what it left to us.
+    fn is_committed(&self, process: &process::Process) -> bool {
+        self.0.committed.borrow().iter().any(|c| {
+            (c.pid, c.start_time) == (process.pid, process.start_time) || (c.tag.is_some() && c.tag == process.tag)
+        })
+    }
+
+    /// Where a log is now that was once known as `path`: its folder may have been renamed.
+    #[must_use]
+    pub fn log_file(&self, path: &std::path::Path) -> std::path::PathBuf {
+        let renamed = self.0.renamed.borrow();
+        let mut now = renamed.iter().filter_map(|(from, to)| Some(to.join(path.strip_prefix(from).ok()?)));
+        now.find(|p| p.exists()).unwrap_or_else(|| path.to_path_buf())
+    }
+
+    /// How many closures `defer` has registered.
+    #[must_use]
+    pub fn deferred(&self) -> usize {
+        self.0.defers.borrow().len()
+    }
+
+    /// Forgets what `defer` registered after there were `count`: it belongs to what was undone.
+    pub fn forget_defers(&self, count: usize) {
+        self.0.defers.borrow_mut().truncate(count);
+    }
+
+    /// Forgets that `exit` was called.
+    pub fn forget_exit(&self) {
+        self.0.exit.set(None);
+    }
+
+    /// What is other than before the run, in words.
+    ///
+    /// # Errors
+    /// Netlink refuses.
+    pub fn differences(&self) -> Result<Vec<String>> {
+        self.txn(|txn| txn.differences())
+    }
+
+    /// How many steps stand in the journal.
+    #[must_use]
+    pub fn steps_done(&self) -> usize {
+        self.txn(|txn| Ok(txn.len())).unwrap_or_default()
     }
 
     fn steps(&self) -> Box<dyn Observer> {

@@ -11,7 +11,7 @@ pub(super) const BUILT_IN: [&str; 10] =
 
 /// One form of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Signature {
+pub struct Signature {
     /// The module it is called through, `topo` or `a::b`; empty for a function that is called by its name alone.
     pub namespace: String,
     pub name: String,
@@ -24,7 +24,7 @@ pub(super) struct Signature {
 
 /// A parameter, with what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Param {
+pub struct Param {
     pub name: Option<String>,
     /// As `type_of` says it (`string`, `i64`, `map`); none where anything goes.
     pub kind: Option<String>,
@@ -43,13 +43,13 @@ impl Param {
 
 /// All functions that are known at a place.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Signatures {
+pub struct Signatures {
     all: Vec<Signature>,
 }
 
 impl Signatures {
     /// What is registered with the engine, standard packages and static modules included.
-    pub(super) fn of_engine(engine: &Engine) -> Signatures {
+    pub fn of_engine(engine: &Engine) -> Signatures {
         let all = engine.collect_fn_metadata(
             None,
             |info| {
@@ -165,12 +165,12 @@ fn param(engine: &Engine, text: &str) -> Param {
 }
 
 /// A closure's name, which Rhai makes up.
-pub(super) fn is_anonymous(name: &str) -> bool {
+pub fn is_anonymous(name: &str) -> bool {
     name.starts_with("anon$")
 }
 
 /// A name that a script can write: no operator, getter or closure.
-pub(super) fn is_word(name: &str) -> bool {
+pub fn is_word(name: &str) -> bool {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 

@@ -4,7 +4,7 @@
 
 /// What sort of word it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub enum What {
     /// An identifier or a keyword.
     Name,
     Number,
@@ -18,7 +18,7 @@ pub(super) enum What {
 
 /// A word with its place in the file: line and column from 1, in characters.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token<'a> {
+pub struct Token<'a> {
     pub what: What,
     pub text: &'a str,
     pub line: usize,
@@ -28,18 +28,21 @@ pub(super) struct Token<'a> {
 }
 
 impl Token<'_> {
-    pub(super) fn at(&self) -> (usize, usize) {
+    #[must_use]
+    pub fn at(&self) -> (usize, usize) {
         (self.line, self.column)
     }
 
-    fn is(&self, text: &str) -> bool {
+    /// Whether it is this word or mark; a string never is.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
         // A string that holds `{` is no bracket.
         !matches!(self.what, What::Text | What::Char) && self.text == text
     }
 }
 
 /// Words that Rhai's grammar uses: never a name, and no bare key of a map.
-pub(super) const KEYWORDS: [&str; 26] = [
+pub const KEYWORDS: [&str; 26] = [
     "if", "else", "while", "loop", "for", "in", "do", "until", "switch", "break", "continue", "return", "throw", "try",
     "catch", "let", "const", "fn", "private", "import", "export", "as", "true", "false", "this", "global",
 ];
@@ -106,8 +109,9 @@ pub(super) fn written_column(text: &str, line: usize, column: usize) -> usize {
 }
 
 /// All words of `text`, without comments.
-pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
-    let mut reader = Reader { text, offset: 0, line: 1, column: 1, tokens: Vec::new() };
+#[must_use]
+pub fn tokens(text: &str) -> Vec<Token<'_>> {
+    let mut reader = Reader { text, offset: 0, line: 1, column: 1, tokens: Vec::new(), open: false };
     // A `}` too many ends the code of an interpolation that was never begun: go on behind it.
     while reader.offset < text.len() {
         reader.code(false);
@@ -121,6 +125,8 @@ struct Reader<'a> {
     line: usize,
     column: usize,
     tokens: Vec<Token<'a>>,
+    /// The text ends within a string of several lines or a comment.
+    open: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -211,6 +217,7 @@ impl<'a> Reader<'a> {
                     return;
                 }
             } else if self.next().is_none() {
+                self.open = true;
                 return;
             }
         }
@@ -255,6 +262,7 @@ impl<'a> Reader<'a> {
         let end = format!("\"{}", "#".repeat(marks));
         while !self.rest().starts_with(&end) {
             if self.next().is_none() {
+                self.open = true;
                 return;
             }
         }
@@ -287,8 +295,15 @@ impl<'a> Reader<'a> {
                         r.skip(2);
                         ended = false;
                         return;
-                    } else if r.next().is_none_or(|c| c == '`') {
-                        return;
+                    } else {
+                        match r.next() {
+                            Some('`') => return,
+                            Some(_) => {}
+                            None => {
+                                r.open = true;
+                                return;
+                            }
+                        }
                     }
                 }
             });
@@ -297,7 +312,10 @@ impl<'a> Reader<'a> {
             }
             first = false;
             self.code(true);
-            self.next();
+            if self.next().is_none() {
+                self.open = true;
+                return;
+            }
         }
     }
 }
@@ -345,9 +363,20 @@ pub(super) fn unclosed<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t Token<'a>>
     open.pop()
 }
 
+/// Whether more has to come before the text can mean anything: a bracket, a string in backticks or `#"…"#`, or a comment
+/// is open.
+#[must_use]
+pub fn is_open(text: &str) -> bool {
+    let mut reader = Reader { text, offset: 0, line: 1, column: 1, tokens: Vec::new(), open: false };
+    while reader.offset < text.len() {
+        reader.code(false);
+    }
+    reader.open || unclosed(&reader.tokens).is_some()
+}
+
 /// A `fn` of the text.
 #[derive(Debug)]
-pub(super) struct Function<'a> {
+pub struct Function<'a> {
     pub name: &'a str,
     pub params: Vec<&'a str>,
     /// From the `fn` to the `}`; to the end of the text where that is missing.
@@ -356,7 +385,8 @@ pub(super) struct Function<'a> {
 }
 
 /// The functions that the text defines.
-pub(super) fn functions<'a>(tokens: &[Token<'a>]) -> Vec<Function<'a>> {
+#[must_use]
+pub fn functions<'a>(tokens: &[Token<'a>]) -> Vec<Function<'a>> {
     let mut found = Vec::new();
     for (index, window) in tokens.windows(3).enumerate() {
         let [keyword, name, open] = window else { continue };
@@ -386,7 +416,7 @@ pub(super) fn functions<'a>(tokens: &[Token<'a>]) -> Vec<Function<'a>> {
 
 /// A variable that the text declares: name, place, and whether by `const`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Variable<'a> {
+pub struct Variable<'a> {
     pub name: &'a str,
     pub line: usize,
     pub column: usize,
@@ -394,7 +424,8 @@ pub(super) struct Variable<'a> {
 }
 
 /// What `let`, `const`, `for`, `catch`, a closure's or a function's parameters declare.
-pub(super) fn variables<'a>(tokens: &[Token<'a>]) -> Vec<Variable<'a>> {
+#[must_use]
+pub fn variables<'a>(tokens: &[Token<'a>]) -> Vec<Variable<'a>> {
     let mut found = Vec::new();
     let mut push = |token: &Token<'a>, constant: bool| {
         if token.what == What::Name && !KEYWORDS.contains(&token.text) {
@@ -461,16 +492,28 @@ mod tests {
     }
 
     #[test]
+    fn open_texts_wait_for_more() {
+        for text in ["f(", "#{ a: 1,", "`a", "`a ${b", "`a ${b}", "/* a", "/* a /* b */", "#\"a", "fn f() {", "[1,\n2"]
+        {
+            assert!(is_open(text), "{text}");
+        }
+        for text in
+            ["", "f()", "`a ${b} c`", "\"a", "/* a */", "#\"a\"#", "fn f() { 1 }", "f)", "let x = '{';", "\"(\""]
+        {
+            assert!(!is_open(text), "{text}");
+        }
+    }
+
+    #[test]
     fn never_fails() {
         let text = "fn f(a, { \"\\";
         for end in 0..=text.len() {
             let tokens = tokens(&text[..end]);
-            functions(&tokens);
-            variables(&tokens);
+            let _ = (functions(&tokens), variables(&tokens));
             unclosed(&tokens);
         }
         for text in ["`${", "'", "#\"", "/*", "é", "\\", "|", "fn", "for", "::"] {
-            tokens(text);
+            let _ = tokens(text);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use crate::kernel::By;
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, LinkRef, Ns, Result, name, unit};
 use rhai::{Array, Dynamic, EvalAltResult, INT, Map, NativeCallContext};
 use std::time::Duration;
@@ -52,6 +53,7 @@ pub fn throw(ctx: &NativeCallContext, error: Error) -> Box<EvalAltResult> {
 /// # Errors
 /// Those of `work`, thrown.
 pub fn run<T>(ctx: &NativeCallContext, work: impl FnOnce(&Session) -> Result<T>) -> Fallible<T> {
+    let _phase = phase::enter(Phase::Lower);
     Session::of(ctx).and_then(|session| work(&session)).map_err(|error| throw(ctx, error))
 }
 
@@ -254,6 +256,12 @@ impl Opts {
             }
         }
         Ok(Opts { map, function: function.into() })
+    }
+
+    /// All that was given.
+    #[must_use]
+    pub fn all(&self) -> &Map {
+        &self.map
     }
 
     /// The value of a key; `()` counts as not given.

@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod linux;
 pub mod sandbox;
+pub mod terminal;
 
 pub use cancel::Cancel;
 

@@ -412,7 +412,12 @@ impl RouteSpec {
         }
         for (code, value) in &self.metrics {
             if let Some((name, _)) = METRICS.iter().find(|(_, c)| c == code) {
-                out += &format!(" {name} {value}");
+                // `rto_min` is locked by itself; RTAX_LOCK is 1.
+                let lock = self.metrics.iter().any(|(c, mask)| *c == 1 && mask & (1 << code) != 0) && *code != 13;
+                out += &match code {
+                    12 if *value == 1 => " features ecn".into(),
+                    _ => format!(" {name}{} {value}", if lock { " lock" } else { "" }),
+                };
             }
         }
         if self.onlink {

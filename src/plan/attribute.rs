@@ -1,7 +1,8 @@
 //! What a verb has done, where nobody was left to write it down: from the state before and the state now, only what
 //! this verb can have done counts. What differs otherwise is somebody else's, and stays.
 
-use super::record::Rec;
+use super::nexthop::{NHA_ID, members};
+use super::record::{RTA_NH_ID, Rec};
 use super::state::State;
 use super::verb::Verb;
 
@@ -81,7 +82,15 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
         is.is_some()
     });
     // What is gone of those that hang on the links concerned, or that has a source address which is gone.
+    let deleted = match verb {
+        Verb::RecDel { rec, .. } if rec.what == super::What::Nexthop => rec.attr_u32(NHA_ID),
+        _ => None,
+    };
+    let on_links = before.recs.iter().filter(|r| r.what == super::What::Nexthop);
+    let on_links = on_links.filter(|r| r.devices().iter().any(|d| touched.contains(d)));
+    let ids = on_links.filter_map(|r| r.attr_u32(NHA_ID)).chain(deleted).collect();
     after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
+    lose(&mut after, before, now, ids);
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
     after
 }
@@ -89,8 +98,11 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
 /// Whether a record that is there now is the one that was to be added: same table, family and main address, whatever
 /// the kernel filled in.
 fn alike(found: &Rec, asked: &Rec) -> bool {
-    found.what == asked.what
-        && found.family() == asked.family()
+    let same = found.what == asked.what;
+    if same && found.what == super::What::Nexthop {
+        return found.attr_u32(NHA_ID) == asked.attr_u32(NHA_ID);
+    }
+    same && found.family() == asked.family()
         && found.byte(1) == asked.byte(1)
         && match found.what {
             super::What::Addr => found.local() == asked.local() && found.devices() == asked.devices(),
@@ -103,9 +115,17 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                 found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST)
                     && found.devices() == asked.devices()
             }
-            super::What::Rule | super::What::Nexthop => {
-                found.attr_u32(6) == asked.attr_u32(6) && found.attr_u32(1) == asked.attr_u32(1)
+            super::What::Qdisc | super::What::Class | super::What::Filter => {
+                // Handle and priority are the kernel's to choose where they are not given.
+                let chosen = |asked: u32, found: u32| asked == 0 || asked == found;
+                found.tc_index() == asked.tc_index()
+                    && found.tc_kind() == asked.tc_kind()
+                    && chosen(asked.tc_handle(), found.tc_handle())
+                    && chosen(asked.tc_prio().0, found.tc_prio().0)
+                    && (found.what == super::What::Class || found.tc_parent() == asked.tc_parent())
             }
+            super::What::Rule => super::rule::alike(found, asked),
+            super::What::Nexthop => false,
         }
 }
 
@@ -120,13 +140,93 @@ fn comes_with(route: &Rec, addr: &Rec) -> bool {
         && (route.ip(RTA_PREFSRC) == addr.local() || route.ip(RTA_DST) == addr.local() || route.ip(RTA_DST) == subnet)
 }
 
+/// Whether the record is what another took the place of: of a route destination, table, metric and type of service count.
+fn replaced(old: &Rec, new: &Rec) -> bool {
+    use super::record::RTA_PRIORITY;
+    if old.what != super::What::Route {
+        return alike(old, new);
+    }
+    let metric =
+        |r: &Rec| r.attr_u32(RTA_PRIORITY).unwrap_or(if r.family() == super::record::AF_INET6 { 1024 } else { 0 });
+    new.what == old.what
+        && old.family() == new.family()
+        && old.destination() == new.destination()
+        && old.table() == new.table()
+        && old.byte(3) == new.byte(3)
+        && metric(old) == metric(new)
+}
+
+/// Takes out of `after` what goes with nexthops that go: the groups that they were in, and the routes by either.
+fn lose(after: &mut State, before: &State, now: &State, mut ids: Vec<u32>) {
+    if ids.is_empty() {
+        return;
+    }
+    let id = |r: &Rec| if r.what == super::What::Nexthop { r.attr_u32(NHA_ID) } else { None };
+    let groups: Vec<&Rec> = before
+        .recs
+        .iter()
+        .filter(|r| r.what == super::What::Nexthop && members(r).iter().any(|(id, _)| ids.contains(id)))
+        .collect();
+    ids.extend(groups.iter().filter_map(|r| id(r)));
+    let by_one = |r: &Rec| id(r).or_else(|| r.attr_u32(RTA_NH_ID).filter(|_| r.what == super::What::Route));
+    after.recs.retain(|r| now.recs.contains(r) || !by_one(r).is_some_and(|id| ids.contains(&id)));
+    for group in groups {
+        let shrunk = now.recs.iter().find(|r| id(r).is_some() && id(r) == id(group));
+        after.recs.extend(shrunk.filter(|r| !after.recs.contains(r)).cloned());
+    }
+}
+
+/// Whether the verb can take the carrier from devices elsewhere, which are told of it some time later.
+#[must_use]
+pub fn takes_carrier(verb: &Verb) -> bool {
+    match verb {
+        Verb::LinkSet { change, .. } => change.up == Some(false),
+        Verb::LinkMove { .. } | Verb::LinkDel { .. } => true,
+        _ => false,
+    }
+}
+
+/// The state without the nexthop objects that the kernel drops when it finds their devices without carrier, which may be
+/// some time later (nh_netdev_event, net/ipv4/nexthop.c), and without what hangs on them.
+#[must_use]
+pub fn flushed(state: &State, carrier: impl Fn(u32) -> bool) -> State {
+    let id = |r: &Rec| if r.what == super::What::Nexthop { r.attr_u32(NHA_ID) } else { None };
+    let lost = |r: &Rec| r.what == super::What::Nexthop && r.devices().iter().any(|d| !carrier(*d));
+    let mut gone: Vec<u32> = state.recs.iter().filter(|r| lost(r)).filter_map(id).collect();
+    let mut out = state.clone();
+    if gone.is_empty() {
+        return out;
+    }
+    let singles = gone.clone();
+    out.recs.retain_mut(|r| {
+        if r.what == super::What::Nexthop && members(r).iter().any(|(id, _)| singles.contains(id)) {
+            match super::nexthop::without(r, &singles) {
+                Some(rest) => *r = rest,
+                None => {
+                    gone.extend(id(r));
+                    return false;
+                }
+            }
+        }
+        !id(r).is_some_and(|id| singles.contains(&id))
+    });
+    let by_one = |r: &Rec| r.what == super::What::Route && r.attr_u32(RTA_NH_ID).is_some_and(|id| gone.contains(&id));
+    out.recs.retain(|r| !by_one(r));
+    out
+}
+
 /// Whether the verb can have taken this record away.
 fn concerned(rec: &Rec, links: &[u32], verb: &Verb) -> bool {
     if rec.devices().iter().any(|d| links.contains(d)) {
         return true;
     }
     match verb {
+        Verb::RecDel { rec: deleted, .. } if deleted.what == super::What::Rule => {
+            rec.what == deleted.what && super::rule::covers(deleted, rec)
+        }
         Verb::RecDel { rec: deleted, .. } => alike(rec, deleted) || rec.ip(super::record::RTA_PREFSRC).is_some(),
+        // What was replaced may have been on another device.
+        Verb::RecAdd { rec: new, mode: super::AddMode::Replace, .. } => replaced(rec, new),
         _ => false,
     }
 }
@@ -135,6 +235,38 @@ fn concerned(rec: &Rec, links: &[u32], verb: &Verb) -> bool {
 mod tests {
     use super::*;
     use crate::plan::{LinkChange, LinkRef, LinkState, Ns};
+
+    #[test]
+    fn what_hangs_on_a_nexthop_goes_with_it() {
+        use crate::plan::addr::RouteSpec;
+        use crate::plan::nexthop::{NexthopSpec, removal};
+        let single = |id: u32| NexthopSpec { id, dev: Some((2, "a".into())), ..NexthopSpec::default() }.record();
+        let group = |ids: &[u32]| {
+            NexthopSpec { id: 9, group: ids.iter().map(|id| (*id, 1)).collect(), ..NexthopSpec::default() }.record()
+        };
+        let route = RouteSpec { family: 2, nhid: Some(1), ..RouteSpec::default() }.record(false);
+        let mut before = state(1500, true, "");
+        before.recs = vec![single(1), single(2), group(&[1, 2]), route];
+        let mut now = before.clone();
+        now.recs = vec![single(2), group(&[2])];
+        let verb = Verb::RecDel { ns: Ns { cookie: 1, name: "x".into() }, rec: removal(1), words: String::new() };
+        assert_eq!(attribute(&verb, &before, &now).recs, now.recs);
+    }
+
+    #[test]
+    fn without_carrier_a_group_shrinks() {
+        use crate::plan::addr::RouteSpec;
+        use crate::plan::nexthop::NexthopSpec;
+        let single = |id: u32| NexthopSpec { id, dev: Some((id, "a".into())), ..NexthopSpec::default() }.record();
+        let group = |id: u32, ids: &[u32]| {
+            NexthopSpec { id, group: ids.iter().map(|id| (*id, 1)).collect(), ..NexthopSpec::default() }.record()
+        };
+        let route = |id: u32| RouteSpec { family: 2, nhid: Some(id), ..RouteSpec::default() }.record(false);
+        let all = vec![single(1), single(2), group(8, &[1]), group(9, &[1, 2]), route(1), route(8), route(9)];
+        let before = State { recs: all, ..State::default() };
+        assert_eq!(flushed(&before, |index| index == 2).recs, vec![single(2), group(9, &[2]), route(9)]);
+        assert_eq!(flushed(&before, |_| true), before);
+    }
 
     fn state(mtu: u32, up: bool, alias: &str) -> State {
         let link = LinkState { index: 2, name: "a".into(), mtu, up, alias: alias.into(), ..LinkState::default() };

@@ -37,7 +37,9 @@ pub fn equivalent(verb: &Verb) -> String {
             let verb = match mode {
                 AddMode::Create => "add",
                 AddMode::Replace => "replace",
+                AddMode::Change => "change",
                 AddMode::Append => "append",
+                AddMode::Prepend => "prepend",
             };
             format!("{} {verb} {words}", object(ns, rec.what, rec.family()))
         }
@@ -60,6 +62,11 @@ pub fn ip(ns: &Ns) -> String {
     if ns.is_host() { "ip".into() } else { format!("ip -n {}", word(&ns.name)) }
 }
 
+/// `tc`, or `tc -n NS`.
+fn tc(ns: &Ns) -> String {
+    if ns.is_host() { "tc".into() } else { format!("tc -n {}", word(&ns.name)) }
+}
+
 /// A word as a shell would have to be given it.
 #[must_use]
 pub fn word(text: &str) -> String {
@@ -76,6 +83,9 @@ fn object(ns: &Ns, what: What, family: u8) -> String {
         What::Neigh => format!("{ip} neigh"),
         What::Rule if family == AF_INET6 => format!("{ip} -6 rule"),
         What::Rule => format!("{ip} rule"),
+        What::Qdisc => format!("{} qdisc", tc(ns)),
+        What::Class => format!("{} class", tc(ns)),
+        What::Filter => format!("{} filter", tc(ns)),
     }
 }
 
@@ -106,6 +116,9 @@ fn address(spec: &LinkSpec, always: bool) -> String {
 
 fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
     let mut out = format!("{} link add", ip(ns));
+    if let Some(other) = &spec.lower_ns {
+        out += &format!(" link-netns {}", if other.is_host() { "1".to_string() } else { word(&other.name) });
+    }
     if let Some((_, lower)) = &spec.lower {
         out += &format!(" link {}", word(lower));
     }
@@ -115,7 +128,7 @@ fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
     out += &common(spec);
     out += &address(spec, spec.peer.is_none());
     out += &format!(" type {}", spec.kind);
-    for option in &spec.options {
+    for option in spec.options.iter().filter(|o| !o.words.is_empty()) {
         out += &format!(" {}", option.words);
     }
     if let Some(peer) = &spec.peer {
@@ -197,7 +210,7 @@ fn changes(change: &LinkChange) -> String {
     for (options, suffix) in [(&change.kind, ""), (&change.port, "_slave")] {
         if let Some((kind, options)) = options {
             out.push(format!("type {kind}{suffix}"));
-            out.extend(options.iter().map(|o| o.words.clone()));
+            out.extend(options.iter().filter(|o| !o.words.is_empty()).map(|o| o.words.clone()));
         }
     }
     out.join(" ")

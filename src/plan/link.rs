@@ -41,6 +41,20 @@ pub const IFLA_INFO_SLAVE_KIND: u16 = 4;
 pub const IFLA_INFO_SLAVE_DATA: u16 = 5;
 pub const VETH_INFO_PEER: u16 = 1;
 pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const IFLA_VLAN_FLAGS: u16 = 2;
+/// The bits of `IFLA_VLAN_FLAGS` that there are.
+const VLAN_FLAGS: u32 = 0x1f;
+/// The device of a vxlan.
+const IFLA_VXLAN_LINK: u16 = 3;
+const IFLA_VXLAN_TTL_INHERIT: u16 = 28;
+/// `IFLA_MACVLAN_MACADDR_DATA`, written back as a whole by `IFLA_MACVLAN_MACADDR_MODE` `MACVLAN_MACADDR_SET`.
+const IFLA_MACVLAN_MACADDR_DATA: u16 = 5;
+const IFLA_MACVLAN_MACADDR_MODE: u16 = 3;
+const MACVLAN_MACADDR_SET: u32 = 3;
+pub const IFLA_BOND_MODE: u16 = 1;
+/// Which of its links a bond uses: momentary, and left to it.
+const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
+const IFLA_TUN_PERSIST: u16 = 6;
 // include/uapi/linux/if.h
 pub const IFF_UP: u32 = 1;
 pub const IFF_BROADCAST: u32 = 2;
@@ -84,6 +98,12 @@ pub struct LinkSpec {
     pub master: Option<(u32, String)>,
     /// ifindex and name of the lower device (`IFLA_LINK`).
     pub lower: Option<(u32, String)>,
+    /// The namespace of the lower device, or of what the kind's options name, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_ns: Option<super::verb::Ns>,
+    /// The same as its nsid there (`IFLA_LINK_NETNSID`), once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_nsid: Option<i32>,
     pub txqueuelen: Option<u32>,
     pub group: Option<u32>,
     /// Transmit and receive queues; `None`: the driver's number, for veth one for each CPU.
@@ -161,6 +181,14 @@ impl LinkChange {
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
+
+    /// What of it no undo could take back, if anything.
+    #[must_use]
+    pub fn irreversible(&self) -> Option<&'static str> {
+        let bond = self.kind.as_ref().filter(|(kind, _)| kind == "bond");
+        bond.filter(|(_, options)| options.iter().any(|o| o.code == IFLA_BOND_ACTIVE_SLAVE))
+            .map(|_| "which link a bond uses is its own choice of the moment")
+    }
 }
 
 /// A link as it is: everything that undo compares and restores.
@@ -178,6 +206,9 @@ pub struct LinkState {
     pub master: u32,
     /// The lower device, or a veth's peer, as `IFLA_LINK`; 0: none.
     pub lower: u32,
+    /// The nsid of the namespace that `lower` is in, if another (`IFLA_LINK_NETNSID`).
+    #[serde(default)]
+    pub lower_nsid: Option<i32>,
     pub alias: String,
     pub txqueuelen: u32,
     pub group: u32,
@@ -229,7 +260,11 @@ fn derived(kind: &str, code: u16) -> bool {
         // IFLA_BR_: ROOT_ID 10 to GC_TIMER 19, FDB_FLUSH 21, PAD 40, MCAST_QUERIER_STATE 47, FDB_N_LEARNED 48
         "bridge" => matches!(code, 10..=19 | 21 | 40 | 47 | 48),
         // IFLA_BOND_AD_INFO
-        "bond" => code == 23,
+        "bond" => matches!(code, IFLA_BOND_ACTIVE_SLAVE | 23),
+        // IFLA_MACVLAN_MACADDR_COUNT, BC_QUEUE_LEN_USED (refused when sent)
+        "macvlan" | "macvtap" => matches!(code, 6 | 8),
+        // IFLA_TUN_NUM_QUEUES, NUM_DISABLED_QUEUES
+        "tun" => matches!(code, 8 | 9),
         _ => false,
     }
 }
@@ -242,7 +277,34 @@ fn derived_port(kind: &str, code: u16) -> bool {
         "bridge" => matches!(code, 1 | 13..=24 | 26 | 35 | 36 | 38 | 41),
         // all but PRIO 9 and QUEUE_ID 5 are the kernel's
         "bond" => !matches!(code, 5 | 9),
+        // IFLA_VRF_PORT_TABLE is the master's
+        "vrf" => true,
         _ => false,
+    }
+}
+
+/// The kinds that take what a change does not name for zero (`ipgre_netlink_parms`, net/ipv4/ip_gre.c, and its like).
+#[must_use]
+pub fn whole(kind: &str) -> bool {
+    matches!(kind, "gre" | "gretap" | "ip6gre" | "ip6gretap" | "ip6tnl" | "ipip" | "sit" | "vti" | "vti6")
+}
+
+/// What has to be sent with these attributes so that the kernel takes them.
+#[must_use]
+pub fn written(kind: &str, mut options: Vec<KindOption>) -> Vec<KindOption> {
+    if matches!(kind, "macvlan" | "macvtap") && options.iter().any(|o| o.code == IFLA_MACVLAN_MACADDR_DATA) {
+        let value = MACVLAN_MACADDR_SET.to_ne_bytes().to_vec();
+        options.push(KindOption { code: IFLA_MACVLAN_MACADDR_MODE, value, words: String::new() });
+    }
+    options
+}
+
+/// Adds the attributes that are to stay as they are `now`.
+pub fn complete(options: &mut Vec<KindOption>, now: &[(u16, Vec<u8>)]) {
+    for (code, value) in now {
+        if !options.iter().any(|o| o.code == *code) {
+            options.push(KindOption { code: *code, value: value.clone(), words: String::new() });
+        }
     }
 }
 
@@ -274,7 +336,10 @@ impl LinkInfo {
                 IFLA_NUM_TX_QUEUES => state.tx_queues = number(),
                 IFLA_NUM_RX_QUEUES => state.rx_queues = number(),
                 IFLA_CARRIER => info.carrier = value.first() == Some(&1),
-                IFLA_LINK_NETNSID => info.link_netnsid = Some(number().cast_signed()),
+                IFLA_LINK_NETNSID => {
+                    info.link_netnsid = Some(number().cast_signed());
+                    state.lower_nsid = info.link_netnsid.filter(|id| *id >= 0);
+                }
                 IFLA_MIN_MTU => info.min_mtu = number(),
                 IFLA_MAX_MTU => info.max_mtu = number(),
                 IFLA_PERM_ADDRESS => info.permaddr = value.to_vec(),
@@ -308,12 +373,49 @@ impl LinkInfo {
             nla::attrs(data).filter(|(c, _)| !derived(*c)).map(|(c, v)| (c, v.to_vec())).collect::<Vec<_>>()
         };
         state.options = owned(&info.data, &|c| derived(&state.kind, c));
+        if state.kind == "vxlan" {
+            // Shown as a byte, taken as a flag (vxlan_fill_info, vxlan_policy).
+            state.options.retain(|(c, v)| *c != IFLA_VXLAN_TTL_INHERIT || *v != [0]);
+            for (_, value) in state.options.iter_mut().filter(|(c, _)| *c == IFLA_VXLAN_TTL_INHERIT) {
+                value.clear();
+            }
+        }
+        if state.kind == "vlan" {
+            // Shown with all bits of the mask, of which more than these are refused (vlan_dev_change_flags).
+            for (_, value) in state.options.iter_mut().filter(|(c, v)| *c == IFLA_VLAN_FLAGS && v.len() == 8) {
+                value[4..].copy_from_slice(&VLAN_FLAGS.to_ne_bytes());
+            }
+        }
         state.port = owned(&info.port_data, &|c| derived_port(&state.port_kind, c));
         Some(info)
     }
 }
 
 impl LinkState {
+    /// The links of the same namespace without which it can't be made.
+    #[must_use]
+    pub fn needs(&self) -> Vec<u32> {
+        if self.kind == "veth" || self.lower_nsid.is_some() {
+            return Vec::new();
+        }
+        let device = self.options.iter().find(|(code, _)| self.kind == "vxlan" && *code == IFLA_VXLAN_LINK);
+        let device = device.and_then(|(_, value)| nla::u32_of(value)).unwrap_or_default();
+        [self.lower, device].into_iter().filter(|index| *index != 0 && *index != self.index).collect()
+    }
+
+    /// Why it could not be made again as it was, if so.
+    #[must_use]
+    pub fn irreplaceable(&self) -> Option<&'static str> {
+        let persistent = || self.options.iter().any(|(code, value)| *code == IFLA_TUN_PERSIST && *value == [1]);
+        match self.kind.as_str() {
+            "wireguard" => Some("its private key is kept nowhere but in the kernel"),
+            "macsec" => Some("its keys can't be read back"),
+            "netkit" => Some("its other end could not be made again"),
+            "tun" if !persistent() => Some("a program holds it open"),
+            _ => None,
+        }
+    }
+
     /// Whether the kernel can delete and make it: it has a kind, and is not the loopback.
     #[must_use]
     pub fn is_virtual(&self) -> bool {

@@ -2,15 +2,20 @@
 
 pub mod addr;
 pub mod attribute;
+pub mod encap;
 pub mod error;
 pub mod ip;
+pub mod ipwords;
 pub mod link;
 pub mod name;
 pub mod nearest;
+pub mod nexthop;
 pub mod nla;
 pub mod record;
 pub mod restore;
+pub mod rule;
 pub mod state;
+pub mod tc;
 pub mod unit;
 pub mod verb;
 

@@ -18,6 +18,9 @@ pub enum What {
     Route,
     Neigh,
     Rule,
+    Qdisc,
+    Class,
+    Filter,
 }
 
 /// One object of the kernel: its message body, normalised, and when it ends.
@@ -106,7 +109,9 @@ impl Rec {
             What::Addr => addr(body, now),
             What::Route => route(body, now),
             What::Neigh => neigh(body),
-            What::Rule | What::Nexthop => Some(Rec { what, body: body.to_vec(), ends: None }),
+            What::Rule => Some(Rec { what, body: super::rule::normalise(body)?, ends: None }),
+            What::Nexthop => Some(Rec { what, body: super::nexthop::normalise(body)?, ends: None }),
+            What::Qdisc | What::Class | What::Filter => super::tc::of(what, body),
         }
     }
 
@@ -116,6 +121,7 @@ impl Rec {
         match self.what {
             What::Addr | What::Nexthop => 8,
             What::Route | What::Neigh | What::Rule => 12,
+            What::Qdisc | What::Class | What::Filter => super::tc::HEADER,
         }
     }
 
@@ -186,6 +192,10 @@ impl Rec {
                 all
             }
             What::Rule => Vec::new(),
+            // The filters of a shared block are on no device.
+            What::Qdisc | What::Class | What::Filter => {
+                Some(self.tc_index()).filter(|i| *i != super::tc::SHARED_BLOCK).into_iter().collect()
+            }
         }
     }
 
@@ -242,6 +252,9 @@ impl Rec {
                 for index in self.devices() {
                     let _ = write!(text, " dev {}", name(index));
                 }
+                if let Some(id) = self.attr_u32(RTA_NH_ID) {
+                    let _ = write!(text, " nhid {id}");
+                }
                 if let Some(src) = self.ip(RTA_PREFSRC) {
                     let _ = write!(text, " src {src}");
                 }
@@ -258,12 +271,9 @@ impl Rec {
                     let _ = write!(text, " lladdr {}", super::link::mac_text(mac));
                 }
             }
-            What::Rule => {
-                let _ = write!(text, "priority {}", self.attr_u32(6).unwrap_or_default());
-            }
-            What::Nexthop => {
-                let _ = write!(text, "id {}", self.attr_u32(1).unwrap_or_default());
-            }
+            What::Rule => text = super::rule::describe(self),
+            What::Nexthop => text = super::nexthop::describe(self, name),
+            What::Qdisc | What::Class | What::Filter => text = super::tc::words(self, name),
         }
         text
     }

@@ -1,10 +1,16 @@
 //! From the state that is to the state that was: the verbs that lead there, in the order that the kernel needs.
 
 use super::link::{
-    IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, KindOption, LinkChange, LinkSpec, LinkState,
+    IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, KindOption, LinkChange, LinkSpec,
+    LinkState, complete, whole, written,
 };
-use super::state::{State, record_steps};
+use super::record::What;
+use super::state::{State, record_steps, supersedes};
+use super::tc;
 use super::verb::{AddMode, LinkRef, Ns, Verb};
+
+/// Bytes of an Ethernet address.
+const MAC: usize = 6;
 
 /// The phases of [`steps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,21 +34,41 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
             // What the kernel had made by itself of a link that is to be down again can't be there, and was not. A route of
             // several hops outlives the loss of one: it is tried, and comes back once an earlier step has that up again.
             let down = |index: u32| target.links.get(&index).is_some_and(|l| !l.up);
-            add.retain(|r| {
-                r.what != super::record::What::Route || !r.hops().is_empty() || !r.devices().into_iter().any(down)
-            });
+            add.retain(|r| r.what != What::Route || !r.hops().is_empty() || !r.devices().into_iter().any(down));
             let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
             let del = del.into_iter().map(|rec| Verb::RecDel { ns: ns.clone(), words: words(&rec), rec });
             let add = add.into_iter().map(|rec| Verb::RecAdd {
                 ns: ns.clone(),
                 words: words(&rec),
-                // A second route to one destination with one metric needs to be appended.
-                mode: if rec.what == super::record::What::Route { AddMode::Append } else { AddMode::Create },
+                mode: match rec.what {
+                    // A second route to one destination with one metric needs to be appended.
+                    What::Route => AddMode::Append,
+                    // Of two equal rules `Create` would refuse the second.
+                    What::Rule => AddMode::Append,
+                    What::Nexthop if now.recs.iter().any(|old| supersedes(&rec, old)) => AddMode::Replace,
+                    _ => AddMode::Create,
+                },
                 rec,
             });
-            del.chain(add).collect()
+            del.chain(add).chain(queues(ns, now, target)).collect()
         }
     }
+}
+
+/// Qdiscs, classes and filters.
+fn queues(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
+    let of = |state: &'_ State| state.recs.iter().filter(|r| r.is_tc()).cloned().collect::<Vec<_>>();
+    let (have, want) = (of(now), of(target));
+    let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
+    let add = |rec: super::record::Rec, mode| Verb::RecAdd { ns: ns.clone(), words: words(&rec), mode, rec };
+    tc::steps(&have.iter().collect::<Vec<_>>(), &want.iter().collect::<Vec<_>>())
+        .into_iter()
+        .map(|step| match step {
+            tc::Step::Del(rec) => Verb::RecDel { ns: ns.clone(), words: words(&rec), rec },
+            tc::Step::Change(rec) => add(rec, AddMode::Replace),
+            tc::Step::Add(rec) => add(rec, AddMode::Create),
+        })
+        .collect()
 }
 
 fn reference(link: &LinkState) -> LinkRef {
@@ -65,24 +91,24 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         }
     }
     for (index, want) in &target.links {
-        match now.links.get(index) {
-            Some(have) => {
-                if have.name != want.name {
-                    out.push(set(ns, have, LinkChange { name: Some(want.name.clone()), ..LinkChange::default() }));
-                }
-            }
-            None => {
-                // Both ends of a veth pair are made in one message, once.
-                let peer = (want.kind == "veth").then(|| target.links.get(&want.lower)).flatten();
-                if peer.is_some_and(|p| p.index < *index && !now.links.contains_key(&p.index)) {
-                    continue;
-                }
-                let peer = peer.filter(|p| !now.links.contains_key(&p.index) && p.lower == *index);
-                let mut spec = remake(want, target);
-                spec.peer = peer.map(|p| Box::new((ns.clone(), remake(p, target))));
-                out.push(Verb::LinkAdd { ns: ns.clone(), spec });
-            }
+        if let Some(have) = now.links.get(index).filter(|have| have.name != want.name) {
+            out.push(set(ns, have, LinkChange { name: Some(want.name.clone()), ..LinkChange::default() }));
         }
+    }
+    for want in in_order(now, target) {
+        if want.irreplaceable().is_some() {
+            // Left out rather than made again as something less: that it is gone is found, and said.
+            continue;
+        }
+        // Both ends of a veth pair are made in one message, once.
+        let peer = (want.kind == "veth").then(|| target.links.get(&want.lower)).flatten();
+        if peer.is_some_and(|p| p.index < want.index && !now.links.contains_key(&p.index)) {
+            continue;
+        }
+        let peer = peer.filter(|p| !now.links.contains_key(&p.index) && p.lower == want.index);
+        let mut spec = remake(want, target);
+        spec.peer = peer.map(|p| Box::new((ns.clone(), remake(p, target))));
+        out.push(Verb::LinkAdd { ns: ns.clone(), spec });
     }
     for (index, want) in &target.links {
         let fresh = remade(want);
@@ -100,9 +126,11 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
             out.push(Verb::LinkAltname { ns: ns.clone(), link: reference(want), name: name.clone(), add: false });
         }
     }
+    // A master that is made again gets all its options first, in the next round: some are refused once it has ports.
+    let ready = |master: u32| master == 0 || now.links.contains_key(&master);
     for (index, want) in &target.links {
         let have = now.links.get(index).map_or(0, |l| l.master);
-        if have != want.master {
+        if have != want.master && ready(want.master) {
             let master = (want.master, target.name(want.master));
             out.push(set(ns, want, LinkChange { master: Some(master), ..LinkChange::default() }));
         }
@@ -112,10 +140,33 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         let was_port = have.is_some_and(|l| l.master == want.master);
         let known = have.filter(|_| was_port).map(|l| l.port.as_slice()).unwrap_or_default();
         let port = differing(known, &want.port);
-        if want.master != 0 && !port.is_empty() && want.port_kind == "bridge" {
+        if want.master != 0 && ready(want.master) && !port.is_empty() && has_port_options(&want.port_kind) {
             let change = LinkChange { port: Some((want.port_kind.clone(), port)), ..LinkChange::default() };
             out.push(set(ns, want, change));
         }
+    }
+    out
+}
+
+/// Whether the kernel takes options of a port (`rtnl_link_ops.slave_changelink`).
+fn has_port_options(kind: &str) -> bool {
+    matches!(kind, "bridge" | "bond")
+}
+
+/// The links that are to be made, those that others are on before them.
+fn in_order<'t>(now: &State, target: &'t State) -> Vec<&'t LinkState> {
+    let mut rest: Vec<&LinkState> = target.links.values().filter(|l| !now.links.contains_key(&l.index)).collect();
+    let mut out = Vec::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let waits = |l: &LinkState| l.needs().iter().any(|need| rest.iter().any(|r| r.index == *need));
+        let (later, ready): (Vec<&LinkState>, Vec<&LinkState>) = rest.iter().copied().partition(|l| waits(l));
+        if ready.is_empty() {
+            // A ring can't be: but if it were, the kernel would say what is wrong.
+            out.extend(later);
+            break;
+        }
+        out.extend(ready);
+        rest = later;
     }
     out
 }
@@ -149,7 +200,8 @@ fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
 }
 
 /// Whether writing the sysctl changes that of every device.
-pub(super) fn resets(key: &str) -> bool {
+#[must_use]
+pub fn resets(key: &str) -> bool {
     key.ends_with("/ip_forward") || key.contains("/conf/all/")
 }
 
@@ -199,16 +251,20 @@ fn set(ns: &Ns, link: &LinkState, change: LinkChange) -> Verb {
 }
 
 /// What to send to make a link again that is gone.
-fn remake(link: &LinkState, target: &State) -> LinkSpec {
+#[must_use]
+pub fn remake(link: &LinkState, target: &State) -> LinkSpec {
     LinkSpec {
         name: Some(link.name.clone()),
         kind: link.kind.clone(),
         index: link.index,
-        mac: (!link.mac.is_empty() && !mac_from_port(link, target)).then(|| link.mac.clone()),
+        // That of a tunnel is its local address, and comes with its options.
+        mac: (link.mac.len() == MAC && !mac_from_port(link, target)).then(|| link.mac.clone()),
         mtu: Some(link.mtu),
         txqueuelen: Some(link.txqueuelen),
         group: Some(link.group),
         lower: (link.kind != "veth" && link.lower != 0).then(|| (link.lower, target.name(link.lower))),
+        lower_nsid: link.lower_nsid.filter(|_| link.kind != "veth"),
+        queues: (link.tx_queues == link.rx_queues && link.tx_queues > 0).then_some(link.tx_queues),
         options: if link.kind == "veth" { Vec::new() } else { made_with(link) },
         ..LinkSpec::default()
     }
@@ -219,14 +275,20 @@ fn remake(link: &LinkState, target: &State) -> LinkSpec {
 /// `IFLA_BR_MULTI_BOOLOPT` 46 (struct br_boolopt_multi: values, then a mask) `BR_BOOLOPT_MCAST_VLAN_SNOOPING`.
 fn made_with(link: &LinkState) -> Vec<KindOption> {
     let spoken = |(code, value): &(u16, Vec<u8>)| match (link.kind.as_str(), *code) {
+        // Most options of a bond are refused in most modes, even with the value that they have: those that differ from
+        // the new bond's are set once it is there.
+        ("bond", code) if code != IFLA_BOND_MODE => None,
         ("bridge", 7) if *value == [0] => None,
         ("bridge", 46) => {
             let on = value.get(..4).filter(|on| **on != [0; 4])?;
             Some((*code, [on, on].concat()))
         }
+        // IFLA_VXLAN_REMCSUM_RX: said at all, its bits of the header are in use, and IFLA_VXLAN_RESERVED_BITS has them too
+        // (vxlan_nl2conf, drivers/net/vxlan/vxlan_core.c).
+        ("vxlan", 22) if *value == [0] => None,
         _ => Some((*code, value.clone())),
     };
-    options(&link.options.iter().filter_map(spoken).collect::<Vec<_>>())
+    written(&link.kind, options(&link.options.iter().filter_map(spoken).collect::<Vec<_>>()))
 }
 
 /// The state that [`remake`]'s message leads to, as far as it is known beforehand.
@@ -261,11 +323,15 @@ fn differing(have: &[(u16, Vec<u8>)], want: &[(u16, Vec<u8>)]) -> Vec<KindOption
 /// Everything but name, master and up.
 fn attributes(have: &LinkState, want: &LinkState) -> Option<LinkChange> {
     let flag = |bit: u32| (have.flags & bit != want.flags & bit).then_some(want.flags & bit != 0);
-    let options = differing(&have.options, &want.options);
+    let mut options = written(&want.kind, differing(&have.options, &want.options));
+    if !options.is_empty() && whole(&want.kind) {
+        complete(&mut options, &want.options);
+    }
+    let six = |mac: &[u8]| mac.len() == MAC;
     let change = LinkChange {
         mtu: (have.mtu != want.mtu).then_some(want.mtu),
-        mac: (have.mac != want.mac && !want.mac.is_empty()).then(|| want.mac.clone()),
-        broadcast: (have.broadcast != want.broadcast && !want.broadcast.is_empty()).then(|| want.broadcast.clone()),
+        mac: (have.mac != want.mac && six(&want.mac)).then(|| want.mac.clone()),
+        broadcast: (have.broadcast != want.broadcast && six(&want.broadcast)).then(|| want.broadcast.clone()),
         alias: (have.alias != want.alias).then(|| want.alias.clone()),
         txqueuelen: (have.txqueuelen != want.txqueuelen).then_some(want.txqueuelen),
         group: (have.group != want.group).then_some(want.group),

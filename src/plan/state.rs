@@ -174,6 +174,9 @@ fn rec_key(rec: &Rec) -> String {
         What::Route => "route ",
         What::Neigh => "neighbour ",
         What::Rule => "rule ",
+        What::Qdisc => "qdisc ",
+        What::Class => "class ",
+        What::Filter => "filter ",
     }
     .to_string();
     for byte in &rec.body {
@@ -204,8 +207,14 @@ pub fn groups(recs: &[Rec]) -> BTreeMap<String, Vec<&Rec>> {
                 rec.family()
             ),
             What::Neigh => "neighbours".into(),
-            What::Rule => format!("rules of family {}", rec.family()),
+            // What is added goes behind its like of the same priority (fib_nl_newrule, net/core/fib_rules.c).
+            What::Rule => format!(
+                "rules of family {}, priority {}",
+                rec.family(),
+                rec.attr_u32(super::rule::FRA_PRIORITY).unwrap_or_default()
+            ),
             What::Nexthop => "nexthops".into(),
+            What::Qdisc | What::Class | What::Filter => "queues".into(),
         };
         out.entry(group).or_default().push(rec);
     }
@@ -216,7 +225,7 @@ pub fn groups(recs: &[Rec]) -> BTreeMap<String, Vec<&Rec>> {
 /// equal in prefix and metric can't be restored: the kernel merges them into one multipath route.)
 fn ordered(rec: &Rec) -> bool {
     match rec.what {
-        What::Addr => true,
+        What::Addr | What::Rule => true,
         What::Route => rec.family() == super::record::AF_INET,
         _ => false,
     }
@@ -258,7 +267,7 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
             _ => {}
         }
     }
-    merge_recs(before, after, now, &mut target);
+    merge_recs(before, after, now, &mut target, &mut conflicts);
     // Writing one of `all`, there or back, resets those of every device: an undo that was cut short has done so too.
     let reset = before.sysctls.iter().any(|(k, b)| super::restore::resets(k) && after.sysctls.get(k) != Some(b));
     for key in before.sysctls.keys().chain(after.sysctls.keys()) {
@@ -353,7 +362,7 @@ fn merge_options(before: &Options, after: &Options, now: &Options) -> Options {
 }
 
 /// Records: what the step removed comes back, what it added goes, each at its place in the old order.
-fn merge_recs(before: &State, after: &State, now: &State, target: &mut State) {
+fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, conflicts: &mut Vec<Conflict>) {
     let minus = |a: &[Rec], b: &[Rec]| {
         let mut rest: Vec<&Rec> = b.iter().collect();
         a.iter()
@@ -373,7 +382,17 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State) {
     // Objects on links that are gone can't come back.
     let possible = |r: &Rec| r.devices().iter().all(|d| target.links.contains_key(d));
     let mut want = kept.clone();
-    want.extend(minus(&removed, &kept).into_iter().filter(|r| possible(r)));
+    for rec in minus(&removed, &kept).into_iter().filter(|r| possible(r)) {
+        match super::tc::clash(&kept, &rec) {
+            Some(other) => {
+                let words = |r: &Rec| r.describe(|i| now.name(i));
+                let (was, is) = (words(&rec), words(other));
+                conflicts.push(Conflict(format!("`{was}` can't come back: somebody else put `{is}` there")));
+            }
+            None => want.push(rec),
+        }
+    }
+    super::tc::orphans(&mut want);
     // In the order of before, then what came since.
     let mut pool: Vec<Option<Rec>> = want.into_iter().map(Some).collect();
     let mut out = Vec::with_capacity(pool.len());
@@ -386,10 +405,13 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State) {
     target.recs = out;
 }
 
-/// What to delete and what to add, in order, so that `now` becomes `target`.
+/// What to delete and what to add, in order, so that `now` becomes `target`. Queues have a way of their own
+/// ([`super::tc::steps`]).
 #[must_use]
 pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
-    let (have, want) = (groups(now), groups(target));
+    let others = |all: &[Rec]| all.iter().filter(|r| !r.is_tc()).cloned().collect::<Vec<Rec>>();
+    let (now, target) = (others(now), others(target));
+    let (have, want) = (groups(&now), groups(&target));
     let names: BTreeSet<&String> = have.keys().chain(want.keys()).collect();
     let (mut del, mut add) = (Vec::new(), Vec::new());
     for name in names {
@@ -411,11 +433,31 @@ pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
             add.extend(want.iter().filter(|r| !have.contains(r)).copied().cloned());
         }
     }
-    // Nexthops before the routes that use them; routes without a gateway before those whose gateway they reach.
-    let rank = |r: &Rec| (r.what, r.gateway().is_some() || !r.hops().is_empty());
+    // A nexthop that changed is replaced where the kernel can: deleted, it would take its routes along.
+    del.retain(|old| old.what != What::Nexthop || !add.iter().any(|new| supersedes(new, old)));
+    // Nexthops before the groups of them, and both before the routes that use them; routes without a gateway before
+    // those whose gateway they reach.
+    let rank = |r: &Rec| {
+        let later = match r.what {
+            What::Route => r.gateway().is_some() || !r.hops().is_empty(),
+            What::Nexthop => r.attr(super::nexthop::NHA_GROUP).is_some(),
+            _ => false,
+        };
+        (r.what, later)
+    };
     add.sort_by_key(rank);
     del.sort_by_key(|r| std::cmp::Reverse(rank(r)));
     (del, add)
+}
+
+/// Whether a nexthop can take the place of another by one message.
+#[must_use]
+pub fn supersedes(new: &Rec, old: &Rec) -> bool {
+    let id = |r: &Rec| r.attr_u32(super::nexthop::NHA_ID);
+    new.what == What::Nexthop
+        && old.what == What::Nexthop
+        && id(new) == id(old)
+        && super::nexthop::replaceable(new, old)
 }
 
 mod list {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A network namespace, by what does not lie: its cookie (`SO_NETNS_COOKIE`; an inode is reused at once). The name is
 /// for people, and for `ip`; empty for the namespace that nsscript was started in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ns {
     pub cookie: u64,
     pub name: String,
@@ -129,14 +129,18 @@ pub enum Verb {
     },
 }
 
-/// What adding does where the object exists (`NLM_F_EXCL`, `NLM_F_REPLACE`, `NLM_F_APPEND`).
+/// What adding does where the object exists (`NLM_F_CREATE`, `NLM_F_EXCL`, `NLM_F_REPLACE`, `NLM_F_APPEND`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AddMode {
     #[default]
     Create,
     Replace,
+    /// Replaces what is there, and makes nothing new.
+    Change,
     Append,
+    /// Before those that are alike (IPv4 routes).
+    Prepend,
 }
 
 /// What came of a verb.
@@ -173,6 +177,9 @@ impl Verb {
                 What::Route => "route_add",
                 What::Neigh => "neigh_add",
                 What::Rule => "rule_add",
+                What::Qdisc => "qdisc_add",
+                What::Class => "class_add",
+                What::Filter => "filter_add",
             },
             Verb::RecDel { rec, .. } => match rec.what {
                 What::Addr => "addr_del",
@@ -180,6 +187,9 @@ impl Verb {
                 What::Route => "route_del",
                 What::Neigh => "neigh_del",
                 What::Rule => "rule_del",
+                What::Qdisc => "qdisc_del",
+                What::Class => "class_del",
+                What::Filter => "filter_del",
             },
             Verb::Sysctl { .. } => "sysctl",
             Verb::FileWrite { .. } => "write_file",

@@ -6,6 +6,7 @@
 //! a journal that can't be read is refused and left alone.
 
 use super::log::{Entry, Undo, UndoLog};
+use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Outcome, Result, State};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -261,20 +262,24 @@ impl UndoLog for Journal {
     }
 
     fn begin(&mut self) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.open()
     }
 
     fn intent(&mut self, entry: &Entry) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.open()?;
         self.line(&Line::Intent { entry: entry.clone() })
     }
 
     fn outcome(&mut self, entry: &Entry) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         let undo = matches!(entry.undo, Undo::Restore { .. }).then(|| entry.undo.clone());
         self.line(&Line::Outcome { seq: entry.seq, outcome: entry.outcome.clone().unwrap_or_default(), undo })
     }
 
     fn undone(&mut self, since: u64) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.line(&Line::Undone { since })
     }
 
@@ -283,6 +288,7 @@ impl UndoLog for Journal {
     }
 
     fn commit(&mut self, ended: &[u64]) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         self.line(&Line::Commit { seconds: seconds_now(), ended: ended.to_vec() })
     }
 
@@ -290,7 +296,22 @@ impl UndoLog for Journal {
         self.file.is_some().then(|| self.folder.join("keep").join(cookie.to_string()))
     }
 
+    fn rename(&mut self, name: &str) -> Result<()> {
+        let to = folder(name);
+        if self.file.is_some() {
+            // An empty folder of that name would be replaced, a lab's is not: rename(2).
+            std::fs::rename(&self.folder, &to).map_err(|e| match e.kind() {
+                std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => taken(name),
+                _ => failed("rename", &self.folder, &e),
+            })?;
+        }
+        self.folder = to;
+        self.header.name = name.into();
+        Ok(())
+    }
+
     fn end(&mut self) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
         if self.file.take().is_none() {
             return Ok(());
         }
@@ -387,6 +408,7 @@ pub fn relocate(from: &Path, to: &Path) -> Result<()> {
 
 /// Reads a journal whole. `None`: not even its first line is.
 fn read(folder: &Path) -> Result<Option<Story>> {
+    let _phase = phase::enter(Phase::Journal);
     let path = folder.join("journal");
     let bytes = std::fs::read(&path).map_err(|e| failed("read", &path, &e))?;
     let refuse = |number: usize, why: String| {
@@ -397,10 +419,15 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     let text = std::str::from_utf8(&bytes[..whole]).map_err(|e| refuse(0, e.to_string()))?;
     let mut lines = text.lines().enumerate();
     let Some((_, first)) = lines.next() else { return Ok(None) };
-    let header: Header =
+    let mut header: Header =
         serde_json::from_str(first).map_err(|e| refuse(1, format!("not a journal of nsscript: {e}")))?;
     if header.nsscript != VERSION {
         return Err(refuse(1, format!("its version is {}, this program reads {VERSION}", header.nsscript)));
+    }
+    // An interactive session's lab gets its name when it is committed: the folder has it.
+    let labs = Path::new(ROOT).join("labs");
+    if let (Some(name), true) = (folder.file_name(), folder.parent() == Some(labs.as_path())) {
+        header.name = name.to_string_lossy().into_owned();
     }
     let mut story = Story { header, entries: Vec::new(), committed: None, folder: folder.to_path_buf() };
     let mut cleared = 0;
@@ -408,7 +435,8 @@ fn read(folder: &Path) -> Result<Option<Story>> {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
             Line::Intent { entry } => story.entries.push(entry),
             Line::Outcome { seq, outcome, undo } => {
-                if let Some(entry) = story.entries.iter_mut().find(|e| e.seq == seq) {
+                // It is mostly the last one.
+                if let Some(entry) = story.entries.iter_mut().rfind(|e| e.seq == seq) {
                     entry.outcome = Some(outcome);
                     if let Some(undo) = undo {
                         entry.undo = undo;
@@ -423,7 +451,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                     change.lead.get_or_insert_with(|| Box::new((from, target)));
                 }
             }
-            Line::Undone { since } => story.entries.retain(|e| e.seq < since),
+            Line::Undone { since } => while story.entries.pop_if(|e| e.seq >= since).is_some() {},
             Line::Cleared { before } => cleared = before,
             Line::Commit { seconds, ended } => {
                 story.committed = Some(seconds);

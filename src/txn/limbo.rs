@@ -30,9 +30,8 @@ impl Txn {
             let Some(state) = changes.iter().find(|c| c.ns == *ns).map(|c| &c.before) else { return Ok(Vec::new()) };
             let Some(link) = state.links.get(index) else { return Ok(Vec::new()) };
             let ends = |l: u32| places.iter().any(|(n, i)| n == ns && *i == l);
-            let built_upon = state.links.values().any(|l| {
-                (l.lower == *index && !ends(l.index) && l.index != *index && l.kind != "veth") || l.master == *index
-            });
+            let built_upon =
+                state.links.values().any(|l| (l.needs().contains(index) && !ends(l.index)) || l.master == *index);
             if !link.is_virtual() || built_upon {
                 return Ok(Vec::new());
             }

@@ -113,6 +113,13 @@ pub trait UndoLog {
     fn commit(&mut self, ended: &[u64]) -> Result<()>;
     /// Where a namespace is kept by a bind mount until the commit; `None`: only by our own descriptor.
     fn keep(&self, cookie: u64) -> Option<std::path::PathBuf>;
+    /// The lab gets another name: that of the log's folder.
+    ///
+    /// # Errors
+    /// The name is taken.
+    fn rename(&mut self, _: &str) -> Result<()> {
+        Ok(())
+    }
     /// Nothing of the run is left: the log goes too.
     ///
     /// # Errors

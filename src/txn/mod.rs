@@ -1,9 +1,11 @@
 //! Transactions: nothing is done before its undo is written down, and what is undone is looked at again.
 
+mod diff;
 pub mod journal;
 pub mod labs;
 mod limbo;
 pub mod log;
+pub mod papers;
 mod recover;
 mod rollback;
 
@@ -11,9 +13,10 @@ pub use log::{Entry, InMemory, Undo, UndoLog};
 pub use rollback::{Report, with_report};
 
 use crate::kernel::{By, Kernel};
-use crate::plan::{LinkRef, LinkState, Ns, Outcome, Result, State, Verb, restore};
+use crate::plan::attribute::{flushed, takes_carrier};
+use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Outcome, Result, State, Verb, What, restore};
 use log::{Back, Change, Content};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// Who hears of each step.
@@ -35,10 +38,14 @@ pub struct Txn {
     made: HashMap<(u64, u32), u64>,
     /// The same, but for good: also what was moved or deleted since, under every place that it had.
     ever: HashMap<(u64, u32), u64>,
+    /// By step, what it put there.
+    keys: HashMap<u64, Vec<(u64, u32)>>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
     held: Vec<Ns>,
+    /// Links of the run's own whose MAC it may have changed itself, by where they are.
+    restyled: HashSet<(u64, u32)>,
     /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
     owed: Vec<(u64, Verb)>,
     /// Where links are set aside that were there before and are deleted.
@@ -67,7 +74,9 @@ impl Txn {
             savepoints: Vec::new(),
             made: HashMap::new(),
             ever: HashMap::new(),
+            keys: HashMap::new(),
             moved: HashMap::new(),
+            restyled: HashSet::new(),
             owed: Vec::new(),
             held: Vec::new(),
             limbo: None,
@@ -160,6 +169,19 @@ impl Txn {
     /// It can't be made, or the name is taken.
     pub fn begin(&mut self) -> Result<()> {
         self.log.begin()
+    }
+
+    /// Gives the lab another name, before it is committed.
+    ///
+    /// # Errors
+    /// The name is taken.
+    pub fn rename(&mut self, name: &str) -> Result<()> {
+        self.log.rename(name)
+    }
+
+    /// Goes on after a commit with a log of its own: what comes is another lab. Where links are is still known.
+    pub fn renew(&mut self, log: Box<dyn UndoLog>) {
+        self.log = log;
     }
 
     /// Writes down where the lab was set aside that this run replaces.
@@ -338,6 +360,9 @@ impl Txn {
             if !fresh {
                 for change in changes.iter_mut() {
                     change.after = read(&*self.kernel, &change.ns, change.only, &change.sysctls).ok();
+                    if let Some(carrier) = carriers(&*self.kernel, Some(verb), change) {
+                        change.after = change.after.as_ref().map(|a| flushed(a, |index| carrier.contains(&index)));
+                    }
                 }
             }
             if let Verb::LinkMove { .. } = verb {
@@ -355,23 +380,19 @@ impl Txn {
         result
     }
 
-    /// Keeps account of what the run made and where it is.
-    fn note(&mut self, entry: &Entry, outcome: &Outcome) {
-        self.account(entry, outcome);
-        self.ever.extend(self.made.iter().filter(|(_, seq)| **seq == entry.seq).map(|(k, v)| (*k, *v)));
-        if let Some(Verb::LinkMove { to, .. }) = &entry.verb
-            && let Some(now) = &outcome.link
-            && let Some(seq) = self.made.get(&(to.cookie, now.index))
-        {
-            self.ever.insert((to.cookie, now.index), *seq);
-        }
+    /// Something of the run's own came to be at this place, made by step `seq`.
+    fn came(&mut self, place: (u64, u32), seq: u64) {
+        self.made.insert(place, seq);
+        self.ever.insert(place, seq);
+        self.keys.entry(seq).or_default().push(place);
     }
 
-    fn account(&mut self, entry: &Entry, outcome: &Outcome) {
+    /// Keeps account of what the run made and where it is.
+    fn note(&mut self, entry: &Entry, outcome: &Outcome) {
         match &entry.verb {
             Some(Verb::NetnsAdd { .. }) => {
                 if let Some(ns) = &outcome.ns {
-                    self.made.insert((ns.cookie, 0), entry.seq);
+                    self.came((ns.cookie, 0), entry.seq);
                 }
             }
             Some(Verb::NetnsDel { ns }) => {
@@ -384,10 +405,10 @@ impl Txn {
             }
             Some(Verb::LinkAdd { ns, spec }) => {
                 if let Some(link) = &outcome.link {
-                    self.made.insert((ns.cookie, link.index), entry.seq);
+                    self.came((ns.cookie, link.index), entry.seq);
                 }
                 if let (Some(peer), Some(spec)) = (&outcome.peer, &spec.peer) {
-                    self.made.insert((spec.0.cookie, peer.index), entry.seq);
+                    self.came((spec.0.cookie, peer.index), entry.seq);
                 }
             }
             Some(Verb::LinkDel { ns, link }) => {
@@ -397,10 +418,16 @@ impl Txn {
                     self.made.remove(end);
                 }
             }
+            Some(Verb::LinkSet { ns, link, change }) if change.mac.is_some() || change.master.is_some() => {
+                self.restyled.insert((ns.cookie, link.index));
+            }
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
+                    if self.restyled.remove(&(ns.cookie, link.index)) {
+                        self.restyled.insert((to.cookie, now.index));
+                    }
                     if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {
-                        self.made.insert((to.cookie, now.index), seq);
+                        self.came((to.cookie, now.index), seq);
                     }
                     for place in self.moved.values_mut() {
                         if place.0.cookie == ns.cookie && place.1 == link.index {
@@ -448,7 +475,12 @@ impl Txn {
                     return whole(vec![(ns.cookie, 0)]);
                 }
                 let link = LinkRef { index: spec.index, name: spec.name.clone().unwrap_or_default() };
-                Ok((Undo::Delete { ns: ns.clone(), link }, Vec::new()))
+                // Undone alone it is deleted; undone with the rest of the run it goes with its namespaces.
+                let mut places = vec![ns];
+                places.extend(spec.peer.as_ref().map(|p| &p.0));
+                let own = places.iter().all(|ns| self.fresh_ns(ns, 1));
+                let on = if own { places.iter().map(|ns| (ns.cookie, 0)).collect() } else { Vec::new() };
+                Ok((Undo::Delete { ns: ns.clone(), link }, on))
             }
             Verb::LinkDel { ns, link } => {
                 // Deleting one end of a veth deletes the other: that one has to be fresh too.
@@ -470,6 +502,9 @@ impl Txn {
                 }
                 let on = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
                 let back = self.parking(&places, &changes)?;
+                if back.is_empty() {
+                    self.replaceable(ns, link, since)?;
+                }
                 Ok((Undo::Restore { changes, back }, on))
             }
             Verb::LinkSet { ns, link, change } => {
@@ -484,6 +519,15 @@ impl Txn {
                 if fresh && change.count() <= 1 {
                     return whole(on);
                 }
+                if let Some(why) = change.irreversible().filter(|_| !fresh) {
+                    return Err(Error::new(
+                        Kind::Unsupported,
+                        format!("`{}` in {} was there before, and this could not be undone: {why}", link.name, ns.label()),
+                    )
+                    .with_ns(&ns.name)
+                    .with_target(&link.name)
+                    .with_hint("do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")"));
+                }
                 let only = if fresh { link.index } else { 0 };
                 let sysctls = match change.mtu {
                     // Below the minimum of IPv6 its sysctls vanish, and come back with defaults.
@@ -492,7 +536,10 @@ impl Txn {
                     Some(_) if !fresh => vec![format!("net/ipv6/conf/{}/mtu", link.name)],
                     _ => Vec::new(),
                 };
-                let changes = vec![self.read_before(ns, only, sysctls)?];
+                let mut changes = vec![self.read_before(ns, only, sysctls)?];
+                if change.up == Some(false) && !fresh {
+                    changes.extend(self.peers_nexthops(ns, link.index, since)?);
+                }
                 Ok((Undo::Restore { changes, back: Vec::new() }, on))
             }
             Verb::LinkMove { ns, link, to, name, .. } => {
@@ -502,10 +549,12 @@ impl Txn {
                     }
                     return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
                 }
-                let changes = vec![
+                self.replaceable_uppers(ns, link, since)?;
+                let mut changes = vec![
                     self.read_before(ns, 0, self.device_sysctls(ns, link.index)?)?,
                     self.read_before(to, 0, Vec::new())?,
                 ];
+                changes.extend(self.peers_nexthops(ns, link.index, since)?.into_iter().filter(|c| c.ns != *to));
                 let name = name.clone().unwrap_or_default();
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
                 Ok((Undo::Restore { changes, back: vec![back] }, vec![(ns.cookie, link.index)]))
@@ -553,6 +602,19 @@ impl Txn {
         Ok((Undo::Restore { changes, back: Vec::new() }, on))
     }
 
+    /// The namespace of a veth's other end, which loses its carrier with this one: then the kernel drops the nexthop
+    /// objects that are on it, and nothing else.
+    fn peers_nexthops(&self, ns: &Ns, index: u32, since: u64) -> Result<Option<Change>> {
+        let ends = self.ends(ns, index)?;
+        let Some((peer, _)) = ends.iter().find(|(n, index)| n != ns && !self.fresh_link(n, *index, since)) else {
+            return Ok(None);
+        };
+        if self.kernel.dump(peer, What::Nexthop)?.is_empty() {
+            return Ok(None);
+        }
+        self.read_before(peer, 0, Vec::new()).map(Some)
+    }
+
     fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
         let before = read(&*self.kernel, ns, only, &sysctls)?;
         Ok(Change { ns: ns.clone(), only, sysctls, before, after: None, lead: None })
@@ -569,6 +631,31 @@ impl Txn {
             out.push((peer, info.state.lower));
         }
         Ok(out)
+    }
+
+    /// Refuses to delete what was there before and could not be made again as it was, or takes such along.
+    fn replaceable(&self, ns: &Ns, link: &LinkRef, since: u64) -> Result<()> {
+        if let Some(info) = self.kernel.link(ns, By::Index(link.index))?
+            && let Some(why) = info.state.irreplaceable()
+        {
+            return Err(irreplaceable(ns, &info.state, why, "deleted: the undo could not make it again"));
+        }
+        self.replaceable_uppers(ns, link, since)
+    }
+
+    /// The same of what is on a link, and goes with it.
+    fn replaceable_uppers(&self, ns: &Ns, link: &LinkRef, since: u64) -> Result<()> {
+        for info in self.kernel.links(ns, false)? {
+            let upper = &info.state;
+            if upper.needs().contains(&link.index)
+                && !self.fresh_link(ns, upper.index, since)
+                && let Some(why) = upper.irreplaceable()
+            {
+                let what = format!("taken along by `{}`, on which it is: the undo could not make it again", link.name);
+                return Err(irreplaceable(ns, upper, why, &what));
+            }
+        }
+        Ok(())
     }
 
     /// The sysctls that a device loses when it leaves its namespace.
@@ -603,6 +690,23 @@ pub fn peer_ns(kernel: &dyn Kernel, ns: &Ns, info: &crate::plan::LinkInfo) -> Re
         }
     }
     Ok(None)
+}
+
+fn irreplaceable(ns: &Ns, link: &LinkState, why: &str, what: &str) -> Error {
+    Error::new(
+        Kind::Unsupported,
+        format!("{} `{}` in {} was there before and can't be {what}, since {why}", link.kind, link.name, ns.label()),
+    )
+    .with_ns(&ns.name)
+    .with_target(&link.name)
+    .with_hint("delete it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link del …\")")
+}
+
+/// The links that have carrier, after a verb that can have taken it from some, where nexthop objects depend on it.
+fn carriers(kernel: &dyn Kernel, verb: Option<&Verb>, change: &Change) -> Option<BTreeSet<u32>> {
+    let matters = verb.is_some_and(takes_carrier) && change.before.recs.iter().any(|r| r.what == What::Nexthop);
+    let links = if matters { kernel.links(&change.ns, false).ok()? } else { return None };
+    Some(links.into_iter().filter(|l| l.carrier).map(|l| l.state.index).collect())
 }
 
 /// Reads a namespace, or one link of it.

@@ -3,9 +3,9 @@
 
 use super::journal::{Journal, Story};
 use super::log::{Entry, Undo};
-use super::{Observer, Report, Txn, limbo, read};
+use super::{Observer, Report, Txn, carriers, limbo, read};
 use crate::kernel::{By, Kernel};
-use crate::plan::attribute::attribute;
+use crate::plan::attribute::{attribute, flushed};
 use crate::plan::{Ns, Result, Verb};
 use std::rc::Rc;
 
@@ -68,7 +68,11 @@ impl Txn {
                 if change.after.is_none()
                     && let Ok(now) = read(&*self.kernel, &change.ns, change.only, &change.sysctls)
                 {
-                    change.after = Some(attribute(&verb, &change.before, &now));
+                    let mut after = attribute(&verb, &change.before, &now);
+                    if let Some(carrier) = carriers(&*self.kernel, Some(&verb), change) {
+                        after = flushed(&after, |index| carrier.contains(&index));
+                    }
+                    change.after = Some(after);
                 }
             }
         }

@@ -3,19 +3,24 @@
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read, same_link};
 use crate::kernel::{By, Cancel};
+use crate::plan::attribute::flushed;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
-use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb};
+use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb, What};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often the records are led back: the kernel adds and removes some by itself each time.
+/// How often a state is led back: the kernel adds and removes some by itself each time, sets links up and down that are on
+/// others, and gives a link that is made again options of its own.
 const ROUNDS: usize = 4;
 /// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
 /// for each further probe (`dad_transmits`).
 const DAD_BOUND: Duration = Duration::from_secs(8);
+
+/// The longest that an undo waits for links to follow their carrier: the kernel looks after them once a second.
+const CARRIER_BOUND: Duration = Duration::from_secs(3);
 
 /// What came of an undo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,6 +158,7 @@ impl Txn {
         self.entries.clear();
         self.made.clear();
         self.ever.clear();
+        self.keys.clear();
         self.savepoints.clear();
         Ok(report)
     }
@@ -241,8 +247,13 @@ impl Txn {
 
     /// What the step made is no longer.
     fn forget(&mut self, entry: &Entry) {
-        self.made.retain(|_, seq| *seq != entry.seq);
-        self.ever.retain(|_, seq| *seq != entry.seq);
+        for place in self.keys.remove(&entry.seq).unwrap_or_default() {
+            for all in [&mut self.made, &mut self.ever] {
+                if all.get(&place) == Some(&entry.seq) {
+                    all.remove(&place);
+                }
+            }
+        }
     }
 
     fn undo(
@@ -295,19 +306,25 @@ impl Txn {
                 let (ns, index) = self.locate(&ns, index);
                 let name = entry.outcome.as_ref().and_then(|o| o.link.as_ref()).map_or(&link.name, |l| &l.name);
                 let link = LinkRef { index, name: name.clone() };
-                self.delete(entry.seq, &ns, &link, &kind, report);
+                let (mac, peer) = match &entry.verb {
+                    Some(Verb::LinkAdd { spec, .. }) => (spec.mac.clone(), spec.peer.as_deref()),
+                    _ => (None, None),
+                };
+                let found = self.delete(entry.seq, &ns, &link, &kind, mac.as_deref(), report);
                 expected.forget(&ns, index);
-                // A veth's other end went with it.
-                if let (Some(Verb::LinkAdd { spec, .. }), Some(outcome)) = (&entry.verb, &entry.outcome)
-                    && let (Some(other), Some(peer)) = (&spec.peer, &outcome.peer)
-                {
+                // A veth's other end went with it; or, where somebody moved the first away, it takes that along.
+                if let (Some(other), Some(peer)) = (peer, entry.outcome.as_ref().and_then(|o| o.peer.as_ref())) {
                     let (ns, index) = self.locate(&other.0, peer.index);
+                    if !found {
+                        let link = LinkRef { index, name: peer.name.clone() };
+                        self.delete(entry.seq, &ns, &link, &kind, other.1.mac.as_deref(), report);
+                    }
                     expected.forget(&ns, index);
                 }
                 expected.links.push((ns, link, kind));
             }
             Undo::Restore { changes, back } => {
-                self.restore((entry.seq, since), changes, back, report, expected);
+                self.restore((entry, since), changes, back, report, expected);
             }
             Undo::File { path, before } => {
                 let verb = match before {
@@ -316,6 +333,10 @@ impl Txn {
                     }
                     None => Verb::FileRemove { path: path.clone() },
                 };
+                if self.foreign_file(entry, path) {
+                    report.differences.push(format!("file `{path}` was changed by somebody else: left"));
+                    return;
+                }
                 self.step(entry.seq, &verb, report, &[Kind::NotFound]);
                 // Written again by an earlier step: the first content counts.
                 expected.files.retain(|(p, _)| p != path);
@@ -332,6 +353,12 @@ impl Txn {
             }
             Undo::Lost { what } => report.differences.push(what.clone()),
         }
+    }
+
+    /// Whether a file that the step wrote has another content by now.
+    fn foreign_file(&self, entry: &Entry, path: &str) -> bool {
+        let (Some(Verb::FileWrite { content, .. }), Some(_)) = (&entry.verb, &entry.outcome) else { return false };
+        matches!(self.kernel.read_file(path), Ok(Some((now, _))) if now != *content)
     }
 
     /// Does a verb on the way back. Errors of the kinds `fine` mean that it is so already.
@@ -379,36 +406,65 @@ impl Txn {
         self.held.retain(|h| h != ns);
     }
 
-    fn delete(&mut self, seq: u64, ns: &Ns, link: &LinkRef, kind: &str, report: &mut Report) {
+    /// Deletes a link of the run's own, if it is still that: the index alone may be another's by now. Whether it was there.
+    fn delete(
+        &mut self,
+        seq: u64,
+        ns: &Ns,
+        link: &LinkRef,
+        kind: &str,
+        mac: Option<&[u8]>,
+        report: &mut Report,
+    ) -> bool {
         match self.kernel.link(ns, By::Index(link.index)) {
             Ok(Some(info)) if same_link(&info.state, kind) => {
+                let known = mac.is_none_or(|m| info.state.mac == m)
+                    || info.state.name == link.name
+                    || self.restyled.contains(&(ns.cookie, link.index));
+                if !known {
+                    report.notes.push(format!(
+                        "link `{}` was deleted already; `{}`, which has its index now, is another's: left",
+                        link.name, info.state.name
+                    ));
+                    return true;
+                }
                 let link = LinkRef { index: link.index, name: info.state.name };
                 self.step(seq, &Verb::LinkDel { ns: ns.clone(), link }, report, &[Kind::NotFound]);
+                true
             }
             // Gone already (with its peer, or by somebody else's hand), or not ours: nothing to do.
-            Ok(_) => {}
-            Err(error) if error.kind == Kind::NotFound => {}
-            Err(error) => report.errors.push(error.to_string()),
+            Ok(_) => false,
+            Err(error) if error.kind == Kind::NotFound => false,
+            Err(error) => {
+                report.errors.push(error.to_string());
+                true
+            }
         }
     }
 
     fn restore(
         &mut self,
-        (seq, since): (u64, u64),
+        (entry, since): (&Entry, u64),
         changes: &[Change],
         back: &[Back],
         report: &mut Report,
         expected: &mut Expected,
     ) {
+        let seq = entry.seq;
         // One end of a veth after the other; the last that left comes first.
+        let mut lost = Vec::new();
         for back in back.iter().rev().filter(|b| b.index != 0) {
-            self.move_back(seq, back, report);
+            if !self.move_back(seq, back, report) {
+                lost.push((back.from.cookie, back.link.index));
+            }
         }
         self.remake_pairs(seq, changes, report);
         // Before the state is read: what comes back here must not be taken for a stranger's.
         for (seq, verb) in std::mem::take(&mut expected.late) {
             self.later(seq, verb, expected);
         }
+        let carriers: Vec<Option<BTreeSet<u32>>> =
+            changes.iter().map(|c| super::carriers(&*self.kernel, entry.verb.as_ref(), c)).collect();
         let mut records = Vec::new();
         for (at, change) in changes.iter().enumerate() {
             let key = (change.ns.cookie, change.only);
@@ -444,7 +500,10 @@ impl Txn {
                 .before
                 .links
                 .keys()
-                .filter(|index| !now.links.contains_key(index) && self.fresh(change.ns.cookie, **index, since))
+                .filter(|index| {
+                    lost.contains(&(change.ns.cookie, **index))
+                        || !now.links.contains_key(index) && self.fresh(change.ns.cookie, **index, since)
+                })
                 .copied()
                 .collect();
             let mut without = Cow::Borrowed(change);
@@ -455,7 +514,12 @@ impl Txn {
                 slot.1.remove_link(index);
             }
             let trimmed = without.as_ref();
-            let after = trimmed.after.as_ref().unwrap_or(&now);
+            let mut after = Cow::Borrowed(trimmed.after.as_ref().unwrap_or(&now));
+            // The kernel may not have dropped yet what it is about to drop: then it is looked for at the end.
+            if let Some(carrier) = &carriers[at] {
+                after = Cow::Owned(flushed(&after, |index| carrier.contains(&index)));
+            }
+            let after = &*after;
             slot.2.extend(trimmed.before.changed(after).into_iter().filter(|key| {
                 let device = key.strip_prefix("sysctl ").and_then(restore::device_of);
                 device.is_none_or(|dev| trimmed.before.links.values().any(|l| l.name == dev))
@@ -465,7 +529,7 @@ impl Txn {
                 slot.2.extend(lead.0.changed(&lead.1));
                 resume(&lead.0, &lead.1, &now)
             } else {
-                if trimmed.before == *after && now == *after {
+                if trimmed.before == *after && now == *after && carriers[at].is_none() {
                     continue;
                 }
                 let (target, conflicts) = merge(&trimmed.before, after, &now);
@@ -481,6 +545,9 @@ impl Txn {
             }
             records.push((change, target));
         }
+        for (change, target) in &records {
+            self.wait_for_carrier(&change.ns, target, report);
+        }
         // Once both ends of every veth are up: at a loss of carrier the kernel forgets proxy entries, some time later
         // (neigh_carrier_down, by linkwatch), and would forget those that came back too early.
         for (change, target) in records {
@@ -488,6 +555,20 @@ impl Txn {
                 Ok(mut now) => self.lead_back(seq, change, &mut now, &target, &[Phase::Records], report, expected),
                 Err(error) => report.errors.push(error.to_string()),
             }
+        }
+    }
+
+    /// A nexthop is taken on a device with carrier only, and that of a bridge follows its ports some time later.
+    fn wait_for_carrier(&self, ns: &Ns, target: &State, report: &mut Report) {
+        if !target.recs.iter().any(|r| r.what == What::Nexthop) {
+            return;
+        }
+        let up: Vec<u32> = target.links.values().filter(|l| l.up).map(|l| l.index).collect();
+        let Ok(never) = Cancel::never() else { return };
+        if let Err(error) = self.kernel.wait_links(ns, &up, CARRIER_BOUND, &never)
+            && error.kind != Kind::NotFound
+        {
+            report.errors.push(error.to_string());
         }
     }
 
@@ -505,24 +586,14 @@ impl Txn {
     ) {
         let ns = &change.ns;
         for &phase in phases {
-            let rounds = match phase {
-                Phase::Records => ROUNDS,
-                // Of sysctls those of `default` first: they reach devices by themselves.
-                Phase::Up => 2,
-                Phase::Links => 1,
-            };
-            for round in 0..rounds {
+            for round in 0..ROUNDS {
                 let verbs = restore::steps(ns, now, target, phase);
                 if verbs.is_empty() {
                     break;
                 }
-                let last = round + 1 == rounds;
+                let last = round + 1 == ROUNDS;
                 for verb in &verbs {
                     let fine = [Kind::NotFound, Kind::Exists];
-                    if phase != Phase::Records {
-                        self.step(seq, verb, report, &fine);
-                        continue;
-                    }
                     // In the last round an error is one; before, the next round finds out.
                     let mut quiet = Report::default();
                     let done = self.step(seq, verb, &mut quiet, &fine);
@@ -552,21 +623,25 @@ impl Txn {
         }
     }
 
-    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report) {
+    /// False: somebody else has the link now.
+    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report) -> bool {
         let info = match self.kernel.link(&back.to, By::Index(back.index)) {
             Ok(Some(info)) => info,
             // Back already: an undo that was cut short got this far.
-            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return,
+            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return true,
             // Limbo is empty once the run was committed: it is made again.
-            Ok(None) if back.parked() => return,
-            Err(error) if back.parked() && error.kind == Kind::NotFound => return,
+            Ok(None) if back.parked() => return true,
+            Err(error) if back.parked() && error.kind == Kind::NotFound => return true,
             Ok(None) => {
-                report.errors.push(format!("link `{}` was moved to {} and is gone", back.link.name, back.to.label()));
-                return;
+                let to = back.to.label();
+                report
+                    .differences
+                    .push(format!("link `{}` was moved to {to} and is gone from there: left", back.link.name));
+                return false;
             }
             Err(error) => {
                 report.errors.push(error.to_string());
-                return;
+                return true;
             }
         };
         let verb = Verb::LinkMove {
@@ -585,6 +660,7 @@ impl Txn {
                 }
             }
         }
+        true
     }
 
     /// Veth pairs whose ends were in two namespaces, both gone: made again in one message.

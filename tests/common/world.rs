@@ -80,14 +80,47 @@ neigh add fd00::50 lladdr 02:00:00:00:05:02 dev v1 nud permanent
 neigh add proxy 10.0.0.60 dev v1
 neigh add proxy fd00::60 dev v1
 rule add from 10.0.0.2 table 100 priority 500
+rule add from 10.0.0.3 fwmark 0x1/0xff iif v1 table 100 priority 600
+rule add to 10.9.0.0/16 ipproto tcp dport 80-90 priority 600 prohibit
+rule add from 10.0.0.3 table 101 priority 600 suppress_prefixlength 0
+nexthop add id 11 via 10.0.0.9 dev v1
+nexthop add id 12 via 10.5.0.9 dev q2 proto static
+nexthop add id 13 via fd00::9 dev v1
+nexthop add id 14 blackhole
+nexthop add id 20 group 11/12,3
+route add 10.17.0.0/16 nhid 20
+route add 10.18.0.0/16 nhid 11 metric 5
+route add fd17::/64 nhid 13
 E
+ip -n w1 -6 rule add from fd00::2 table 100 priority 500
 ip -n w2 -batch - <<E
 route add 10.5.0.0/16 via 10.0.0.1
+E
+tc -n w1 -batch - <<E
+qdisc add dev v1 root handle 1: htb default 0x30 r2q 20
+class add dev v1 parent 1: classid 1:1 htb rate 500mbit ceil 900mbit burst 20kb
+class add dev v1 parent 1:1 classid 1:10 htb rate 100mbit prio 2
+class add dev v1 parent 1:1 classid 1:30 htb rate 50mbit ceil 900mbit quantum 5000 cburst 30kb
+qdisc add dev v1 parent 1:10 handle 10: tbf rate 80mbit burst 100kb latency 30ms
+qdisc add dev v1 parent 1:30 pfifo limit 77
+filter add dev v1 parent 1: protocol ip prio 5 u32 match ip dst 10.0.0.99 flowid 1:10
+filter add dev v1 parent 1: protocol ip prio 5 u32 match ip dst 10.0.0.98 flowid 1:30
+filter add dev v1 parent 1: protocol ip prio 6 u32 match ip dst 10.0.0.97 flowid 1:30
+filter add dev v1 parent 1: protocol ip prio 7 u32 match ip dport 80 0xffff flowid 1:30
+filter del dev v1 parent 1: protocol ip prio 6
+qdisc add dev q2 clsact
+filter add dev q2 ingress protocol ip prio 3 u32 match ip src 10.77.0.0/16
+filter add dev q2 egress protocol ip prio 4 u32 match ip src 10.77.0.0/16 action mirred egress mirror dev p1
+filter add dev q2 egress protocol all prio 9 handle 7: u32 divisor 16
+filter add dev q2 egress protocol all prio 9 u32 ht 7:3: match ip src 10.78.0.0/16
+filter add dev q2 egress protocol all prio 9 u32 match ip protocol 6 0xff link 7: hashkey mask 0x0f00 at 12
+qdisc add dev p1 root bfifo limit 300kb
 E
 echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 ip link add h0 address 02:00:00:00:06:01 type veth peer name h1 address 02:00:00:00:06:02
 ip link set h0 up
 ip link set h1 up
+tc qdisc add dev h0 root tbf rate 200mbit burst 200kb limit 500kb
 ip addr add 10.6.0.1/24 dev h0
 ip route add 10.16.0.0/16 via 10.6.0.9
 mkdir -p /run/files
@@ -165,6 +198,21 @@ pub fn shell(lines: &str) -> Result<String, String> {
     }
 }
 
+/// Runs nsscript inside, with a fault (empty: none).
+///
+/// # Errors
+/// It did not end within a minute.
+pub fn nsscript(words: &[&str], fault: &str) -> Result<super::Ended, String> {
+    let mut command = Command::new(super::NSSCRIPT);
+    command.args(["--color", "never"]).args(words).env("LC_ALL", "C.UTF-8");
+    if fault.is_empty() {
+        command.env_remove("NSSCRIPT_FAULT");
+    } else {
+        command.env("NSSCRIPT_FAULT", fault);
+    }
+    super::run(&mut command, Duration::from_secs(60))
+}
+
 /// Everything that can be seen: a heading (`ns w1: addr`) and its lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump(pub BTreeMap<String, Vec<String>>);
@@ -212,7 +260,7 @@ impl Dump {
         })
     }
 
-    fn differences(&self, now: &Dump) -> Vec<String> {
+    pub fn differences(&self, now: &Dump) -> Vec<String> {
         let none = Vec::new();
         let mut found = Vec::new();
         let headings: std::collections::BTreeSet<&String> = self.0.keys().chain(now.0.keys()).collect();
@@ -320,6 +368,7 @@ fn space() -> Result<Vec<(String, Vec<String>)>, String> {
     found.push(("rule".into(), lines(rules)));
     found.push(("rule6".into(), lines(rules6)));
     found.push(("nexthop".into(), lines(nexthops)));
+    found.push(("tc".into(), queues()?));
     let mut ids = ids.iter().map(|id| format!("{} {}", id["nsid"], id["name"])).collect::<Vec<_>>();
     ids.sort();
     found.push(("nsid".into(), ids));
@@ -327,6 +376,48 @@ fn space() -> Result<Vec<(String, Vec<String>)>, String> {
     read_tree(Path::new("/proc/sys/net"), &mut sysctls);
     sysctls.sort();
     found.push(("sysctl".into(), sysctls));
+    Ok(found)
+}
+
+/// Qdiscs that somebody made, and the classes and filters of their devices.
+fn queues() -> Result<Vec<String>, String> {
+    // Those that the kernel put there by itself have the handle 0.
+    let tc = |words: &str| -> Result<Vec<String>, String> {
+        let output = Command::new("tc").args(words.split(' ')).output().map_err(|e| format!("tc: {e}"))?;
+        if !output.status.success() {
+            return Err(format!("tc {words}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let plain = |line: &str| {
+            // Counters of htb, how many use an action or a qdisc, and an action's number.
+            let mut words = line.split_whitespace();
+            let mut out = String::new();
+            while let Some(word) = words.next() {
+                if ["direct_packets_stat", "refcnt", "ref", "bind", "index"].contains(&word) {
+                    words.next();
+                } else {
+                    out = out + " " + word;
+                }
+            }
+            out.trim_start().to_string()
+        };
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(plain).filter(|l| !l.is_empty()).collect())
+    };
+    let mut found: Vec<String> = tc("-d qdisc show")?.into_iter().filter(|l| !l.contains(" 0: ")).collect();
+    let mut devices: Vec<String> =
+        found.iter().filter_map(|l| l.split(' ').skip_while(|w| *w != "dev").nth(1)).map(str::to_string).collect();
+    devices.sort();
+    devices.dedup();
+    found.sort();
+    for dev in devices {
+        let mut classes = tc(&format!("-d class show dev {dev}"))?;
+        classes.sort();
+        found.extend(classes);
+        for hook in ["root", "ingress", "egress"] {
+            // Of a hook that is not there it shows nothing.
+            let lines = tc(&format!("-d filter show dev {dev} {hook}")).unwrap_or_default();
+            found.extend(lines.into_iter().map(|l| format!("{dev} {hook}: {l}")));
+        }
+    }
     Ok(found)
 }
 
@@ -412,7 +503,7 @@ fn plain(value: &mut Value) {
                     *left = Value::from(if seconds > 4_000_000_000 {
                         "forever".to_string()
                     } else {
-                        format!("about {} min", (seconds + 100) / 600 * 10)
+                        format!("about {} min", (seconds + 300) / 600 * 10)
                     });
                 }
             }

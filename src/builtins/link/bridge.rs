@@ -56,11 +56,11 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "bridge", return_raw)]
     pub fn bridge(ctx: NativeCallContext, dev: &str) -> Fallible<LinkHandle> {
-        run(&ctx, |s| super::super::make(s, "bridge", dev, Map::new(), OPTIONS))
+        run(&ctx, |s| super::super::make(s, "bridge", dev, Map::new()))
     }
 
     #[rhai_fn(name = "bridge", return_raw)]
     pub fn bridge_with(ctx: NativeCallContext, dev: &str, options: Map) -> Fallible<LinkHandle> {
-        run(&ctx, |s| super::super::make(s, "bridge", dev, options, OPTIONS))
+        run(&ctx, |s| super::super::make(s, "bridge", dev, options))
     }
 }

@@ -2,28 +2,75 @@
 //! and write the words of `ip link`.
 
 use crate::engine::value::{Opts, what};
-use crate::plan::{Error, KindOption, Result, link, nla};
-use rhai::{Dynamic, INT, Map};
+use crate::plan::{Error, KindOption, Result, link};
+use rhai::Dynamic;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub use super::show::decode;
 
 /// How an attribute is written.
 #[derive(Clone, Copy, Debug)]
 pub enum Type {
-    /// A byte that is 0 or 1.
+    /// A byte that is 0 or 1: `word 1`.
     Bool,
-    /// A u32 that is 0 or 1.
+    /// A u32 that is 0 or 1: `word 1`.
     Bool32,
+    /// A byte that is 0 or 1: `word on`.
+    OnOff,
+    /// A byte that is 0 or 1: `word` or `noword`.
+    Switch,
+    /// An attribute without a value, that is there or not (`NLA_FLAG`): `word`.
+    Flag,
+    /// A bit of `struct { u32 flags; u32 mask; }`, as of a vlan: `word on`.
+    Masked(u32),
+    /// A bit of a number of this many bytes, whose other bits stay: `word`.
+    Bit(u8, u32),
     U8,
     U16,
     U32,
     U64,
+    /// A u16 in network order: a port.
+    Port,
+    /// Two u16 in network order: `word LOW HIGH`; in a script `[low, high]`.
+    Ports,
     /// Seconds in a script, hundredths in the kernel (`USER_HZ`).
     Seconds,
+    /// Milliseconds; in a script an integer, or text with a unit.
+    Millis,
     /// Six bytes.
     Mac,
     /// A u16 in network order, by name: `vlan_protocol`.
     EtherType,
-    /// A byte, by name.
-    Names8(&'static [(&'static str, u8)]),
+    /// A number of this many bytes, by name.
+    Names(u8, &'static [(&'static str, u64)]),
+    /// An IPv4 address here, an IPv6 address in that attribute (0: none of those).
+    Ip(u16),
+    /// The same for a group: only multicast addresses (RFC 5771, RFC 4291) are meant.
+    Group(u16),
+    /// The same for one other end: no multicast address is meant.
+    Remote(u16),
+    /// An IPv6 address.
+    Ip6,
+    /// A list of IPv4 (or, where true, IPv6) addresses, each an attribute of its own: `word A,B`.
+    Ips(bool),
+    /// The ifindex of a device.
+    Dev,
+    /// A byte, or `"inherit"`: that attribute with this value, or where it is 0 the value 0.
+    Ttl(u16, &'static [u8]),
+    /// A byte, or `"inherit"`: 1.
+    Tos,
+    /// A part of a u32 in network order, given by its mask: `flowlabel` and `tclass` of IPv6.
+    FlowInfo(u32),
+    /// The key of a tunnel in each of these attributes, in network order, and bit `GRE_KEY` of the flags' attributes.
+    Key(&'static [u16], &'static [u16]),
+    /// A bit in each of these u16 in network order, whose other bits stay: `word`.
+    TunnelFlag(&'static [u16], u16),
+    /// A byte, or `"none"`: bit 1 of that u32.
+    EncapLimit(u16),
+    /// Pairs `from:to`, nested: priorities of a vlan.
+    Map,
+    /// Eight bytes in network order, as hex digits.
+    Hex64,
 }
 
 /// One option of a kind.
@@ -38,118 +85,336 @@ pub struct Choice {
     pub word: &'static str,
 }
 
-const ETHER_TYPES: &[(&str, u16)] = &[("802.1Q", 0x8100), ("802.1ad", 0x88a8)];
+/// An option whose key in scripts is the keyword of `ip link`.
+pub const fn same(key: &'static str, code: u16, kind: Type) -> Choice {
+    Choice { key, code, kind, word: key }
+}
+
+/// An option whose keyword can't be a key as it is.
+pub const fn choice(key: &'static str, code: u16, kind: Type, word: &'static str) -> Choice {
+    Choice { key, code, kind, word }
+}
+
+pub(super) const ETHER_TYPES: &[(&str, u16)] = &[("802.1Q", 0x8100), ("802.1ad", 0x88a8)];
+/// `GRE_KEY`, in the u16 of `IFLA_GRE_IFLAGS` (include/uapi/linux/if_tunnel.h).
+pub(super) const GRE_KEY: u16 = 0x2000;
+/// `IFLA_VLAN_QOS_MAPPING`, and of a bond's lists the index of an address.
+pub(super) const MAPPING: u16 = 1;
+
+/// What options are encoded against.
+pub struct Base<'a> {
+    /// The attributes as they are: bits of a number that are not given stay.
+    pub now: &'a [(u16, Vec<u8>)],
+    /// ifindex and name of a device that an option names.
+    pub device: &'a dyn Fn(&Dynamic) -> Result<(u32, String)>,
+}
+
+/// The attributes so far.
+struct Out<'a> {
+    options: Vec<KindOption>,
+    now: &'a [(u16, Vec<u8>)],
+}
+
+impl Out<'_> {
+    /// Sets an attribute; a second option in the same attribute replaces the value and adds its words.
+    fn put(&mut self, code: u16, value: Vec<u8>, words: &str) {
+        match self.options.iter_mut().find(|o| o.code == code) {
+            Some(option) => {
+                option.value = value;
+                if !words.is_empty() {
+                    option.words = format!("{} {words}", option.words).trim_start().to_string();
+                }
+            }
+            None => self.options.push(KindOption { code, value, words: words.into() }),
+        }
+    }
+
+    /// The attribute so far, or as it is now.
+    fn get(&self, code: u16) -> Option<&[u8]> {
+        let given = self.options.iter().find(|o| o.code == code).map(|o| o.value.as_slice());
+        given.or_else(|| self.now.iter().find(|(c, _)| *c == code).map(|(_, v)| v.as_slice()))
+    }
+
+    fn be16(&self, code: u16) -> u16 {
+        self.get(code).and_then(|v| v.try_into().ok()).map_or(0, u16::from_be_bytes)
+    }
+}
 
 /// The options given, as attributes.
 ///
 /// # Errors
-/// `invalid`: a value of the wrong type or out of range.
-pub fn encode(table: &[Choice], opts: &Opts) -> Result<Vec<KindOption>> {
-    let mut out = Vec::new();
+/// `invalid`: a value of the wrong type or out of range. `not_found`: a device that is named.
+pub fn encode(table: &[Choice], opts: &Opts, base: &Base<'_>) -> Result<Vec<KindOption>> {
+    let mut out = Out { options: Vec::new(), now: base.now };
     for choice in table {
         if let Some(value) = opts.get(choice.key) {
-            let (bytes, text) = encode_one(choice, value)?;
-            out.push(KindOption { code: choice.code, value: bytes, words: format!("{} {text}", choice.word) });
+            put(&mut out, choice, value, base)?;
         }
     }
-    Ok(out)
+    Ok(out.options)
 }
 
-fn encode_one(choice: &Choice, value: &Dynamic) -> Result<(Vec<u8>, String)> {
+/// A number in `width` bytes of host order.
+pub(super) fn sized(number: u64, width: u8) -> Vec<u8> {
+    match width {
+        1 => vec![(number & 0xff) as u8],
+        2 => ((number & 0xffff) as u16).to_ne_bytes().to_vec(),
+        4 => ((number & 0xffff_ffff) as u32).to_ne_bytes().to_vec(),
+        _ => number.to_ne_bytes().to_vec(),
+    }
+}
+
+fn put(out: &mut Out<'_>, choice: &Choice, value: &Dynamic, base: &Base<'_>) -> Result<()> {
     let key = choice.key;
-    let wrong =
-        |wanted: &str| Error::invalid(format!("option `{key}` must be {wanted}, not {}", what(value))).with_target(key);
+    let word = choice.word;
+    let bad = |text: String| Error::invalid(format!("option `{key}` {text}")).with_target(key);
+    let wrong = |wanted: &str| bad(format!("must be {wanted}, not {}", what(value)));
     let flag = || value.as_bool().or_else(|_| value.as_int().map(|n| n != 0)).map_err(|_| wrong("true or false"));
-    let number = |max: u64| -> Result<u64> {
-        let n = value.as_int().map_err(|_| wrong("an integer"))?;
-        u64::try_from(n)
-            .ok()
-            .filter(|n| *n <= max)
-            .ok_or_else(|| Error::invalid(format!("option `{key}` must be 0 to {max}, not {n}")).with_target(key))
+    let in_range = |n: i64, max: u64| -> Result<u64> {
+        u64::try_from(n).ok().filter(|n| *n <= max).ok_or_else(|| bad(format!("must be 0 to {max}, not {n}")))
     };
-    Ok(match choice.kind {
-        Type::Bool => {
+    let number = |max: u64| in_range(value.as_int().map_err(|_| wrong("an integer"))?, max);
+    let text = |wanted: &str| value.clone().into_string().map_err(|_| wrong(wanted));
+    let list = || value.clone().into_array().map_err(|_| wrong("an array"));
+    let inherits = || value.is_string() && value.clone().into_string().is_ok_and(|t| t == "inherit");
+    let (bytes, words) = match choice.kind {
+        Type::Bool | Type::Bool32 => {
             let on = flag()?;
-            (vec![u8::from(on)], u8::from(on).to_string())
+            let width = if matches!(choice.kind, Type::Bool) { 1 } else { 4 };
+            (sized(u64::from(on), width), format!("{word} {}", u8::from(on)))
         }
-        Type::Bool32 => {
+        Type::OnOff => {
             let on = flag()?;
-            (u32::from(on).to_ne_bytes().to_vec(), u8::from(on).to_string())
+            (vec![u8::from(on)], format!("{word} {}", if on { "on" } else { "off" }))
+        }
+        Type::Switch => {
+            let on = flag()?;
+            (vec![u8::from(on)], format!("{}{word}", if on { "" } else { "no" }))
+        }
+        Type::Flag => {
+            if !flag()? {
+                return Ok(());
+            }
+            (Vec::new(), word.to_string())
+        }
+        Type::Masked(bit) => {
+            let on = flag()?;
+            // Of a link that is there the mask says what is to change; those given before are in it too.
+            let given = out.options.iter().find(|o| o.code == choice.code).map(|o| o.value.as_slice());
+            let part = |at: usize| given.and_then(|v| v.get(at..at + 4)?.try_into().ok()).map_or(0, u32::from_ne_bytes);
+            let flags = if on { part(0) | bit } else { part(0) & !bit };
+            let bytes = [flags, part(4) | bit].iter().flat_map(|w| w.to_ne_bytes()).collect();
+            (bytes, format!("{word} {}", if on { "on" } else { "off" }))
+        }
+        Type::Bit(width, bit) => {
+            let on = flag()?;
+            let now = out.get(choice.code).and_then(crate::plan::nla::number).unwrap_or_default();
+            let bit = u64::from(bit);
+            (sized(if on { now | bit } else { now & !bit }, width), if on { word.into() } else { String::new() })
         }
         Type::U8 => {
             let n = number(u64::from(u8::MAX))?;
-            (vec![u8::try_from(n).unwrap_or(u8::MAX)], n.to_string())
+            (sized(n, 1), format!("{word} {n}"))
         }
         Type::U16 => {
             let n = number(u64::from(u16::MAX))?;
-            (u16::try_from(n).unwrap_or(u16::MAX).to_ne_bytes().to_vec(), n.to_string())
+            (sized(n, 2), format!("{word} {n}"))
         }
         Type::U32 => {
             let n = number(u64::from(u32::MAX))?;
-            (u32::try_from(n).unwrap_or(u32::MAX).to_ne_bytes().to_vec(), n.to_string())
+            (sized(n, 4), format!("{word} {n}"))
         }
         Type::U64 => {
             let n = number(u64::MAX)?;
-            (n.to_ne_bytes().to_vec(), n.to_string())
+            (sized(n, 8), format!("{word} {n}"))
+        }
+        Type::Port => {
+            let n = number(u64::from(u16::MAX))?;
+            ((n as u16).to_be_bytes().to_vec(), format!("{word} {n}"))
+        }
+        Type::Ports => {
+            let all = value.clone().into_array().map_err(|_| wrong("two ports, [low, high]"))?;
+            let ports: Vec<u64> = all
+                .iter()
+                .map(|p| in_range(p.as_int().map_err(|_| wrong("two ports, [low, high]"))?, u64::from(u16::MAX)))
+                .collect::<Result<_>>()?;
+            let [low, high] = ports[..] else { return Err(bad("must be two ports, [low, high]".into())) };
+            let bytes = [low, high].iter().flat_map(|p| (*p as u16).to_be_bytes()).collect();
+            (bytes, format!("{word} {low} {high}"))
         }
         Type::Seconds => {
             let time = crate::engine::value::duration(value, &format!("option `{key}`"))?;
-            let hundredths = u32::try_from(time.as_millis() / 10)
-                .map_err(|_| Error::invalid(format!("option `{key}`: too long")).with_target(key))?;
-            (hundredths.to_ne_bytes().to_vec(), hundredths.to_string())
+            let hundredths = u32::try_from(time.as_millis() / 10).map_err(|_| bad(": too long".into()))?;
+            (hundredths.to_ne_bytes().to_vec(), format!("{word} {hundredths}"))
+        }
+        Type::Millis => {
+            let millis = match value.as_int() {
+                Ok(n) => in_range(n, u64::from(u32::MAX))?,
+                Err(_) => {
+                    let time = crate::engine::value::duration(value, &format!("option `{key}`"))?;
+                    u64::from(u32::try_from(time.as_millis()).map_err(|_| bad(": too long".into()))?)
+                }
+            };
+            (sized(millis, 4), format!("{word} {millis}"))
         }
         Type::Mac => {
-            let text = value.clone().into_string().map_err(|_| wrong("a MAC address"))?;
-            (link::parse_mac(&text).ok_or_else(|| wrong("a MAC address"))?, text)
+            let text = text("a MAC address")?;
+            (link::parse_mac(&text).ok_or_else(|| wrong("a MAC address"))?, format!("{word} {text}"))
         }
         Type::EtherType => {
-            let text = value.clone().into_string().map_err(|_| wrong("\"802.1Q\" or \"802.1ad\""))?;
+            let wanted = "\"802.1Q\" or \"802.1ad\"";
+            let text = text(wanted)?;
             let found = ETHER_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
-            let (name, number) = found.ok_or_else(|| wrong("\"802.1Q\" or \"802.1ad\""))?;
-            (number.to_be_bytes().to_vec(), (*name).to_string())
+            let (name, number) = found.ok_or_else(|| bad(format!("must be {wanted}, not \"{text}\"")))?;
+            (number.to_be_bytes().to_vec(), format!("{word} {name}"))
         }
-        Type::Names8(names) => {
-            let text = value.clone().into_string().map_err(|_| wrong("a name"))?;
+        Type::Names(width, names) => {
+            let text = text("a name")?;
             let found = names.iter().find(|(name, _)| *name == text);
-            let all = || names.iter().map(|(n, _)| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
             let (name, number) = found.ok_or_else(|| {
-                Error::invalid(format!("option `{key}` can't be \"{text}\""))
-                    .with_target(key)
-                    .with_hint(format!("one of {}", all()))
+                let all = names.iter().map(|(n, _)| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
+                let hint = match crate::plan::nearest(&text, names.iter().map(|(n, _)| *n)) {
+                    Some(near) => format!("did you mean \"{near}\"? It is one of {all}"),
+                    None => format!("one of {all}"),
+                };
+                bad(format!("can't be \"{text}\"")).with_hint(hint)
             })?;
-            (vec![*number], (*name).to_string())
+            (sized(*number, width), format!("{word} {name}").trim_start().to_string())
         }
-    })
-}
-
-/// What the kernel shows, by the keys of the table; attributes that are not in it are left out.
-#[must_use]
-pub fn decode(table: &[Choice], data: &[u8]) -> Map {
-    let mut map = Map::new();
-    for choice in table {
-        let Some(value) = nla::attr(data, choice.code) else { continue };
-        let number = nla::number(value).unwrap_or_default();
-        let shown: Dynamic = match choice.kind {
-            Type::Bool | Type::Bool32 => (number != 0).into(),
-            Type::U8 | Type::U16 | Type::U32 | Type::U64 => INT::try_from(number).unwrap_or(INT::MAX).into(),
-            #[expect(clippy::cast_precision_loss, reason = "hundredths of a second, at most 2^32")]
-            Type::Seconds => (number as f64 / 100.0).into(),
-            Type::Mac => link::mac_text(value).into(),
-            Type::EtherType => {
-                let proto = value.try_into().map_or(0, u16::from_be_bytes);
-                ETHER_TYPES
-                    .iter()
-                    .find(|(_, n)| *n == proto)
-                    .map_or_else(|| format!("{proto:#06x}"), |(name, _)| (*name).to_string())
-                    .into()
+        Type::Ip(v6) | Type::Group(v6) | Type::Remote(v6) => {
+            let text = text("an IP address")?;
+            let ip: IpAddr = text.parse().map_err(|_| bad(format!(": `{text}` is not an IP address")))?;
+            match choice.kind {
+                Type::Group(_) if !ip.is_multicast() => {
+                    return Err(bad(format!("must be a multicast address, not `{text}`"))
+                        .with_hint("one other end is given by `remote`"));
+                }
+                Type::Remote(_) if ip.is_multicast() => {
+                    return Err(
+                        bad(format!("can't be a multicast address: `{text}`")).with_hint("a group is given by `group`")
+                    );
+                }
+                _ => {}
             }
-            Type::Names8(names) => names
-                .iter()
-                .find(|(_, n)| u64::from(*n) == number)
-                .map_or_else(|| number.to_string(), |(name, _)| (*name).to_string())
-                .into(),
-        };
-        map.insert(choice.key.into(), shown);
-    }
-    map
+            match ip {
+                IpAddr::V4(ip) => (ip.octets().to_vec(), format!("{word} {ip}")),
+                IpAddr::V6(_) if v6 == 0 => return Err(bad(format!("must be an IPv4 address, not `{text}`"))),
+                IpAddr::V6(ip) => {
+                    out.put(v6, ip.octets().to_vec(), &format!("{word} {ip}"));
+                    return Ok(());
+                }
+            }
+        }
+        Type::Ip6 => {
+            let text = text("an IPv6 address")?;
+            let ip: Ipv6Addr = text.parse().map_err(|_| bad(format!(": `{text}` is not an IPv6 address")))?;
+            (ip.octets().to_vec(), format!("{word} {ip}"))
+        }
+        Type::Ips(six) => {
+            let mut bytes = Vec::new();
+            let mut texts = Vec::new();
+            for (at, one) in (0..).zip(list()?) {
+                let text = one.into_string().map_err(|_| wrong("an array of addresses"))?;
+                let none = |_| bad(format!(": `{text}` is not an {} address", if six { "IPv6" } else { "IPv4" }));
+                let octets = if six {
+                    text.parse::<Ipv6Addr>().map_err(none)?.octets().to_vec()
+                } else {
+                    text.parse::<Ipv4Addr>().map_err(none)?.octets().to_vec()
+                };
+                crate::plan::nla::put(&mut bytes, at, &octets);
+                texts.push(text);
+            }
+            (bytes, format!("{word} {}", texts.join(",")))
+        }
+        Type::Dev => {
+            let (index, name) = (base.device)(value)?;
+            (index.to_ne_bytes().to_vec(), format!("{word} {name}"))
+        }
+        Type::Ttl(inherit, set) => {
+            if inherits() {
+                let (code, bytes) = if inherit == 0 { (choice.code, vec![0]) } else { (inherit, set.to_vec()) };
+                out.put(code, bytes, &format!("{word} inherit"));
+                return Ok(());
+            }
+            let n = value.as_int().map_err(|_| wrong("0 to 255 or \"inherit\""))?;
+            let n = in_range(n, u64::from(u8::MAX))?;
+            (sized(n, 1), format!("{word} {n}"))
+        }
+        Type::Tos => {
+            if inherits() {
+                (vec![1], format!("{word} inherit"))
+            } else {
+                let n = value.as_int().map_err(|_| wrong("0 to 255 or \"inherit\""))?;
+                let n = in_range(n, u64::from(u8::MAX))?;
+                (sized(n, 1), format!("{word} {n:#x}"))
+            }
+        }
+        Type::FlowInfo(mask) => {
+            let n = number(u64::from(mask >> mask.trailing_zeros()))?;
+            let now = out.get(choice.code).and_then(|v| v.try_into().ok()).map_or(0, u32::from_be_bytes);
+            let new = (now & !mask) | ((n as u32) << mask.trailing_zeros());
+            (new.to_be_bytes().to_vec(), format!("{word} {n:#x}"))
+        }
+        Type::Key(keys, flags) => {
+            let n = match value.as_int() {
+                Ok(n) => in_range(n, u64::from(u32::MAX))? as u32,
+                // As `ip` takes it too: a dotted quad.
+                Err(_) => {
+                    let text = text("a number or a dotted quad")?;
+                    u32::from(text.parse::<Ipv4Addr>().map_err(|_| wrong("a number or a dotted quad"))?)
+                }
+            };
+            for (at, code) in keys.iter().enumerate() {
+                out.put(*code, n.to_be_bytes().to_vec(), &if at == 0 { format!("{word} {n}") } else { String::new() });
+            }
+            for code in flags {
+                let new = out.be16(*code) | GRE_KEY;
+                out.put(*code, new.to_be_bytes().to_vec(), "");
+            }
+            return Ok(());
+        }
+        Type::TunnelFlag(codes, bit) => {
+            let on = flag()?;
+            for (at, code) in codes.iter().enumerate() {
+                let now = out.be16(*code);
+                let new = if on { now | bit } else { now & !bit };
+                let words = if at == 0 { format!("{}{word}", if on { "" } else { "no" }) } else { String::new() };
+                out.put(*code, new.to_be_bytes().to_vec(), &words);
+            }
+            return Ok(());
+        }
+        Type::EncapLimit(flags) => {
+            let none = value.is_string() && value.clone().into_string().is_ok_and(|t| t == "none");
+            let now = out.get(flags).and_then(crate::plan::nla::number).unwrap_or_default();
+            out.put(flags, sized(if none { now | 1 } else { now & !1 }, 4), "");
+            if none {
+                out.put(choice.code, vec![0], &format!("{word} none"));
+                return Ok(());
+            }
+            let n = value.as_int().map_err(|_| wrong("0 to 255 or \"none\""))?;
+            let n = in_range(n, u64::from(u8::MAX))?;
+            (sized(n, 1), format!("{word} {n}"))
+        }
+        Type::Map => {
+            let mut bytes = Vec::new();
+            let mut texts = Vec::new();
+            for one in list()? {
+                let text = one.into_string().map_err(|_| wrong("an array of \"from:to\""))?;
+                let pair = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                let (from, to): (u32, u32) = pair.ok_or_else(|| bad(format!(": `{text}` is not \"from:to\"")))?;
+                let mapping: Vec<u8> = [from, to].iter().flat_map(|n| n.to_ne_bytes()).collect();
+                crate::plan::nla::put(&mut bytes, MAPPING, &mapping);
+                texts.push(text);
+            }
+            (bytes, format!("{word} {}", texts.join(" ")))
+        }
+        Type::Hex64 => {
+            let text = text("hex digits")?;
+            let digits = text.strip_prefix("0x").unwrap_or(&text);
+            let n = u64::from_str_radix(digits, 16).map_err(|_| bad(format!(": `{text}` are no hex digits")))?;
+            (n.to_be_bytes().to_vec(), format!("{word} {n:016x}"))
+        }
+    };
+    out.put(choice.code, bytes, &words);
+    Ok(())
 }

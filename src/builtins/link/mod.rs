@@ -1,29 +1,83 @@
 //! Links: what every kind has in common, and one file for each kind.
 
+pub mod bond;
 pub mod bridge;
+pub mod dummy;
+pub mod geneve;
+pub mod gre;
+pub mod ifb;
+pub mod ip6gre;
+pub mod ip6tnl;
+pub mod ipip;
+pub mod ipvlan;
 pub mod kind;
+pub mod macsec;
+pub mod macvlan;
+pub mod make;
+pub mod nlmon;
+mod show;
+pub mod sit;
+pub mod team;
 pub mod veth;
+pub mod vlan;
+pub mod vrf;
+pub mod vti;
+pub mod vxlan;
+pub mod xfrm;
 
 use crate::engine::Session;
 use crate::engine::value::{self, Device, Fallible, LinkHandle, Opts, run, text};
 use crate::kernel::By;
-use crate::plan::{AddMode, Error, LinkChange, LinkRef, LinkSpec, Ns, Result, Verb, name};
-use kind::Choice;
+use crate::plan::{AddMode, Error, LinkChange, LinkRef, LinkSpec, Ns, Result, Verb, link, name};
+use kind::{Base, Choice};
+pub use make::make;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, INT, Map, NativeCallContext};
 
 /// The kinds, by name, with their options and, for those that have ports, the ports' options. Alphabetical.
-pub const KINDS: &[(&str, &[Choice], &[Choice])] = &[("bridge", bridge::OPTIONS, bridge::PORT), ("veth", &[], &[])];
+pub const KINDS: &[(&str, &[Choice], &[Choice])] = &[
+    ("bond", bond::OPTIONS, bond::PORT),
+    ("bridge", bridge::OPTIONS, bridge::PORT),
+    ("dummy", dummy::OPTIONS, &[]),
+    ("geneve", geneve::OPTIONS, &[]),
+    ("gre", gre::OPTIONS, &[]),
+    ("gretap", gre::OPTIONS, &[]),
+    ("ifb", ifb::OPTIONS, &[]),
+    ("ip6gre", ip6gre::OPTIONS, &[]),
+    ("ip6gretap", ip6gre::OPTIONS, &[]),
+    ("ip6tnl", ip6tnl::OPTIONS, &[]),
+    ("ipip", ipip::OPTIONS, &[]),
+    ("ipvlan", ipvlan::OPTIONS, &[]),
+    ("ipvtap", ipvlan::OPTIONS, &[]),
+    ("macsec", macsec::OPTIONS, &[]),
+    ("macvlan", macvlan::OPTIONS, &[]),
+    ("macvtap", macvlan::OPTIONS, &[]),
+    ("nlmon", nlmon::OPTIONS, &[]),
+    ("sit", sit::OPTIONS, &[]),
+    ("team", team::OPTIONS, &[]),
+    ("veth", &[], &[]),
+    ("vlan", vlan::OPTIONS, &[]),
+    ("vrf", vrf::OPTIONS, vrf::PORT),
+    ("vti", vti::OPTIONS, &[]),
+    ("vti6", vti::OPTIONS6, &[]),
+    ("vxlan", vxlan::OPTIONS, &[]),
+    ("xfrm", xfrm::OPTIONS, &[]),
+];
 
 /// The options that every function that makes a link takes.
 pub const COMMON: &[&str] = &["up", "mtu", "mac", "master", "addr", "index", "alias", "txqueuelen", "group", "queues"];
 
 /// The options of a kind's table.
-fn table(kind: &str) -> &'static [Choice] {
+pub(super) fn table(kind: &str) -> &'static [Choice] {
     KINDS.iter().find(|(name, _, _)| *name == kind).map_or(&[], |(_, options, _)| options)
 }
 
-fn port_table(kind: &str) -> &'static [Choice] {
+/// Whether a kind has a table here, be it empty.
+pub(super) fn is_known(kind: &str) -> bool {
+    KINDS.iter().any(|(name, _, _)| *name == kind)
+}
+
+pub(super) fn port_table(kind: &str) -> &'static [Choice] {
     KINDS.iter().find(|(name, _, _)| *name == kind).map_or(&[], |(_, _, port)| port)
 }
 
@@ -128,16 +182,6 @@ pub fn finish(
     Ok(handle)
 }
 
-/// Makes a link of a kind that is one device: `bridge`, `dummy` ….
-pub fn make(session: &Session, kind: &str, dev: &str, options: Map, table: &[Choice]) -> Result<LinkHandle> {
-    let known: Vec<&str> = COMMON.iter().copied().chain(table.iter().map(|c| c.key)).collect();
-    let opts = Opts::new(kind, options, &known)?;
-    let (ns, name) = value::new_device(session, None, dev)?;
-    let (mut spec, extra) = spec(session, &ns, kind, Some(name), &opts)?;
-    spec.options = kind::encode(table, &opts)?;
-    finish(session, &ns, spec, &extra, None)
-}
-
 /// Sets a link up or down.
 pub fn set_up(session: &Session, device: &Device, up: bool) -> Result<()> {
     let change = LinkChange { up: Some(up), ..LinkChange::default() };
@@ -194,9 +238,10 @@ fn set(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, options: Map) -> 
     let table = table(&info.state.kind);
     let known: Vec<&str> = SETTABLE.iter().copied().chain(table.iter().map(|c| c.key)).collect();
     let opts = Opts::new("link_set", options, &known)?;
+    let named = |value: &Dynamic| master(session, &device.ns, value);
     let master = match (opts.get("master"), opts.bool("nomaster")?) {
         (Some(_), Some(true)) => return Err(Error::invalid("link_set: `master` and `nomaster` exclude each other")),
-        (Some(value), _) => Some(master(session, &device.ns, value)?),
+        (Some(value), _) => Some(named(value)?),
         (None, Some(true)) => Some((0, String::new())),
         (None, _) => None,
     };
@@ -209,7 +254,13 @@ fn set(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, options: Map) -> 
         }
         None => None,
     };
-    let kind_options = kind::encode(table, &opts)?;
+    let (mine, opts) = make::split(&opts, table, "link_set", &known)?;
+    // Tunnels take what is not given for zero: what stays has to be said too.
+    let now = info.state.options.as_slice();
+    let mut kind_options = kind::encode(table, &mine, &Base { now, device: &named })?;
+    if !kind_options.is_empty() && link::whole(&info.state.kind) {
+        link::complete(&mut kind_options, now);
+    }
     let port = match opts.map("port")? {
         Some(port) => {
             // The port's options are those of the master's kind: the one that it has, or the one that it gets.
@@ -221,11 +272,18 @@ fn set(session: &Session, ns: Option<&Dynamic>, dev: &Dynamic, options: Map) -> 
             };
             let table = port_table(&kind);
             if table.is_empty() {
-                return Err(Error::invalid(format!("`{}` is no port of a bridge", device.link.name))
+                return Err(Error::invalid(format!("`{}` is no port of a bridge or bond", device.link.name))
                     .with_hint("give it a master first: link_set(dev, #{ master: \"br0\" })"));
             }
             let known: Vec<&str> = table.iter().map(|c| c.key).collect();
-            Some((kind, kind::encode(table, &Opts::new("link_set, port", port, &known)?)?))
+            Some((
+                kind,
+                kind::encode(
+                    table,
+                    &Opts::new("link_set, port", port, &known)?,
+                    &Base { now: &info.state.port, device: &named },
+                )?,
+            ))
         }
         None => None,
     };

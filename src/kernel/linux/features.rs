@@ -295,21 +295,26 @@ const fn littering(name: &'static str, data: &'static [(u16, &'static [u8])]) ->
 }
 
 // Attribute numbers: include/uapi/linux/if_link.h, if_tunnel.h.
-const KINDS: [LinkKind; 21] = [
+const KINDS: [LinkKind; 26] = [
     kind("vlan", Lower::End(ENDS[0]), &[(1, &7u16.to_ne_bytes())]), // IFLA_VLAN_ID
     kind("vxlan", Lower::Nothing, &[(1, &7u32.to_ne_bytes())]),     // IFLA_VXLAN_ID
     kind("macvlan", Lower::End(ENDS[0]), &[]),
+    kind("macvtap", Lower::End(ENDS[0]), &[]),
     kind("ipvlan", Lower::End(ENDS[1]), &[]),
+    kind("ipvtap", Lower::End(ENDS[1]), &[]),
     littering("dummy", &[]),
     littering("ifb", &[]),
     kind("vrf", Lower::Nothing, &[(1, &7u32.to_ne_bytes())]), // IFLA_VRF_TABLE
     littering("bond", &[]),
-    littering("gre", &[(7, REMOTE)]),     // IFLA_GRE_REMOTE
-    littering("gretap", &[(7, REMOTE)]),  // IFLA_GRE_REMOTE
-    littering("ipip", &[(3, REMOTE)]),    // IFLA_IPTUN_REMOTE
-    littering("sit", &[(3, REMOTE)]),     // IFLA_IPTUN_REMOTE
-    littering("ip6tnl", &[(3, REMOTE6)]), // IFLA_IPTUN_REMOTE
-    littering("vti", &[(5, REMOTE)]),     // IFLA_VTI_REMOTE
+    littering("gre", &[(7, REMOTE)]),        // IFLA_GRE_REMOTE
+    littering("gretap", &[(7, REMOTE)]),     // IFLA_GRE_REMOTE
+    littering("ip6gre", &[(7, REMOTE6)]),    // IFLA_GRE_REMOTE
+    littering("ip6gretap", &[(7, REMOTE6)]), // IFLA_GRE_REMOTE
+    littering("ipip", &[(3, REMOTE)]),       // IFLA_IPTUN_REMOTE
+    littering("sit", &[(3, REMOTE)]),        // IFLA_IPTUN_REMOTE
+    littering("ip6tnl", &[(3, REMOTE6)]),    // IFLA_IPTUN_REMOTE
+    littering("vti", &[(5, REMOTE)]),        // IFLA_VTI_REMOTE
+    littering("vti6", &[(5, REMOTE6)]),      // IFLA_VTI_REMOTE
     kind("geneve", Lower::Nothing, &[(1, &7u32.to_ne_bytes()), (2, REMOTE)]), // IFLA_GENEVE_ID, _REMOTE
     kind("wireguard", Lower::Nothing, &[]),
     kind("macsec", Lower::End(ENDS[2]), &[]),
@@ -318,6 +323,12 @@ const KINDS: [LinkKind; 21] = [
     kind("nlmon", Lower::Nothing, &[]),
     kind("team", Lower::Nothing, &[]),
 ];
+
+/// Whether the module of this link kind makes devices when it is loaded.
+#[must_use]
+pub fn litters(name: &str) -> bool {
+    KINDS.iter().any(|k| k.name == name && k.litters)
+}
 
 // include/uapi/linux/rtnetlink.h, pkt_sched.h
 const NEWQDISC: u16 = 36;

@@ -4,9 +4,9 @@ use super::socket::{Netlink, Refusal};
 use crate::plan::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFF_UP, IFLA_ADDRESS, IFLA_AF_SPEC,
     IFLA_ALT_IFNAME, IFLA_BROADCAST, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA,
-    IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU,
-    IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IFLA_PROP_LIST, IFLA_TXQLEN,
-    VETH_INFO_PEER,
+    IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
+    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IFLA_PROP_LIST,
+    IFLA_TXQLEN, VETH_INFO_PEER,
 };
 use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY};
 use crate::plan::{AddMode, Error, Kind, KindOption, LinkChange, LinkSpec, Ns, Rec, Verb, What, nla};
@@ -29,6 +29,15 @@ pub mod rtm {
     pub const NEWRULE: u16 = 32;
     pub const DELRULE: u16 = 33;
     pub const GETRULE: u16 = 34;
+    pub const NEWQDISC: u16 = 36;
+    pub const DELQDISC: u16 = 37;
+    pub const GETQDISC: u16 = 38;
+    pub const NEWTCLASS: u16 = 40;
+    pub const DELTCLASS: u16 = 41;
+    pub const GETTCLASS: u16 = 42;
+    pub const NEWTFILTER: u16 = 44;
+    pub const DELTFILTER: u16 = 45;
+    pub const GETTFILTER: u16 = 46;
     pub const NEWNSID: u16 = 88;
     pub const GETNSID: u16 = 90;
     pub const NEWNEXTHOP: u16 = 104;
@@ -105,6 +114,9 @@ fn put_spec(out: &mut Vec<u8>, spec: &LinkSpec) {
     if let Some((lower, _)) = spec.lower {
         put_u32(out, IFLA_LINK, lower);
     }
+    if let Some(id) = spec.lower_nsid {
+        nla::put(out, IFLA_LINK_NETNSID, &id.to_ne_bytes());
+    }
     if let Some((master, _)) = spec.master {
         put_u32(out, IFLA_MASTER, master);
     }
@@ -141,6 +153,15 @@ pub fn link_add(spec: &LinkSpec, peer_fd: Option<u32>) -> Vec<u8> {
             });
         }
     });
+    body
+}
+
+/// The body of `RTM_NEWLINK` that is always refused, after the kernel has loaded what makes links of this kind.
+#[must_use]
+pub fn load_kind(kind: &str) -> Vec<u8> {
+    let mut body = ifinfo(0, 0, 0);
+    put_u32(&mut body, IFLA_NUM_TX_QUEUES, u32::MAX);
+    nla::nest(&mut body, IFLA_LINKINFO, |info| put_text(info, IFLA_INFO_KIND, kind));
     body
 }
 
@@ -239,6 +260,9 @@ pub fn rec_new(what: What) -> u16 {
         What::Neigh => rtm::NEWNEIGH,
         What::Rule => rtm::NEWRULE,
         What::Nexthop => rtm::NEWNEXTHOP,
+        What::Qdisc => rtm::NEWQDISC,
+        What::Class => rtm::NEWTCLASS,
+        What::Filter => rtm::NEWTFILTER,
     }
 }
 
@@ -250,6 +274,9 @@ pub fn rec_del(what: What) -> u16 {
         What::Neigh => rtm::DELNEIGH,
         What::Rule => rtm::DELRULE,
         What::Nexthop => rtm::DELNEXTHOP,
+        What::Qdisc => rtm::DELQDISC,
+        What::Class => rtm::DELTCLASS,
+        What::Filter => rtm::DELTFILTER,
     }
 }
 
@@ -258,13 +285,18 @@ pub fn add_flags(mode: AddMode) -> u16 {
     match mode {
         AddMode::Create => rtm::CREATE | rtm::EXCL,
         AddMode::Replace => rtm::CREATE | rtm::REPLACE,
+        AddMode::Change => rtm::REPLACE,
         AddMode::Append => rtm::CREATE | rtm::APPEND,
+        AddMode::Prepend => rtm::CREATE,
     }
 }
 
 /// The record's body as it is sent: with the seconds that are left of a limited life.
 #[must_use]
 pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
+    if rec.is_tc() {
+        return crate::plan::tc::sendable(rec);
+    }
     let mut body = rec.body.clone();
     if rec.what == What::Neigh
         && rec.byte(10) & crate::plan::record::NTF_PROXY != 0
@@ -295,6 +327,17 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
     body
 }
 
+/// What is sent to delete the record: of a nexthop its id alone.
+#[must_use]
+pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
+    match rec.what {
+        What::Nexthop => {
+            crate::plan::nexthop::removal(rec.attr_u32(crate::plan::nexthop::NHA_ID).unwrap_or_default()).body
+        }
+        _ => rec.body.clone(),
+    }
+}
+
 /// The requests whose dumps together are a whole table.
 #[must_use]
 pub fn dump_requests(what: What) -> Vec<(u16, Vec<u8>)> {
@@ -303,6 +346,9 @@ pub fn dump_requests(what: What) -> Vec<(u16, Vec<u8>)> {
         What::Route => vec![(rtm::GETROUTE, vec![0; 12])],
         What::Rule => vec![(rtm::GETRULE, vec![0; 12])],
         What::Nexthop => vec![(rtm::GETNEXTHOP, vec![0; 8])],
+        What::Qdisc => vec![(rtm::GETQDISC, vec![0; crate::plan::tc::HEADER])],
+        // Asked for qdisc by qdisc (super::queues).
+        What::Class | What::Filter => Vec::new(),
         What::Neigh => {
             // Proxy entries are a table of their own (neigh_dump_info, net/core/neighbour.c).
             let mut proxy = vec![0; 12];
@@ -355,6 +401,7 @@ pub fn kind_option(kind: &str) -> Option<(&'static str, &'static str)> {
         "ip6tnl" => ("CONFIG_IPV6_TUNNEL", "ip6_tunnel"),
         "ipip" => ("CONFIG_NET_IPIP", "ipip"),
         "ipvlan" => ("CONFIG_IPVLAN", "ipvlan"),
+        "ipvtap" => ("CONFIG_IPVTAP", "ipvtap"),
         "macsec" => ("CONFIG_MACSEC", "macsec"),
         "macvlan" => ("CONFIG_MACVLAN", "macvlan"),
         "macvtap" => ("CONFIG_MACVTAP", "macvtap"),
@@ -365,13 +412,18 @@ pub fn kind_option(kind: &str) -> Option<(&'static str, &'static str)> {
         "veth" => ("CONFIG_VETH", "veth"),
         "vlan" => ("CONFIG_VLAN_8021Q", "8021q"),
         "vrf" => ("CONFIG_NET_VRF", "vrf"),
+        "tun" => ("CONFIG_TUN", "tun"),
         "vti" => ("CONFIG_NET_IPVTI", "ip_vti"),
+        "vti6" => ("CONFIG_IPV6_VTI", "ip6_vti"),
         "vxlan" => ("CONFIG_VXLAN", "vxlan"),
         "wireguard" => ("CONFIG_WIREGUARD", "wireguard"),
         "xfrm" => ("CONFIG_XFRM_INTERFACE", "xfrm_interface"),
         _ => return None,
     })
 }
+
+/// The kernel's words for a link kind that it does not have (`rtnl_newlink`, net/core/rtnetlink.c).
+const UNKNOWN_KIND: &str = "Unknown device type";
 
 /// Why a link was not made.
 #[must_use]
@@ -391,7 +443,7 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
         libc::EEXIST => Error::new(Kind::Exists, format!("{pair} exists already in {place}"))
             .with_hint("choose another name, or delete the link first: link_del(…)"),
         // The kind is known, but not what was asked of it: such as vlan_filtering of a bridge.
-        libc::EOPNOTSUPP if !spec.options.is_empty() => {
+        libc::EOPNOTSUPP if !spec.options.is_empty() && refusal.words.as_deref() != Some(UNKNOWN_KIND) => {
             let words: Vec<&str> = spec.options.iter().map(|o| o.words.as_str()).filter(|w| !w.is_empty()).collect();
             Error::new(
                 Kind::Unsupported,
@@ -462,12 +514,21 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let verb = if *add { "add" } else { "delete" };
             plain(format!("{verb} the alternative name `{name}` of link `{}` in {place}", link.name))
         }
+        (Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. }, _) if rec.is_tc() => {
+            super::queues::explain(verb, rec, &place, &refusal)
+        }
         (Verb::RecAdd { rec, words, .. }, libc::EEXIST) => {
             Error::new(Kind::Exists, format!("{} {words} exists already in {place}", noun(rec.what)))
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETUNREACH) if rec.what == What::Route => {
             Error::new(Kind::Unreachable, format!("route {words} can't be added in {place}: the gateway is not reachable"))
                 .with_hint("the gateway must lie in a subnet of an address on a device that is up: check addrs() and link_up(…), or give #{ onlink: true, dev: … }")
+        }
+        (Verb::RecAdd { rec, words, .. }, libc::ENETDOWN)
+            if rec.what == What::Nexthop && rec.attr(crate::plan::nexthop::NHA_BLACKHOLE).is_some() =>
+        {
+            Error::new(Kind::Unreachable, format!("nexthop {words} can't be added in {place}: the loopback is down"))
+                .with_hint("a blackhole is on the loopback: link_up(ns, \"lo\"), or netns_add(name, #{ lo: true })")
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETDOWN) => {
             Error::new(Kind::Unreachable, format!("{} {words} can't be added in {place}: the device is down", noun(rec.what)))
@@ -502,5 +563,8 @@ fn noun(what: What) -> &'static str {
         What::Neigh => "neighbour",
         What::Rule => "rule",
         What::Nexthop => "nexthop",
+        What::Qdisc => "qdisc",
+        What::Class => "class",
+        What::Filter => "filter",
     }
 }

@@ -8,12 +8,15 @@ pub mod names;
 pub mod nsid;
 pub mod ping;
 pub mod process;
+pub mod queues;
 pub mod rehearsal;
 pub mod settle;
 pub mod socket;
 pub mod space;
+pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
+use crate::phase::{self, Phase};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Rec, Result, State, Verb, What, nla};
 use message::{ifinfo, rtm};
@@ -38,6 +41,8 @@ pub struct Linux {
     /// Names looked up before: valid while the inode is the same, since we hold the namespace.
     names: RefCell<HashMap<String, u64>>,
     shared: Cell<bool>,
+    /// Link kinds that were asked to be loaded.
+    loaded: RefCell<std::collections::HashSet<String>>,
     /// Where a script is planned, not run.
     rehearsal: std::cell::OnceCell<Rehearsal>,
 }
@@ -57,6 +62,7 @@ impl Linux {
             spaces: RefCell::default(),
             names: RefCell::default(),
             shared: Cell::new(false),
+            loaded: RefCell::default(),
             rehearsal: std::cell::OnceCell::new(),
         };
         linux.keep(host, opened, 0);
@@ -134,6 +140,27 @@ impl Linux {
         self.space(ns)?.fd.try_clone().map_err(|e| Error::from_io(&e, "copy a namespace's descriptor"))
     }
 
+    /// Reads a link; in a plan a stand-in shows as what it stands in for.
+    fn parse(&self, body: &[u8]) -> Option<LinkInfo> {
+        let mut info = LinkInfo::parse(body)?;
+        if let Some(rehearsal) = self.rehearsal() {
+            rehearsal.mask(&mut info);
+        }
+        Some(info)
+    }
+
+    /// Opens the namespace behind a file and holds it, under a name for messages.
+    ///
+    /// # Errors
+    /// The file is gone or no namespace's.
+    pub fn open_file(&self, path: &std::path::Path, name: &str) -> Result<Ns> {
+        let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+        let fd = nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())
+            .map_err(|e| Error::from_errno(e as i32, format!("open `{}`", path.display())))?;
+        names::check(&fd, &path.to_string_lossy())?;
+        Ok(self.adopt(name, &fd)?.ns.clone())
+    }
+
     fn raw_fd(&self, ns: &Ns) -> Result<u32> {
         u32::try_from(self.space(ns)?.fd.as_raw_fd()).map_err(|_| Error::internal("a negative descriptor"))
     }
@@ -148,6 +175,37 @@ impl Linux {
         let index = space.next_index.get();
         space.next_index.set(index + 1);
         Ok(index)
+    }
+
+    /// Has the kernel load what makes links of this kind, before an index is chosen: the modules of tunnels and some
+    /// others make links of their own when they are loaded, those of tunnels in every namespace.
+    fn load_kind(&self, ns: &Ns, kind: &str) -> Result<()> {
+        if !features::litters(kind) || !self.loaded.borrow_mut().insert(kind.to_string()) {
+            return Ok(());
+        }
+        // Refused for its number of queues, once the kind is known (rtnl_create_link, net/core/rtnetlink.c).
+        let refused = self.space(ns)?.netlink.request(rtm::NEWLINK, rtm::CREATE | rtm::EXCL, &message::load_kind(kind));
+        if refused.is_ok() {
+            return Err(Error::internal(format!("a {kind} was made that has more queues than there can be")));
+        }
+        for space in self.spaces.borrow().values() {
+            space.next_index.set(0);
+        }
+        Ok(())
+    }
+
+    /// The nsid that `at` has for `target`; it gets one where it has none, as by the first look at a link whose lower
+    /// device is there.
+    fn give_nsid(&self, at: &Ns, target: &Ns) -> Result<i32> {
+        if let Some(id) = self.nsid(at, target)? {
+            return Ok(id);
+        }
+        let body = message::nsid_body(Some(self.raw_fd(target)?), Some(-1));
+        self.space(at)?
+            .netlink
+            .request(rtm::NEWNSID, 0, &body)
+            .map_err(|r| r.error(format!("give {} an nsid in {}", target.label(), at.label())))?;
+        self.nsid(at, target)?.ok_or_else(|| Error::internal("an nsid that was just given is not there"))
     }
 
     fn link_add(&self, ns: &Ns, spec: &crate::plan::LinkSpec) -> Result<Outcome> {
@@ -191,6 +249,7 @@ impl Linux {
     }
 
     fn netns_add(&self, name: &str, cookie: u64) -> Result<Outcome> {
+        let _phase = phase::enter(Phase::Namespace);
         self.shared_dir()?;
         let ns = Ns { cookie, name: name.into() };
         let fd = self.raw_fd(&ns)?;
@@ -200,6 +259,13 @@ impl Linux {
     }
 
     fn netns_attach(&self, name: &str, path: &str) -> Result<Outcome> {
+        // In a plan processes of the world outside are out of sight; their namespaces are there.
+        let outside = path.strip_prefix("/proc/").and_then(|p| p.strip_suffix("/ns/net")?.parse().ok());
+        let copied = match outside.and_then(|pid| self.rehearsal()?.outside(pid)) {
+            Some(ns) => Some(format!("/proc/self/fd/{}", self.raw_fd(&ns)?)),
+            None => None,
+        };
+        let path = copied.as_deref().unwrap_or(path);
         let fd = nix::fcntl::open(
             path,
             nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC,
@@ -219,6 +285,17 @@ impl Linux {
     }
 
     fn sysctl_write(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
+        let Some(rehearsal) = self.rehearsal() else { return self.sysctl_put(ns, key, value) };
+        if rehearsal.sysctl(ns.cookie, key).is_some() && rehearsal.write_sysctl(ns.cookie, key, value) {
+            return Ok(());
+        }
+        self.sysctl_put(ns, key, value).or_else(|error| {
+            let refused = matches!(error.kind, Kind::NotFound | Kind::Permission);
+            if refused && rehearsal.write_sysctl(ns.cookie, key, value) { Ok(()) } else { Err(error) }
+        })
+    }
+
+    fn sysctl_put(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
         let path = sysctl_path(key)?;
         let (shown, text) = (key.replace('/', "."), value.to_string());
         self.inside(ns, move || {
@@ -264,6 +341,7 @@ impl Kernel for Linux {
     }
 
     fn find_ns(&self, name: &str) -> Result<Ns> {
+        let _phase = phase::enter(Phase::Namespace);
         crate::plan::name::check_nsname(name)?;
         let fd = names::open_name(name)?;
         let stat = nix::sys::stat::fstat(&fd).map_err(|e| Error::from_errno(e as i32, "stat a namespace"))?;
@@ -298,13 +376,18 @@ impl Kernel for Linux {
     fn prepare(&self, verb: &mut Verb) -> Result<()> {
         match verb {
             Verb::NetnsAdd { name, cookie } if *cookie == 0 => {
+                let _phase = phase::enter(Phase::Namespace);
                 let opened = self.enterer.run(space::make)?;
                 *cookie = opened.cookie;
-                // A fresh namespace holds the loopback, index 1, and on some kernels fallback tunnels: those are found
-                // out when an index is taken.
-                self.keep(Ns { cookie: *cookie, name: name.clone() }, opened, 2);
+                // A fresh namespace holds the loopback, index 1, and where tunnels are loaded their fallback links: those
+                // are found out when the first index is chosen.
+                self.keep(Ns { cookie: *cookie, name: name.clone() }, opened, 0);
             }
             Verb::LinkAdd { ns, spec } => {
+                self.load_kind(ns, &spec.kind)?;
+                if let (Some(below), None) = (&spec.lower_ns, spec.lower_nsid) {
+                    spec.lower_nsid = Some(self.give_nsid(ns, below)?);
+                }
                 if spec.index == 0 {
                     spec.index = self.choose_index(ns)?;
                 }
@@ -337,6 +420,7 @@ impl Kernel for Linux {
         for what in [What::Addr, What::Nexthop, What::Route, What::Neigh, What::Rule] {
             recs.extend(self.dump(ns, what)?.iter().filter_map(|body| Rec::of(what, body, now)));
         }
+        recs.extend(queues::records(&self.space(ns)?.netlink, ns)?);
         let mut values = std::collections::BTreeMap::new();
         for key in sysctls {
             if let Ok(value) = self.sysctl(ns, key) {
@@ -360,7 +444,7 @@ impl Kernel for Linux {
         let mut body = body;
         nla::put(&mut body, IFLA_EXT_MASK, &message::SKIP_STATS.to_ne_bytes());
         match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| LinkInfo::parse(&body))),
+            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
             Err(r) if r.errno == libc::ENODEV => match by {
                 // A short alternative name is not found as a name.
                 By::Name(name) if name.len() <= crate::plan::name::IFNAME_MAX => self.by_altname(&space, name),
@@ -379,11 +463,14 @@ impl Kernel for Linux {
             .netlink
             .dump(rtm::GETLINK, &body)
             .map_err(|r| r.error(format!("list the links of {}", ns.label())).with_ns(&ns.name))?;
-        Ok(all.iter().filter_map(|body| LinkInfo::parse(body)).collect())
+        Ok(all.iter().filter_map(|body| self.parse(body)).collect())
     }
 
     fn dump(&self, ns: &Ns, what: What) -> Result<Vec<Vec<u8>>> {
         let space = self.space(ns)?;
+        if matches!(what, What::Class | What::Filter) {
+            return queues::dump(&space.netlink, ns, what);
+        }
         let mut out = Vec::new();
         for (kind, body) in message::dump_requests(what) {
             match space.netlink.dump(kind, &body) {
@@ -418,11 +505,15 @@ impl Kernel for Linux {
             .netlink
             .dump(rtm::GETNSID, &[0; 4])
             .map_err(|r| r.error(format!("list the nsids of {}", at.label())))?;
-        Ok(all.iter().filter_map(|body| message::nsid_of(body)).collect())
+        let seen = |id: &i32| self.rehearsal().is_none() || *id != world::OTHER_ENDS_NSID;
+        Ok(all.iter().filter_map(|body| message::nsid_of(body)).filter(seen).collect())
     }
 
     fn sysctl(&self, ns: &Ns, key: &str) -> Result<String> {
         let path = sysctl_path(key)?;
+        if let Some(value) = self.rehearsal().and_then(|r| r.sysctl(ns.cookie, key)) {
+            return Ok(value);
+        }
         let shown = key.replace('/', ".");
         self.inside(ns, move || {
             let mut text = String::new();
@@ -431,11 +522,13 @@ impl Kernel for Linux {
                 .map_err(|e| sysctl_error(&e, &format!("read sysctl {shown}")))?;
             Ok(text.trim_end_matches('\n').to_string())
         })
+        .or_else(|e| self.rehearsal().and_then(|r| r.unseen_sysctl(ns.cookie, key)).ok_or(e))
         .map_err(|e| e.with_ns(&ns.name).with_target(key))
     }
 
     fn sysctl_keys(&self, ns: &Ns, prefix: &str) -> Result<Vec<String>> {
         let root = sysctl_path(prefix)?;
+        let kept = self.rehearsal().map_or_else(Vec::new, |r| r.sysctl_keys(ns.cookie, prefix));
         self.inside(ns, move || {
             let mut out = Vec::new();
             let mut todo = vec![root];
@@ -452,7 +545,9 @@ impl Kernel for Linux {
                     }
                 }
             }
+            out.extend(kept);
             out.sort();
+            out.dedup();
             Ok(out)
         })
     }
@@ -472,33 +567,39 @@ impl Kernel for Linux {
     }
 
     fn reopen(&self, ns: &Ns, kept: Option<&std::path::Path>) -> Result<bool> {
+        let _phase = phase::enter(Phase::Namespace);
         if ns.cookie == self.host.cookie || self.spaces.borrow().contains_key(&ns.cookie) {
             return Ok(true);
         }
-        let mut files: Vec<std::path::PathBuf> = vec![names::path(&ns.name)];
-        files.extend(kept.map(Into::into));
-        files.extend(names::list().iter().map(|n| names::path(n)));
-        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        files.extend(
-            processes.filter(|e| e.file_name().as_encoded_bytes()[0].is_ascii_digit()).map(|e| e.path().join("ns/net")),
-        );
         let mut seen = std::collections::HashSet::new();
-        for file in files {
+        let mut look = |file: &std::path::Path| -> bool {
             use std::os::unix::fs::MetadataExt as _;
-            let Ok(meta) = std::fs::metadata(&file) else { continue };
-            if ns.name.is_empty() && file == names::path("") || !seen.insert((meta.dev(), meta.ino())) {
-                continue;
+            let Ok(meta) = std::fs::metadata(file) else { return false };
+            if !seen.insert((meta.dev(), meta.ino())) {
+                return false;
             }
             let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
-            let Ok(fd) = nix::fcntl::open(&file, flags, nix::sys::stat::Mode::empty()) else { continue };
+            let Ok(fd) = nix::fcntl::open(file, flags, nix::sys::stat::Mode::empty()) else { return false };
             if names::check(&fd, "").is_err() {
-                continue;
+                return false;
             }
-            let Ok(opened) = self.enterer.enter(&fd, space::open_current) else { continue };
-            if opened.cookie == ns.cookie {
+            let Ok(opened) = self.enterer.enter(&fd, space::open_current) else { return false };
+            let found = opened.cookie == ns.cookie;
+            if found {
                 self.keep(ns.clone(), opened, 0);
-                return Ok(true);
             }
+            found
+        };
+        if !ns.name.is_empty() && look(&names::path(&ns.name)) || kept.is_some_and(&mut look) {
+            return Ok(true);
+        }
+        if names::list().iter().any(|name| look(&names::path(name))) {
+            return Ok(true);
+        }
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut numbers = processes.filter(|e| e.file_name().as_encoded_bytes()[0].is_ascii_digit());
+        if numbers.any(|e| look(&e.path().join("ns/net"))) {
+            return Ok(true);
         }
         Ok(false)
     }
@@ -529,15 +630,18 @@ impl Kernel for Linux {
         bound: std::time::Duration,
         cancel: &Cancel,
     ) -> Result<Dad> {
+        let _phase = phase::enter(Phase::Wait);
         let only = only.map(<[_]>::to_vec);
         settle::dad(self, ns, &only, bound, cancel)
     }
 
     fn wait_links(&self, ns: &Ns, links: &[u32], bound: std::time::Duration, cancel: &Cancel) -> Result<()> {
+        let _phase = phase::enter(Phase::Wait);
         settle::links(self, ns, links, bound, cancel)
     }
 
     fn end_processes(&self, spaces: &[Ns]) -> Result<usize> {
+        let _phase = phase::enter(Phase::Process);
         let inodes: Vec<(u64, u64)> = spaces.iter().filter_map(|ns| self.inode(ns).ok()).collect();
         Ok(process::end_in_netns(&inodes, GRACE)?.len())
     }
@@ -561,6 +665,7 @@ impl Kernel for Linux {
     fn release(&self, ns: &Ns) {
         // A second name of the host's own namespace may go; the namespace itself stays.
         if ns.cookie != self.host.cookie {
+            let _phase = phase::enter(Phase::Namespace);
             self.spaces.borrow_mut().remove(&ns.cookie);
         }
     }
@@ -575,6 +680,7 @@ impl Linux {
             Verb::NetnsAdd { name, cookie } => return self.netns_add(name, *cookie),
             Verb::NetnsAttach { name, path } => return self.netns_attach(name, path),
             Verb::NetnsDel { ns } => {
+                let _phase = phase::enter(Phase::Namespace);
                 names::unbind(&ns.name)?;
                 self.names.borrow_mut().remove(&ns.name);
             }
@@ -583,6 +689,10 @@ impl Linux {
                 send(at, rtm::NEWNSID, 0, &body)?;
             }
             Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
+            Verb::LinkDel { ns, link } if self.stands_for_device(ns, link)? => {
+                // As rtnl_delete_link (net/core/rtnetlink.c) answers for hardware.
+                return Err(Self::refused(verb, Refusal { errno: libc::EOPNOTSUPP, words: None }));
+            }
             Verb::LinkDel { ns, link } => send(ns, rtm::DELLINK, 0, &ifinfo(link.index, 0, 0))?,
             Verb::LinkSet { ns, link, change } => {
                 send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, change))?;
@@ -611,7 +721,7 @@ impl Linux {
                 send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
             }
             Verb::RecDel { ns, rec, .. } => {
-                send(ns, message::rec_del(rec.what), 0, &rec.body)?;
+                send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
             Verb::FileWrite { path, content, mode } => match self.rehearsal() {
@@ -633,11 +743,17 @@ impl Linux {
         Ok(Outcome::default())
     }
 
+    /// Whether a link is one in a plan that stands in for a device.
+    fn stands_for_device(&self, ns: &Ns, link: &LinkRef) -> Result<bool> {
+        let Some(rehearsal) = self.rehearsal() else { return Ok(false) };
+        Ok(self.link(ns, By::Index(link.index))?.is_some_and(|info| rehearsal.is_device(&info)))
+    }
+
     fn by_altname(&self, space: &Space, name: &str) -> Result<Option<LinkInfo>> {
         let mut body = ifinfo(0, 0, 0);
         message::put_text(&mut body, IFLA_ALT_IFNAME, name);
         match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| LinkInfo::parse(&body))),
+            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
             Err(r) if matches!(r.errno, libc::ENODEV | libc::EINVAL) => Ok(None),
             Err(r) => Err(r.error(format!("read link `{name}`"))),
         }

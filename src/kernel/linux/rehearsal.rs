@@ -1,11 +1,12 @@
 //! What stands in for the machine while a script is planned (`nsscript plan`): the network namespaces are real ones, in
 //! a sandbox, but programs do not run, packets are not sent, and files are kept in memory.
 
-use crate::plan::{Error, Result};
+use super::world::{Rebuilt, World};
+use crate::plan::{Error, LinkInfo, Ns, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Content and mode of a file.
@@ -21,6 +22,22 @@ pub const PLACEHOLDER: &str = "placeholder";
 pub struct Rehearsal {
     /// What was written (content and mode) and removed (`None`) so far.
     files: RefCell<BTreeMap<PathBuf, Option<File>>>,
+    /// Sysctls (by cookie and key) that can't be written in a sandbox.
+    sysctls: RefCell<BTreeMap<(u64, String), String>>,
+    /// The links that others stand in for, by the ifindex of the stand-in's other end.
+    stand_ins: RefCell<HashMap<u32, LinkInfo>>,
+    /// What was simulated since it was last asked.
+    notes: RefCell<Vec<String>>,
+    /// The world outside, and its namespaces in here.
+    copied: RefCell<Copied>,
+}
+
+#[derive(Debug, Default)]
+struct Copied {
+    /// The sysctls of each namespace that can be written outside; of all others those of a fresh one.
+    writable: HashMap<u64, std::collections::BTreeSet<String>>,
+    fresh: BTreeMap<String, (String, bool)>,
+    processes: BTreeMap<i32, Ns>,
 }
 
 /// One spelling for a file: its folder without symbolic links, and the file that it is a link to.
@@ -40,6 +57,123 @@ fn allowed(path: &Path, access: AccessFlags) -> std::io::Result<()> {
 }
 
 impl Rehearsal {
+    /// Remembers of the world outside what the copy itself can't show.
+    pub fn remember(&self, world: World, rebuilt: &Rebuilt) {
+        let spaces = &rebuilt.spaces;
+        let processes = world.processes.iter().filter_map(|(pid, at)| Some((*pid, spaces.get(*at)?.clone()))).collect();
+        let writable = spaces.iter().zip(world.spaces).map(|(ns, captured)| (ns.cookie, captured.writable)).collect();
+        self.copied.replace(Copied { writable, fresh: world.fresh, processes });
+    }
+
+    /// The namespace of a process of the world outside, as it is in here.
+    #[must_use]
+    pub fn outside(&self, pid: i32) -> Option<Ns> {
+        // Processes in here have numbers of their own, and come first.
+        if Path::new("/proc").join(pid.to_string()).exists() {
+            return None;
+        }
+        self.copied.borrow().processes.get(&pid).cloned()
+    }
+
+    /// The processes of the world outside that are in a namespace.
+    #[must_use]
+    pub fn pids(&self, ns: &Ns) -> Vec<i32> {
+        let copied = self.copied.borrow();
+        copied.processes.iter().filter(|(_, at)| at.cookie == ns.cookie).map(|(pid, _)| *pid).collect()
+    }
+
+    /// What was simulated since it was last asked.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.borrow_mut())
+    }
+
+    /// Keeps a sysctl in mind that can't be copied.
+    pub fn keep_sysctl(&self, cookie: u64, key: &str, value: &str) {
+        self.sysctls.borrow_mut().insert((cookie, key.into()), value.into());
+    }
+
+    /// A sysctl that is kept in mind.
+    #[must_use]
+    pub fn sysctl(&self, cookie: u64, key: &str) -> Option<String> {
+        self.sysctls.borrow().get(&(cookie, key.to_string())).cloned()
+    }
+
+    /// A sysctl that a sandbox does not show, and a namespace outside would.
+    #[must_use]
+    pub fn unseen_sysctl(&self, cookie: u64, key: &str) -> Option<String> {
+        let copied = self.copied.borrow();
+        if copied.writable.contains_key(&cookie) {
+            return None;
+        }
+        copied.fresh.get(key).map(|(value, _)| value.clone())
+    }
+
+    /// The keys below `prefix` that are kept in mind.
+    #[must_use]
+    pub fn sysctl_keys(&self, cookie: u64, prefix: &str) -> Vec<String> {
+        let all = self.sysctls.borrow();
+        let below = |key: &str| key.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        all.keys().filter(|(c, key)| *c == cookie && below(key)).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Takes a sysctl for written that the sandbox refuses; false where a run could not write it either.
+    pub fn write_sysctl(&self, cookie: u64, key: &str, value: &str) -> bool {
+        let may = {
+            let copied = self.copied.borrow();
+            match copied.writable.get(&cookie) {
+                Some(writable) => writable.contains(key),
+                None => copied.fresh.get(key).is_some_and(|(_, writable)| *writable),
+            }
+        };
+        if may {
+            self.keep_sysctl(cookie, key, value);
+            self.notes.borrow_mut().push(format!("the kernel takes this value of {}", key.replace('/', ".")));
+        }
+        may
+    }
+
+    /// Remembers the link that another stands in for whose other end has this ifindex.
+    pub fn stand_in(&self, other_end: u32, info: LinkInfo) {
+        self.stand_ins.borrow_mut().insert(other_end, info);
+    }
+
+    /// Whether a link only stands in for one that can't be deleted.
+    #[must_use]
+    pub fn is_device(&self, info: &LinkInfo) -> bool {
+        info.link_netnsid.is_none() && info.state.kind.is_empty()
+    }
+
+    /// Shows a stand-in as the link that it stands in for.
+    pub fn mask(&self, info: &mut LinkInfo) {
+        if info.state.kind != "veth" || info.state.lower < super::world::OTHER_ENDS {
+            return;
+        }
+        let all = self.stand_ins.borrow();
+        let Some(original) = all.get(&info.state.lower) else { return };
+        let (state, was) = (&mut info.state, &original.state);
+        if was.mac.len() != 6 {
+            state.mac.clone_from(&was.mac);
+            state.broadcast.clone_from(&was.broadcast);
+        }
+        if was.mtu > state.mtu && state.mtu == super::world::ETH_MAX_MTU {
+            state.mtu = was.mtu;
+        }
+        state.kind.clone_from(&was.kind);
+        state.lower = was.lower;
+        state.options.clone_from(&was.options);
+        (state.tx_queues, state.rx_queues) = (was.tx_queues, was.rx_queues);
+        // What of the flags nobody sets: broadcast, point to point.
+        const BORN: u32 = crate::plan::link::IFF_BROADCAST | crate::plan::link::IFF_POINTOPOINT;
+        info.flags = info.flags & !BORN | original.flags & BORN;
+        info.arphrd = original.arphrd;
+        info.link_netnsid = original.link_netnsid;
+        info.qdisc.clone_from(&original.qdisc);
+        (info.min_mtu, info.max_mtu) = (original.min_mtu, original.max_mtu);
+        info.permaddr.clone_from(&original.permaddr);
+        info.data.clone_from(&original.data);
+    }
+
     /// A file as the script has left it; `None` where the script did nothing to it.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<Option<File>> {

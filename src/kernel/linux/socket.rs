@@ -2,6 +2,7 @@
 //!
 //! The kernel answers before `send` returns, so there is nothing to wait for and no need of an event loop here.
 
+use crate::phase::{self, Phase};
 use crate::plan::error::errno_words;
 use crate::plan::{Error, Kind, Result, nla};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
@@ -138,6 +139,7 @@ impl Netlink {
     /// # Errors
     /// What the kernel refused.
     pub fn request(&self, kind: u16, flags: u16, body: &[u8]) -> std::result::Result<Option<Vec<u8>>, Refusal> {
+        let _phase = phase::enter(Phase::Netlink);
         let sequence = self.send(kind, flags | NLM_F_ACK, body)?;
         let mut answer = None;
         self.receive(sequence, |_, _, body| answer = Some(body.to_vec()))?;
@@ -149,6 +151,7 @@ impl Netlink {
     /// # Errors
     /// What the kernel refused; EAGAIN where the table never held still.
     pub fn dump(&self, kind: u16, body: &[u8]) -> std::result::Result<Vec<Vec<u8>>, Refusal> {
+        let _phase = phase::enter(Phase::Netlink);
         for _ in 0..RETRIES {
             let sequence = self.send(kind, NLM_F_DUMP, body)?;
             let (mut all, mut interrupted) = (Vec::new(), false);

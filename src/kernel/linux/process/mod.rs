@@ -25,7 +25,8 @@ pub use replace::replace;
 pub use spawn::check;
 pub use start::{Started, start};
 pub use tree::{
-    EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, reap_orphans,
+    EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, own_children,
+    reap_orphans,
 };
 
 use crate::kernel::Cancel;
@@ -47,6 +48,9 @@ pub const TAG: &str = "NSSCRIPT_PROC";
 
 /// How long a command may take to end after SIGTERM, at a timeout or Ctrl-C, before SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// The longest that the handlers of one Ctrl-C are apart.
+const CTRL_C: Duration = Duration::from_millis(100);
 
 /// What a program reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,6 +172,12 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
     pump.finish();
     if let Some(ended) = child.try_wait() {
         (finished.code, finished.signal) = (ended.code, ended.signal);
+        // The terminal's Ctrl-C is for both of us: the child may have ended of it before our handler ran.
+        if ended.signal == Some(libc::SIGINT) && !finished.cancelled {
+            let mut fds = [PollFd::new(cancel.fd(), PollFlags::POLLIN)];
+            poll(&mut fds, Instant::now().checked_add(CTRL_C))?;
+            finished.cancelled = cancelled(cancel, ready(&fds[0]));
+        }
     }
     let [stdout, stderr] = pump.data;
     (finished.stdout, finished.stderr) = (stdout, stderr);

@@ -230,6 +230,12 @@ pub fn end_tree(pid: i32, start_time: u64, grace: Duration) -> Result<Vec<EndedP
     }
 }
 
+/// Our children as they are now.
+#[must_use]
+pub fn own_children() -> Vec<Process> {
+    children(own_pid()).into_iter().filter_map(Process::read).collect()
+}
+
 /// Ends everything that descends from us, but for the children (and what is below them) that `keep` names; see
 /// [`Lineage::owns`]. Needs [`become_subreaper`] to reach what was left by its parent. What ended is reaped; who
 /// holds a [`super::Started`] of it still learns its status.

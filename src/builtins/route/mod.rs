@@ -1,28 +1,41 @@
 //! Routes, as `ip route` writes them (ip-route(8)).
 
+pub(super) mod encap;
+pub(super) mod table;
+
 use super::show::{self, Names};
 use crate::engine::Session;
 use crate::engine::value::{self, Fallible, Opts, run, text};
 use crate::plan::addr::{
-    HopSpec, METRICS, RouteSpec, family, octets, parse_cidr, parse_ip, proto_of, scope_of, table_of, type_of,
+    HopSpec, METRICS, RouteSpec, family, octets, parse_cidr, parse_ip, proto_of, scope_of, type_of,
 };
 use crate::plan::record::{AF_INET, AF_INET6, RTA_DST, RTA_OIF, RTA_SRC};
 use crate::plan::{AddMode, Error, Kind, Ns, Rec, Result, Verb, What, nla};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use std::net::IpAddr;
+use table::Tables;
 
 const KNOWN: &[&str] = &[
-    "via", "dev", "metric", "table", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref", "nhid",
-    "family", "replace", "append",
+    "via", "dev", "metric", "table", "vrf", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref",
+    "nhid", "family", "replace", "append",
 ];
 
 fn known() -> Vec<&'static str> {
     KNOWN.iter().copied().chain(METRICS.iter().map(|(name, _)| *name)).collect()
 }
 
+/// The option `family`: `"inet"` or `"inet6"`.
+pub(super) fn family_option(opts: &Opts) -> Result<Option<u8>> {
+    named(opts, "family", |w| match w {
+        "inet" | "4" => Some(AF_INET),
+        "inet6" | "6" => Some(AF_INET6),
+        _ => None,
+    })
+}
+
 /// A word or a number, looked up by `find`.
-fn named<T>(opts: &Opts, key: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+pub(super) fn named<T>(opts: &Opts, key: &str, find: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
     let Some(value) = opts.get(key) else { return Ok(None) };
     let word = match value.as_int() {
         Ok(number) => number.to_string(),
@@ -31,7 +44,7 @@ fn named<T>(opts: &Opts, key: &str, find: impl Fn(&str) -> Option<T>) -> Result<
     find(&word).map(Some).ok_or_else(|| Error::invalid(format!("option `{key}` can't be `{word}`")).with_target(key))
 }
 
-fn device(session: &Session, ns: &Ns, value: &Dynamic) -> Result<(u32, String)> {
+pub(super) fn device(session: &Session, ns: &Ns, value: &Dynamic) -> Result<(u32, String)> {
     let device = value::device(session, Some(ns), value)?;
     Ok((device.link.index, device.link.name))
 }
@@ -51,7 +64,7 @@ fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec>
         via: opts.text("via")?.map(|v| parse_ip(&v)).transpose()?,
         dev: opts.get("dev").map(|d| device(session, ns, d)).transpose()?,
         metric: opts.u32("metric", u32::MAX)?,
-        table: named(opts, "table", table_of)?,
+        table: table::given(session, ns, opts)?,
         src: opts.text("src")?.map(|v| parse_ip(&v)).transpose()?,
         scope: named(opts, "scope", scope_of)?,
         proto: named(opts, "proto", proto_of)?,
@@ -75,11 +88,7 @@ fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec>
     for value in opts.array("nexthops")?.unwrap_or_default() {
         route.hops.push(hop(session, ns, value::map(&value, "a next hop")?)?);
     }
-    let asked = named(opts, "family", |w| match w {
-        "inet" | "4" => Some(AF_INET),
-        "inet6" | "6" => Some(AF_INET6),
-        _ => None,
-    })?;
+    let asked = family_option(opts)?;
     if dst == "default" {
         let via = route.via.or_else(|| route.hops.iter().find_map(|h| h.via)).or(route.src);
         route.family = asked.unwrap_or_else(|| via.map_or(AF_INET, family));
@@ -105,7 +114,7 @@ fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec>
     Ok(route)
 }
 
-fn place(session: &Session, ns: Option<&Dynamic>) -> Result<Ns> {
+pub(super) fn place(session: &Session, ns: Option<&Dynamic>) -> Result<Ns> {
     ns.map_or_else(|| Ok(session.current()), |ns| value::ns(session, ns))
 }
 
@@ -175,19 +184,18 @@ fn get(session: &Session, ns: Option<&Dynamic>, dst: &str, options: Map) -> Resu
         }
     })?;
     let rec = Rec { what: What::Route, body: answer, ends: None };
-    Ok(show::route_map(&rec, &Names::new(session, &ns)))
+    Ok(show::route_map(&rec, &Names::new(session, &ns), &Tables::read()))
 }
 
 fn list(session: &Session, ns: Option<&Dynamic>, options: Map) -> Result<Array> {
-    let opts = Opts::new("routes", options, &["table"])?;
+    let opts = Opts::new("routes", options, &["table", "vrf"])?;
     let (ns, only) = match ns {
         Some(ns) => show::place(session, ns)?,
         None => (session.current(), None),
     };
     let table = match opts.get("table") {
         Some(value) if value.is_string() && text(value, "table")? == "all" => None,
-        Some(_) => named(&opts, "table", table_of)?,
-        None => Some(254),
+        _ => Some(table::given(session, &ns, &opts)?.unwrap_or(254)),
     };
     show::routes(session, &ns, only, table)
 }

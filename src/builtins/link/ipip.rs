@@ -1,0 +1,54 @@
+//! `ipip`: IPv4 in IPv4 (RFC 2003; net/ipv4/ipip.c; ip-link(8)).
+
+use super::gre::ENCAPS;
+use super::kind::{Choice, Type, choice, same};
+use crate::engine::value::{Fallible, LinkHandle, run};
+use rhai::plugin::*;
+use rhai::{Map, NativeCallContext};
+
+/// `IFLA_IPTUN_…` (include/uapi/linux/if_tunnel.h).
+pub const OPTIONS: &[Choice] = &[
+    same("local", 2, Type::Ip(0)),
+    same("remote", 3, Type::Ip(0)),
+    same("ttl", 4, Type::Ttl(0, &[])),
+    same("tos", 5, Type::Tos),
+    same("pmtudisc", 10, Type::Switch),
+    same("mode", 9, Type::Names(1, &[("any", 0), ("ipip", 4), ("mplsip", 137)])),
+    same("dev", 1, Type::Dev),
+    same("fwmark", 20, Type::U32),
+    same("external", 19, Type::Flag),
+    same("encap", 15, Type::Names(2, ENCAPS)),
+    choice("encap_sport", 17, Type::Port, "encap-sport"),
+    choice("encap_dport", 18, Type::Port, "encap-dport"),
+    choice("encap_csum", 16, Type::Bit(2, 1), "encap-csum"),
+    choice("encap_csum6", 16, Type::Bit(2, 2), "encap-csum6"),
+    choice("encap_remcsum", 16, Type::Bit(2, 4), "encap-remcsum"),
+];
+
+#[export_module]
+pub mod functions {
+    /// Makes an IPIP tunnel: IPv4 in IPv4.
+    ///
+    /// Options: those of every link but `mac` (see `bridge`), and `local`, `remote`, `ttl` and `tos` (a number or
+    /// `"inherit"`), `pmtudisc`, `dev` (the link below; `"ns:dev"` for one in another namespace), `fwmark`, `external`,
+    /// `encap` (`"fou"`, `"gue"`, `"none"`), `encap_sport`, `encap_dport`, `encap_csum`,
+    /// `encap_csum6`, `encap_remcsum`, `mode` (`"ipip"`, `"mplsip"`, `"any"`). Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
+    ///
+    /// ```rhai
+    /// netns_add(["a", "b"]);
+    /// veth("a:e", "b:e", #{ up: true, a: #{ addr: "10.0.0.1/24" }, b: #{ addr: "10.0.0.2/24" } });
+    /// ipip("a:t", #{ local: "10.0.0.1", remote: "10.0.0.2", up: true, addr: "10.99.0.1/24" });
+    /// ipip("b:t", #{ local: "10.0.0.2", remote: "10.0.0.1", up: true, addr: "10.99.0.2/24" });
+    /// assert_eq(link("a:t").data.remote, "10.0.0.2");
+    /// assert_ping("a", "10.99.0.2");
+    /// ```
+    #[rhai_fn(name = "ipip", return_raw)]
+    pub fn ipip(ctx: NativeCallContext, dev: &str) -> Fallible<LinkHandle> {
+        run(&ctx, |s| super::super::make(s, "ipip", dev, Map::new()))
+    }
+
+    #[rhai_fn(name = "ipip", return_raw)]
+    pub fn ipip_with(ctx: NativeCallContext, dev: &str, options: Map) -> Fallible<LinkHandle> {
+        run(&ctx, |s| super::super::make(s, "ipip", dev, options))
+    }
+}

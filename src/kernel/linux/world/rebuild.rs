@@ -1,0 +1,384 @@
+//! The same world again, in a sandbox. What the kernel does not make again is stood in for or said.
+
+use super::{Captured, World, sysctls};
+use crate::kernel::linux::{Linux, names};
+use crate::kernel::{Cancel, Kernel};
+use crate::plan::link::LinkInfo;
+use crate::plan::restore::{self, Phase};
+use crate::plan::{Error, LinkChange, LinkRef, LinkSpec, Ns, Result, State, Verb};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often links and records are led towards what they were: each time some become possible by those before, and the
+/// kernel adds and removes some by itself.
+const ROUNDS: usize = 8;
+/// The first ifindex of the other ends of stand-ins: no other link has one that high.
+pub(crate) const OTHER_ENDS: u32 = 0x4000_0000;
+/// What a link is told by that stands in for another: the nsid of its other end, which no other namespace gets.
+pub(crate) const OTHER_ENDS_NSID: i32 = 0x7fff_fff0;
+/// `ARPHRD_LOOPBACK` (include/uapi/linux/if_arp.h).
+const LOOPBACK: u16 = 772;
+/// The longest wait for links to follow their carrier (`linkwatch`).
+const LINK_BOUND: Duration = Duration::from_secs(3);
+/// The most that a veth takes (`ETH_MAX_MTU`).
+pub(crate) const ETH_MAX_MTU: u32 = 65_535;
+
+/// The copy.
+#[derive(Debug, Default)]
+pub struct Rebuilt {
+    /// The namespaces in the order of [`World::spaces`].
+    pub spaces: Vec<Ns>,
+    /// Links that others stand in for, and why.
+    pub stand_ins: Vec<String>,
+    /// What could not be copied.
+    pub missing: Vec<String>,
+}
+
+struct Builder<'a> {
+    linux: &'a Linux,
+    world: &'a World,
+    out: Rebuilt,
+    /// What each namespace is to become, as far as it is tried.
+    targets: Vec<State>,
+    /// Namespaces that nothing but an nsid or the other end of a link is known of.
+    hidden: HashMap<(usize, i32), Ns>,
+    /// Where the other ends of stand-ins are.
+    others: Ns,
+    stood: BTreeSet<(usize, u32)>,
+    /// Other ends that are to be up.
+    up: Vec<(Ns, u32)>,
+    refused: BTreeMap<(usize, u32), Error>,
+}
+
+/// Makes the world again. `linux` is in a sandbox and has nothing but its own first namespace; it rehearses already.
+///
+/// # Errors
+/// A namespace can't be made or read.
+pub fn rebuild(linux: &Linux, world: &World) -> Result<Rebuilt> {
+    let mut builder = Builder {
+        linux,
+        world,
+        out: Rebuilt { missing: world.missing.clone(), ..Rebuilt::default() },
+        targets: world.spaces.iter().map(|s| State { sysctls: BTreeMap::new(), ..s.state.clone() }).collect(),
+        hidden: HashMap::new(),
+        others: unnamed(linux, "of stand-ins")?,
+        stood: BTreeSet::new(),
+        up: Vec::new(),
+        refused: BTreeMap::new(),
+    };
+    builder.namespaces()?;
+    builder.sysctls(true)?;
+    builder.nsids()?;
+    builder.links()?;
+    builder.sysctls(true)?;
+    builder.bring_up()?;
+    builder.records()?;
+    builder.sysctls(false)?;
+    builder.verify()?;
+    Ok(builder.out)
+}
+
+/// A namespace without a name, held by us.
+fn unnamed(linux: &Linux, label: &str) -> Result<Ns> {
+    let mut verb = Verb::NetnsAdd { name: label.into(), cookie: 0 };
+    linux.prepare(&mut verb)?;
+    match verb {
+        Verb::NetnsAdd { cookie, name } => Ok(Ns { cookie, name }),
+        _ => Err(Error::internal("another verb was prepared")),
+    }
+}
+
+impl<'a> Builder<'a> {
+    fn spaces(&self) -> Vec<(usize, Ns, &'a Captured)> {
+        let all = self.out.spaces.iter().cloned().zip(&self.world.spaces).enumerate();
+        all.map(|(at, (ns, captured))| (at, ns, captured)).collect()
+    }
+
+    fn namespaces(&mut self) -> Result<()> {
+        for captured in &self.world.spaces {
+            let ns = if captured.ns.is_host() { self.linux.host() } else { unnamed(self.linux, &captured.ns.name)? };
+            self.out.spaces.push(ns);
+        }
+        for (name, at) in &self.world.names {
+            match at.and_then(|at| self.out.spaces.get(at)) {
+                Some(ns) => drop(self.linux.netns_add(name, ns.cookie)?),
+                None => {
+                    self.linux.shared_dir()?;
+                    let path = names::path(name);
+                    std::fs::File::create(&path)
+                        .map_err(|e| Error::from_io(&e, format!("make `{}`", path.display())))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn nsids(&mut self) -> Result<()> {
+        for (at, ns, captured) in self.spaces() {
+            for (id, target) in &captured.nsids {
+                let target = match target.and_then(|to| self.out.spaces.get(to)) {
+                    Some(target) => target.clone(),
+                    None => {
+                        let hidden = unnamed(self.linux, "that is out of sight")?;
+                        self.hidden.insert((at, *id), hidden.clone());
+                        hidden
+                    }
+                };
+                // What is refused is seen when all is compared.
+                let _ = self.linux.act(&Verb::NetnsSetId { at: ns.clone(), target, id: Some(*id) });
+            }
+        }
+        Ok(())
+    }
+
+    // -----------------------------------------------------------------------------------------------------------
+    // Links
+
+    fn links(&mut self) -> Result<()> {
+        for (at, ns, captured) in self.spaces() {
+            for info in captured.infos.values() {
+                let link = &info.state;
+                match (link.kind.as_str(), info.link_netnsid) {
+                    ("", _) if info.arphrd != LOOPBACK => self.stand_in(at, &ns, info),
+                    ("veth", Some(id)) => self.half_of_a_pair(at, &ns, info, id),
+                    _ => {}
+                }
+                if let Some(why) = link.irreplaceable().filter(|_| self.world.in_sight(at)) {
+                    self.out.missing.push(format!("{}: link `{}` as it is: {why}", ns.label(), link.name));
+                }
+            }
+        }
+        // Twice: a lower device may be in a namespace that comes later.
+        self.lead(Phase::Links)?;
+        self.lead(Phase::Links)?;
+        let mut more = false;
+        for (at, ns, captured) in self.spaces() {
+            let there: BTreeSet<u32> = self.linux.links(&ns, false)?.iter().map(|l| l.state.index).collect();
+            for (_, info) in captured.infos.iter().filter(|(index, _)| !there.contains(index)) {
+                self.stand_in(at, &ns, info);
+                more = true;
+            }
+        }
+        if more { self.lead(Phase::Links) } else { Ok(()) }
+    }
+
+    /// Both ends of a veth whose other end is in another namespace, once.
+    fn half_of_a_pair(&mut self, at: usize, ns: &Ns, info: &LinkInfo, id: i32) {
+        let link = &info.state;
+        let Some(state) = self.targets.get(at) else { return };
+        let to = self.world.spaces.get(at).and_then(|s| *s.nsids.get(&id)?);
+        let verb = match to.and_then(|to| Some((to, self.out.spaces.get(to)?, self.targets.get(to)?))) {
+            Some((to, other, there)) => {
+                let Some(peer) = there.links.get(&link.lower).filter(|_| (at, link.index) < (to, link.lower)) else {
+                    return;
+                };
+                restore::remake_pair((ns, state, link), (other, there, peer))
+            }
+            None => {
+                let Some(other) = self.hidden.get(&(at, id)).cloned() else { return };
+                let end = LinkSpec {
+                    name: Some(format!("end{}", link.index)),
+                    index: link.lower,
+                    mac: Some(super::super::message::random_mac()),
+                    ..LinkSpec::default()
+                };
+                if info.carrier {
+                    self.up.push((other.clone(), link.lower));
+                }
+                let mut spec = restore::remake(link, state);
+                spec.peer = Some(Box::new((other, end)));
+                Verb::LinkAdd { ns: ns.clone(), spec }
+            }
+        };
+        if let Err(error) = self.linux.act(&verb) {
+            self.refused.insert((at, link.index), error);
+        }
+    }
+
+    /// A veth in the place of a link that can't be made again; its other end is out of sight.
+    fn stand_in(&mut self, at: usize, ns: &Ns, info: &LinkInfo) {
+        let link = &info.state;
+        if !self.stood.insert((at, link.index)) {
+            return;
+        }
+        let others = self.others.clone();
+        let id = Verb::NetnsSetId { at: ns.clone(), target: others.clone(), id: Some(OTHER_ENDS_NSID) };
+        let _ = self.linux.act(&id);
+        let number = OTHER_ENDS + u32::try_from(self.stood.len()).unwrap_or_default();
+        let random = super::super::message::random_mac;
+        let end = LinkSpec {
+            name: Some(format!("end{}", self.stood.len())),
+            index: number,
+            mac: Some(random()),
+            mtu: Some(link.mtu.clamp(68, ETH_MAX_MTU)),
+            ..LinkSpec::default()
+        };
+        let spec = LinkSpec {
+            name: Some(link.name.clone()),
+            kind: "veth".into(),
+            index: link.index,
+            mac: Some(if link.mac.len() == 6 { link.mac.clone() } else { random() }),
+            mtu: Some(link.mtu.clamp(68, ETH_MAX_MTU)),
+            txqueuelen: Some(link.txqueuelen),
+            group: Some(link.group),
+            peer: Some(Box::new((others.clone(), end))),
+            ..LinkSpec::default()
+        };
+        let mut why = match (self.refused.remove(&(at, link.index)), link.kind.as_str()) {
+            (_, "") => String::new(),
+            (Some(error), kind) => format!(" ({kind}: {error})"),
+            (None, kind) => format!(" ({kind})"),
+        };
+        if let Some(rehearsal) = self.linux.rehearsal() {
+            rehearsal.stand_in(number, info.clone());
+        }
+        match self.linux.act(&Verb::LinkAdd { ns: ns.clone(), spec }) {
+            Ok(_) => {
+                if !ns.is_host() {
+                    why = format!(" in {}{why}", ns.label());
+                }
+                if self.world.in_sight(at) {
+                    self.out.stand_ins.push(format!("`{}`{why}", link.name));
+                }
+                if info.carrier {
+                    self.up.push((others, number));
+                }
+            }
+            Err(error) => self.out.missing.push(format!("link `{}` in {}: {error}", link.name, ns.label())),
+        }
+    }
+
+    /// Towards the targets, round by round: what needs something else comes after it.
+    fn lead(&mut self, phase: Phase) -> Result<()> {
+        for (at, ns, _) in self.spaces() {
+            let mut last = Vec::new();
+            for _ in 0..ROUNDS {
+                let Some(target) = self.targets.get(at) else { break };
+                let now = self.linux.state(&ns, &[])?;
+                let verbs = restore::steps(&ns, &now, target, phase);
+                if verbs.is_empty() || verbs == last {
+                    break;
+                }
+                for verb in &verbs {
+                    if let Err(error) = self.linux.act(verb)
+                        && let Verb::LinkAdd { spec, .. } = verb
+                    {
+                        self.refused.insert((at, spec.index), error);
+                    }
+                }
+                last = verbs;
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_up(&mut self) -> Result<()> {
+        for (ns, index) in std::mem::take(&mut self.up) {
+            let link = LinkRef { index, name: String::new() };
+            let change = LinkChange { up: Some(true), ..LinkChange::default() };
+            let _ = self.linux.act(&Verb::LinkSet { ns, link, change });
+        }
+        self.lead(Phase::Up)?;
+        // At a loss of carrier the kernel forgets neighbours, some time later: before records come, links have to be at rest.
+        let never = Cancel::never()?;
+        for (_, ns, captured) in self.spaces() {
+            let up: Vec<u32> = captured.state.links.values().filter(|l| l.up).map(|l| l.index).collect();
+            self.linux.wait_links(&ns, &up, LINK_BOUND, &never)?;
+        }
+        Ok(())
+    }
+
+    fn records(&mut self) -> Result<()> {
+        self.lead(Phase::Records)
+    }
+
+    // -----------------------------------------------------------------------------------------------------------
+    // Sysctls
+
+    /// Leads the sysctls of every namespace towards what they were. `building`: without duplicate address detection, so
+    /// that addresses are there at once.
+    fn sysctls(&mut self, building: bool) -> Result<()> {
+        for (_, ns, captured) in self.spaces() {
+            let mut want: Vec<(String, String)> = captured
+                .state
+                .sysctls
+                .iter()
+                .filter(|(key, _)| captured.writable.contains(*key))
+                .map(|(key, value)| {
+                    let quiet = building && key.starts_with("net/ipv6/conf/") && key.ends_with("/accept_dad");
+                    (key.clone(), if quiet { "0".into() } else { value.clone() })
+                })
+                .collect();
+            // Writing one of `all` resets the devices' own.
+            want.sort_by_key(|(key, _)| !restore::resets(key));
+            self.linux.inside(&ns, move || {
+                for _ in 0..2 {
+                    let now = sysctls()?;
+                    let mut done = true;
+                    for (key, value) in &want {
+                        if now.get(key).is_some_and(|(have, writable)| *writable && have != value) {
+                            done &= write(key, value).is_err();
+                        }
+                    }
+                    if done {
+                        break;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    // -----------------------------------------------------------------------------------------------------------
+    // The copy beside the original
+
+    fn verify(&mut self) -> Result<()> {
+        let mut missing = Vec::new();
+        for (_, ns, captured) in self.spaces().into_iter().filter(|(at, ..)| self.world.in_sight(*at)) {
+            let mut now = self.linux.state(&ns, &[])?;
+            let have = self.linux.inside(&ns, sysctls)?;
+            now.sysctls = have.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect();
+            let mut before = captured.state.clone();
+            // Of the machine or out of reach in a sandbox: in mind only.
+            let apart: Vec<(String, String)> = before
+                .sysctls
+                .iter()
+                .filter(|(key, value)| {
+                    let seen = now.sysctls.get(*key);
+                    seen != Some(*value) && (seen.is_none() || restore::device_of(key).is_none())
+                })
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            for (key, value) in apart {
+                before.sysctls.remove(&key);
+                if let Some(rehearsal) = self.linux.rehearsal() {
+                    rehearsal.keep_sysctl(ns.cookie, &key, &value);
+                }
+            }
+            now.sysctls.retain(|key, _| before.sysctls.contains_key(key));
+            let keys = before.changed(&now);
+            missing.extend(before.differences(&now, &keys).into_iter().map(|d| format!("{}: {d}", ns.label())));
+            let ids: BTreeSet<i32> = self.linux.nsids(&ns)?.into_iter().collect();
+            for id in captured.nsids.keys().filter(|id| !ids.contains(id)) {
+                missing.push(format!("{}: nsid {id}", ns.label()));
+            }
+            for info in self.linux.links(&ns, false)? {
+                let Some(original) = captured.infos.get(&info.state.index) else { continue };
+                let plain = |q: &str| matches!(q, "" | "noop" | "noqueue");
+                if original.qdisc != info.qdisc && !(plain(&original.qdisc) && plain(&info.qdisc)) {
+                    missing.push(format!("{}: qdisc {} of `{}`", ns.label(), original.qdisc, info.state.name));
+                }
+            }
+        }
+        self.out.missing.extend(missing);
+        Ok(())
+    }
+}
+
+/// Writes a sysctl of the calling thread's namespace.
+fn write(key: &str, value: &str) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).open(Path::new("/proc/sys").join(key))?.write_all(value.as_bytes())
+}

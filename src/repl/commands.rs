@@ -1,0 +1,424 @@
+//! What begins with `:`.
+
+use super::interpreter::{Ended, Line};
+use super::places::Input;
+use super::show::cut;
+use super::{Repl, Then, topology};
+use crate::engine::docs::{self, Entry};
+use crate::kernel::Cancel;
+use crate::kernel::linux::process::{self, Output, Spec, Stdin};
+use crate::plan::{Error, Kind, Ns, Result};
+use crate::report::diagnostic::wrap;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+/// A command.
+pub struct Command {
+    pub name: &'static str,
+    /// As `:help` shows them.
+    pub arguments: &'static str,
+    pub text: &'static str,
+}
+
+/// All commands, in the order of `:help`.
+pub const COMMANDS: &[Command] = &[
+    Command { name: "help", arguments: "[NAME]", text: "explain a function, a family or a command" },
+    Command { name: "undo", arguments: "[N]", text: "take back the last line (or N) that changed something" },
+    Command { name: "redo", arguments: "[N]", text: "do again what was undone last" },
+    Command { name: "rollback", arguments: "", text: "take back everything since the last commit" },
+    Command { name: "commit", arguments: "[NAME]", text: "keep what stands, as a lab" },
+    Command { name: "history", arguments: "", text: "the lines that stand, with what they did" },
+    Command { name: "diff", arguments: "", text: "what is other than before the session" },
+    Command { name: "use", arguments: "[NS]", text: "make a namespace the current one; without a name, the host's" },
+    Command { name: "topology", arguments: "", text: "draw namespaces, links, bridges and addresses" },
+    Command { name: "save", arguments: "FILE", text: "write the lines that stand as a script" },
+    Command { name: "load", arguments: "FILE", text: "run a script as one line" },
+    Command { name: "json", arguments: "EXPR", text: "show a result as JSON" },
+    Command { name: "watch", arguments: "EXPR", text: "show a result again every second, until Ctrl-C" },
+    Command { name: "time", arguments: "[on|off|LINE]", text: "show how long lines take" },
+    Command { name: "explain", arguments: "[on|off]", text: "show the ip commands that do the same" },
+    Command { name: "sh", arguments: "[NS]", text: "a shell in a namespace" },
+    Command {
+        name: "vi",
+        arguments: "",
+        text: "edit lines with vi's keys (NSSCRIPT_KEYS=vi, or editing-mode in ~/.inputrc)",
+    },
+    Command { name: "emacs", arguments: "", text: "edit lines with emacs' keys" },
+    Command { name: "quit", arguments: "", text: "leave" },
+];
+
+/// Short names.
+const SHORT: &[(&str, &str)] = &[("q", "quit"), ("exit", "quit"), ("h", "help"), ("?", "help"), ("u", "undo")];
+
+impl Repl {
+    /// Runs a command; the line begins with `:`.
+    ///
+    /// # Errors
+    /// What it can't do.
+    pub(super) fn command(&mut self, line: &str) -> Result<Then> {
+        let text = line.trim().trim_start_matches(':');
+        let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let rest = rest.trim();
+        let full = SHORT.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full);
+        // An unambiguous beginning is enough.
+        let begun: Vec<&Command> = COMMANDS.iter().filter(|c| c.name.starts_with(full)).collect();
+        let command = match (COMMANDS.iter().find(|c| c.name == full), begun.as_slice()) {
+            (Some(command), _) => command,
+            (None, [only]) if !full.is_empty() => only,
+            _ => {
+                let near = crate::plan::nearest(full, COMMANDS.iter().map(|c| c.name));
+                let error = Error::new(Kind::NotFound, format!("there is no command `:{name}`"));
+                return Err(match near {
+                    Some(near) => error.with_hint(format!("did you mean `:{near}`?")),
+                    None => error.with_hint("`:help` lists them"),
+                });
+            }
+        };
+        if command.arguments.is_empty() && !rest.is_empty() {
+            return Err(Error::invalid(format!("`:{}` takes nothing behind it", command.name)));
+        }
+        match command.name {
+            "help" => self.help(rest)?,
+            "undo" => self.undo(count(rest)?)?,
+            "redo" => return self.redo(count(rest)?),
+            "rollback" => self.rollback(),
+            "commit" => self.commit(rest)?,
+            "history" => self.history(),
+            "diff" => self.diff()?,
+            "use" => self.use_namespace(rest)?,
+            "topology" => {
+                let drawing = topology::draw(self.interpreter.borrow().session(), self.look().style);
+                self.page(&drawing);
+            }
+            "save" => self.save(rest)?,
+            "load" => return self.load(rest),
+            "json" => self.json(rest)?,
+            "watch" => self.watch(rest)?,
+            "time" => return self.time(rest),
+            "explain" => self.explain = switch(rest, self.explain)?,
+            "sh" => self.shell(rest)?,
+            "vi" | "emacs" => self.keys(command.name == "vi"),
+            _ => return Ok(Then::Leave),
+        }
+        Ok(Then::On)
+    }
+
+    fn help(&mut self, name: &str) -> Result<()> {
+        let style = self.look().style;
+        if name.is_empty() {
+            let mut out = String::from("A line is run as it is typed, all or nothing. `_` is the last result.\n\n");
+            for command in COMMANDS {
+                let head = format!(":{} {}", command.name, command.arguments);
+                let _ = writeln!(out, "  {}{}", style.paint("33", &format!("{head:<22}")), command.text);
+            }
+            out += "\nFunctions, by family (`:help ping`, `:help link`):\n\n";
+            for family in &self.reference.families {
+                let names: Vec<&str> =
+                    family.entries.iter().map(|e| e.name.as_str()).filter(|n| !n.contains('.')).collect();
+                let lines = wrap(&names.join(" "), style.width.saturating_sub(13).max(30));
+                for (n, line) in lines.iter().enumerate() {
+                    let head = if n == 0 { family.name.as_str() } else { "" };
+                    let _ = writeln!(out, "  {} {line}", style.paint("1", &format!("{head:<10}")));
+                }
+            }
+            self.page(out.trim_end());
+            return Ok(());
+        }
+        if let Some(command) = name.strip_prefix(':').and_then(|n| COMMANDS.iter().find(|c| c.name == n)) {
+            self.say(&format!(":{} {}\n  {}", command.name, command.arguments, command.text));
+            return Ok(());
+        }
+        let standard;
+        let mut found: Vec<&Entry> = self.reference.find(name);
+        let family = self.reference.family(name).filter(|_| found.is_empty());
+        if let Some(family) = family {
+            let mut out = style.paint("1", &family.heading()) + "\n";
+            for entry in &family.entries {
+                let room = style.width.saturating_sub(26).max(20);
+                let _ = writeln!(out, "  {:<22}  {}", entry.name, cut(&entry.summary(), room, style.unicode));
+            }
+            self.page(out.trim_end());
+            return Ok(());
+        }
+        if found.is_empty() {
+            standard = docs::standard();
+            found = standard.find(name);
+        }
+        if found.is_empty() {
+            let error = Error::new(Kind::NotFound, format!("there is no function `{name}`")).with_target(name);
+            return Err(match self.reference.nearest(name) {
+                Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+                None => error.with_hint("`:help` lists them all"),
+            });
+        }
+        let text: Vec<String> = found.iter().map(|e| e.render(style)).collect();
+        self.page(text.join("\n").trim_end());
+        Ok(())
+    }
+
+    fn undo(&mut self, count: usize) -> Result<()> {
+        let undone = self.interpreter.borrow_mut().undo(count);
+        let Some((gone, report)) = undone else {
+            let error = Error::invalid("there is nothing to undo");
+            return Err(error.with_hint("what was committed is taken away by `nsscript down NAME`"));
+        };
+        self.told_undone(&gone);
+        self.report_some(report);
+        Ok(())
+    }
+
+    fn told_undone(&mut self, gone: &[Line]) {
+        for line in gone.iter().rev().filter(|l| l.changed() || l.ran()) {
+            let text = self.one_line(&line.input);
+            if line.ran() {
+                self.say(&format!("undone: {text}  (but not what its command did by itself)"));
+            } else {
+                self.say(&format!("undone: {text}"));
+            }
+        }
+    }
+
+    fn redo(&mut self, count: usize) -> Result<Then> {
+        for n in 0..count {
+            let redone = self.interpreter.borrow_mut().redo();
+            let Some((input, ended)) = redone else {
+                if n > 0 {
+                    break;
+                }
+                return Err(Error::invalid("there is nothing to do again"));
+            };
+            let text = self.one_line(&input);
+            self.say(&format!("again: {text}"));
+            match self.ended(ended) {
+                Then::On => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Then::On)
+    }
+
+    fn rollback(&mut self) {
+        let (gone, report) = self.interpreter.borrow_mut().rollback();
+        if gone.is_empty() && report.steps == 0 {
+            self.say("nothing was done since the last commit");
+            return;
+        }
+        self.report(report);
+    }
+
+    fn history(&mut self) {
+        let style = self.look().style;
+        let mut out = String::new();
+        let interpreter = self.interpreter.borrow();
+        let mut number = interpreter.uncommitted();
+        for line in interpreter.lines() {
+            let counted = line.changed();
+            // The number is that of `:undo N`.
+            let head = if counted { format!("{number:>3}") } else { "   ".into() };
+            number -= usize::from(counted);
+            let text = self.fit(&self.one_line(&line.input), 5);
+            let _ = writeln!(out, "{}  {text}", style.paint("2", &head));
+            for seen in &line.seen {
+                let note = if seen.undoable { "" } else { "  (no undo)" };
+                let text = self.fit(&format!("{}{note}", seen.ip), 7);
+                let _ = writeln!(out, "       {}", style.paint("2", &text));
+            }
+        }
+        drop(interpreter);
+        if out.is_empty() {
+            out = "nothing was done since the last commit".into();
+        }
+        self.page(out.trim_end());
+    }
+
+    fn diff(&mut self) -> Result<()> {
+        let lines = self.interpreter.borrow().session().differences()?;
+        let text = if lines.is_empty() { "nothing is other than before".to_owned() } else { lines.join("\n") };
+        self.page(&text);
+        Ok(())
+    }
+
+    fn namespace(&self, name: &str) -> Result<Ns> {
+        let interpreter = self.interpreter.borrow();
+        if let Some(handle) =
+            interpreter.scope().get(name).and_then(|v| v.clone().try_cast::<crate::engine::value::NsHandle>())
+        {
+            return Ok(handle.0);
+        }
+        let kernel = interpreter.session().kernel();
+        match name {
+            "" | "host" if kernel.find_ns("host").is_err() => Ok(kernel.host()),
+            "" => Ok(kernel.host()),
+            _ => kernel.find_ns(name.trim_matches('"')),
+        }
+    }
+
+    fn use_namespace(&mut self, name: &str) -> Result<()> {
+        let ns = self.namespace(name)?;
+        self.interpreter.borrow_mut().set_place(ns);
+        Ok(())
+    }
+
+    fn load(&mut self, file: &str) -> Result<Then> {
+        if file.is_empty() {
+            return Err(Error::invalid("which file?").with_hint(":load FILE"));
+        }
+        let path = expand(file);
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::from_io(&e, format!("read `{path}`")))?;
+        let ended = self.interpreter.borrow_mut().run(Input { file: Some(path), text, typed: None });
+        Ok(self.ended(ended))
+    }
+
+    fn save(&mut self, file: &str) -> Result<()> {
+        if file.is_empty() {
+            return Err(Error::invalid("where to?").with_hint(":save FILE"));
+        }
+        let path = expand(file);
+        let (text, count) = {
+            let interpreter = self.interpreter.borrow();
+            super::script::of(&interpreter)?
+        };
+        std::fs::write(&path, text).map_err(|e| Error::from_io(&e, format!("write `{path}`")))?;
+        self.say(&format!("wrote {count} lines to {path}; `nsscript {path}` builds the same"));
+        Ok(())
+    }
+
+    fn json(&mut self, text: &str) -> Result<()> {
+        if text.is_empty() {
+            return Err(Error::invalid("of what?").with_hint(":json EXPR"));
+        }
+        let ended = self.interpreter.borrow_mut().peek(&format!("to_json({text}, #{{ pretty: true }})"));
+        match ended {
+            Ended::Well(value) => self.page(&value.into_string().unwrap_or_default()),
+            other => {
+                self.ended(other);
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, text: &str) -> Result<()> {
+        const EVERY: Duration = Duration::from_secs(1);
+        if text.is_empty() {
+            return Err(Error::invalid("what?").with_hint(":watch EXPR"));
+        }
+        loop {
+            let ended = self.interpreter.borrow_mut().peek(text);
+            let Ended::Well(value) = ended else {
+                self.ended(ended);
+                return Ok(());
+            };
+            let shown = super::show::show(&self.interpreter.borrow(), &value, self.look());
+            if !self.terminal {
+                self.put(&shown);
+                return Ok(());
+            }
+            let dim = self.look().style.paint("2", &format!("{text}   (Ctrl-C ends it)"));
+            if self.screen {
+                self.put_raw(&format!("\x1b[H\x1b[2J{dim}\n{shown}\n"));
+            } else {
+                self.put(&format!("{dim}\n{shown}"));
+            }
+            let session = self.interpreter.borrow().session().clone();
+            if session.pause(EVERY).is_err() {
+                // SIGTERM is for the loop of the session.
+                if session.cancel().signal() == libc::SIGINT {
+                    session.cancel().clear();
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    fn time(&mut self, text: &str) -> Result<Then> {
+        match text {
+            "" | "on" | "off" => {
+                self.timing = switch(text, self.timing)?;
+                Ok(Then::On)
+            }
+            line => {
+                let begun = Instant::now();
+                let ended = self.interpreter.borrow_mut().run(Input::typed(line));
+                let took = begun.elapsed();
+                let then = self.ended(ended);
+                self.took(took);
+                Ok(then)
+            }
+        }
+    }
+
+    fn shell(&mut self, name: &str) -> Result<()> {
+        if !self.terminal {
+            return Err(Error::invalid("`:sh` needs a terminal").with_hint("sh(ns, \"…\") runs a line of shell"));
+        }
+        let ns = if name.is_empty() { self.interpreter.borrow().place() } else { self.namespace(name)? };
+        let session = self.interpreter.borrow().session().clone();
+        let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+        let netns = std::sync::Arc::new(session.linux().file(&ns)?);
+        let label = if ns.is_host() { "host".to_owned() } else { ns.name.clone() };
+        let spec = Spec {
+            argv: vec![shell],
+            netns: (!ns.is_host()).then_some(netns),
+            netns_name: (!ns.is_host()).then(|| ns.name.clone()),
+            env: vec![("NSSCRIPT_NS".into(), Some(label.clone().into()))],
+            stdin: Stdin::Inherit,
+            output: Output::Inherit,
+            mark: session.mark().into(),
+            ..Spec::default()
+        };
+        self.say(&format!("a shell in {label}: `exit` comes back; what it changes is not undone"));
+        // Ctrl-C is the shell's.
+        let result = process::run(&spec, &Cancel::never()?, None);
+        self.restore_terminal();
+        if session.cancel().signal() == libc::SIGINT {
+            session.cancel().clear();
+        }
+        result.map(drop)
+    }
+
+    /// What the terminal has room for beside `margin` columns.
+    fn fit(&self, text: &str, margin: usize) -> String {
+        let look = self.look();
+        let width = if look.cut { look.style.width.saturating_sub(margin) } else { usize::MAX };
+        cut(text, width, look.style.unicode)
+    }
+
+    /// The first line of an input.
+    pub(super) fn one_line(&self, input: &Input) -> String {
+        if let Some(file) = &input.file {
+            return format!(":load {file}");
+        }
+        let mut lines = input.shown().trim().lines();
+        let first = lines.next().unwrap_or_default().to_owned();
+        let dots = if self.look().style.unicode { " …" } else { " ..." };
+        if lines.next().is_some() { first + dots } else { first }
+    }
+}
+
+/// `~/x` as a shell has it.
+fn expand(file: &str) -> String {
+    match (file.strip_prefix("~/"), std::env::var("HOME")) {
+        (Some(rest), Ok(home)) => format!("{home}/{rest}"),
+        _ => file.trim_matches('"').to_owned(),
+    }
+}
+
+fn count(text: &str) -> Result<usize> {
+    if text.is_empty() {
+        return Ok(1);
+    }
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err(Error::invalid(format!("`{text}` is no number of lines")).with_target(text)),
+    }
+}
+
+/// `on`, `off`, or the other way round.
+fn switch(text: &str, now: bool) -> Result<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        "" => Ok(!now),
+        _ => Err(Error::invalid(format!("on or off, not `{text}`")).with_target(text)),
+    }
+}

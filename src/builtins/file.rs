@@ -6,6 +6,9 @@ use crate::plan::{Error, Kind, Result, Verb};
 use rhai::plugin::*;
 use rhai::{Map, NativeCallContext};
 
+/// `ENOENT` of errno(3).
+const ENOENT: i32 = 2;
+
 /// The path from the root, as the undo needs it, whatever the current directory is then.
 fn absolute(path: &str) -> Result<String> {
     if path.is_empty() || path.contains('\0') {
@@ -56,7 +59,7 @@ pub mod functions {
         run(&ctx, |s| {
             // In a plan: as the script has left it.
             let bytes = match s.linux().rehearsal().and_then(|r| r.file(path)) {
-                Some(file) => file.map(|(bytes, _)| bytes).ok_or(std::io::ErrorKind::NotFound.into()),
+                Some(file) => file.map(|(bytes, _)| bytes).ok_or_else(|| std::io::Error::from_raw_os_error(ENOENT)),
                 None => std::fs::read(path),
             };
             let bytes = bytes.map_err(|e| Error::from_io(&e, format!("read `{path}`")).with_target(path))?;

@@ -37,6 +37,7 @@ pub(super) fn add(session: &Session, names: &Dynamic, opts: Map) -> Result<Dynam
             .map(|n| value::text(n, "a namespace's name"))
             .collect();
         let names = names?;
+        session.kernel().expect_namespaces(names.len());
         return session.atomic(|| {
             let all: Result<Array> = names.iter().map(|n| make(session, n, &opts).map(Dynamic::from)).collect();
             all.map(Dynamic::from)

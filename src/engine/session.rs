@@ -6,7 +6,7 @@ use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::linux::rehearsal;
 use crate::kernel::{By, Cancel, Kernel};
 use crate::phase::{self, Phase};
-use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
+use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Rec, Result, Verb, What, ip};
 use crate::report::{Event, Sink};
 use crate::txn::journal::{self, Journal, Standing};
 use crate::txn::{Observer, Report, Savepoint, Txn, labs};
@@ -226,11 +226,44 @@ impl Session {
         self.planning() && self.0.ran.get()
     }
 
+    /// Whether in a plan the way to an address leads out of the copy: to none of its namespaces, and there are links whose
+    /// other ends are not copied.
+    ///
+    /// # Errors
+    /// A namespace can't be read.
+    pub fn beyond(&self, ip: std::net::IpAddr) -> Result<bool> {
+        if !self.linux().rehearsal().is_some_and(rehearsal::Rehearsal::open_ended) {
+            return Ok(false);
+        }
+        let kernel = self.kernel();
+        let mut spaces = vec![kernel.host()];
+        for entry in kernel.list_ns(&kernel.host())? {
+            spaces.extend(kernel.find_ns(&entry.name));
+        }
+        for ns in spaces {
+            let all = kernel.dump(&ns, What::Addr)?;
+            if all.into_iter().any(|body| Rec { what: What::Addr, body, ends: None }.local() == Some(ip)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// In a plan: says that a result was simulated, and what.
     pub fn simulated(&self, what: &str) {
+        self.said_of_step(what, false);
+    }
+
+    /// In a plan: says that a result was found out, but in the copy of the world.
+    pub fn in_the_copy(&self, what: &str) {
+        self.said_of_step(what, true);
+    }
+
+    fn said_of_step(&self, what: &str, copy: bool) {
         let file = self.0.place.file.borrow().clone();
         self.event(&Event::Simulated {
             what: what.into(),
+            copy,
             file: (!file.is_empty()).then_some(file),
             line: self.0.place.line.get(),
         });

@@ -144,6 +144,12 @@ pub trait Kernel {
     /// /proc or /run/netns can't be read.
     fn reopen(&self, ns: &Ns, kept: Option<&std::path::Path>) -> Result<bool>;
 
+    /// Opens those of these namespaces that are behind their names, all at once: [`Kernel::reopen`] then has less to do.
+    fn reopen_named(&self, _: &[Ns]) {}
+
+    /// So many namespaces are about to be made.
+    fn expect_namespaces(&self, _: usize) {}
+
     /// Keeps a namespace by a bind mount at `path`.
     ///
     /// # Errors

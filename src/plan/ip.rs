@@ -97,7 +97,8 @@ fn common(spec: &LinkSpec) -> String {
     if let Some(len) = spec.txqueuelen {
         out += &format!(" txqueuelen {len}");
     }
-    if let Some(queues) = spec.queues {
+    // One is what a veth gets where nothing is said: it says nothing.
+    if let Some(queues) = spec.queues.filter(|n| *n != 1) {
         out += &format!(" numtxqueues {queues} numrxqueues {queues}");
     }
     if let Some(group) = spec.group {

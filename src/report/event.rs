@@ -35,9 +35,10 @@ pub enum Event {
         /// It takes step `index` back.
         undo: bool,
     },
-    /// In a plan: the result of the last step was simulated, not found out.
+    /// In a plan: the result of the last step was simulated; with `copy` it was found out, but in the copy of the world.
     Simulated {
         what: String,
+        copy: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         file: Option<String>,
         /// From 1; 0 where unknown.

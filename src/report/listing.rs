@@ -51,7 +51,7 @@ impl<S: Sink> Sink for Listing<S> {
                 }
                 return self.inner.event(&event);
             }
-            Event::Simulated { .. } => self.simulated += 1,
+            Event::Simulated { copy: false, .. } => self.simulated += 1,
             _ => {}
         }
         self.inner.event(event);
@@ -87,7 +87,7 @@ mod tests {
         let mut sink = Listing::new(Terminal::new(Vec::new(), Vec::new(), Level::Plan, Style::PLAIN));
         sink.event(&step(1, "netns_add", false));
         sink.event(&step(0, "ping", false));
-        sink.event(&Event::Simulated { what: "it answers".into(), file: None, line: 0 });
+        sink.event(&Event::Simulated { what: "it answers".into(), copy: false, file: None, line: 0 });
         sink.event(&step(2, "link_add", false));
         sink.event(&step(2, "link_del", true));
         sink.close();

@@ -81,9 +81,8 @@ impl<O: io::Write, E: io::Write> Terminal<O, E> {
         };
         let simulated = match simulated {
             0 => String::new(),
-            n if fails.is_some() => {
-                format!("; {} before it simulated, which may be why", plural(n, "result was", "results were"))
-            }
+            1 if fails.is_some() => "; 1 result before it was simulated, which may be why".to_owned(),
+            n if fails.is_some() => format!("; {n} results before it were simulated, which may be why"),
             n => format!("; {} simulated", plural(n, "result", "results")),
         };
         self.out.put(&format!("plan of `{name}`: {ending}{simulated}; nothing was changed\n"));
@@ -132,7 +131,12 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
                 self.say(&format!("{at}{text}"));
             }
             Event::Step { index, op, ns, target, ip, file, line, undo } if level == Level::Plan => {
-                let number = if *undo { format!("-{index}") } else { index.to_string() };
+                let number = match (*undo, *index) {
+                    // Of a run before, which is recovered.
+                    (true, 0) => "-".to_owned(),
+                    (true, index) => format!("-{index}"),
+                    (false, index) => index.to_string(),
+                };
                 let ns = if ns.is_empty() { String::new() } else { format!(" in {ns}") };
                 let what = format!("{op}{ns}: {target}");
                 let what = what.trim_end_matches(": ");
@@ -153,8 +157,9 @@ impl<O: io::Write, E: io::Write> Sink for Terminal<O, E> {
                 }
             }
             Event::Step { .. } => {}
-            Event::Simulated { what, .. } if level == Level::Plan => {
-                self.out.put(&format!("        simulated: {what}\n"));
+            Event::Simulated { what, copy, .. } if level == Level::Plan => {
+                let how = if *copy { "in the copy" } else { "simulated" };
+                self.out.put(&format!("        {how}: {what}\n"));
             }
             Event::Planned { name, steps, namespaces, links, processes, simulated, status, fails, refused } => {
                 self.planned(

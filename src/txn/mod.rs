@@ -8,6 +8,7 @@ pub mod log;
 pub mod papers;
 mod recover;
 mod rollback;
+mod verify;
 
 pub use log::{Entry, InMemory, Undo, UndoLog};
 pub use rollback::{Report, with_report};
@@ -356,7 +357,11 @@ impl Txn {
             _ => self.kernel.apply(verb),
         };
         if let Undo::Restore { changes, back } = &mut entry.undo {
-            let fresh = changes.iter().all(|c| c.only != 0) && result.is_ok();
+            let since = self.savepoints.last().copied().unwrap_or_default();
+            let own = entry.on.iter().all(|(cookie, index)| {
+                self.made.get(&(*cookie, 0)).or(self.made.get(&(*cookie, *index))).is_some_and(|seq| *seq >= since)
+            });
+            let fresh = own && changes.iter().all(|c| c.only != 0) && result.is_ok();
             if !fresh {
                 for change in changes.iter_mut() {
                     change.after = read(&*self.kernel, &change.ns, change.only, &change.sysctls).ok();
@@ -513,8 +518,20 @@ impl Txn {
                 if let Some((master, _)) = &change.master
                     && *master != 0
                 {
-                    fresh &= self.fresh_link(ns, *master, since);
                     on.push((ns.cookie, *master));
+                    if !self.fresh_link(ns, *master, since) {
+                        // A bridge of the run's own, from before the savepoint, gets a port that goes with the savepoint:
+                        // what it took over from that port (MAC, mtu) is all there is to set back.
+                        let info = self.kernel.link(ns, By::Index(*master))?;
+                        if fresh && self.fresh_link(ns, *master, 1) && info.is_some_and(|i| i.state.kind == "bridge") {
+                            let mut changes = vec![self.read_before(ns, *master, Vec::new())?];
+                            if change.count() > 1 {
+                                changes.push(self.read_before(ns, link.index, Vec::new())?);
+                            }
+                            return Ok((Undo::Restore { changes, back: Vec::new() }, on));
+                        }
+                        fresh = false;
+                    }
                 }
                 if fresh && change.count() <= 1 {
                     return whole(on);

@@ -19,6 +19,8 @@ impl Txn {
         let journal = Journal::take_over(story)?;
         let mut txn = Txn::new(kernel, Box::new(journal), observer);
         txn.next = story.entries.last().map_or(1, |e| e.seq + 1);
+        let all: std::collections::BTreeSet<Ns> = story.entries.iter().flat_map(spaces).collect();
+        txn.kernel.reopen_named(&all.into_iter().collect::<Vec<_>>());
         for entry in &story.entries {
             for ns in spaces(entry) {
                 let kept = txn.log.keep(ns.cookie);

@@ -6,7 +6,7 @@ use crate::kernel::{By, Cancel};
 use crate::plan::attribute::flushed;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
-use crate::plan::{Error, Kind, LinkRef, Ns, Result, State, Verb, What};
+use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, State, Verb, What};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 4;
 /// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
 /// for each further probe (`dad_transmits`).
-const DAD_BOUND: Duration = Duration::from_secs(8);
+pub(super) const DAD_BOUND: Duration = Duration::from_secs(8);
 
 /// The longest that an undo waits for links to follow their carrier: the kernel looks after them once a second.
 const CARRIER_BOUND: Duration = Duration::from_secs(3);
@@ -63,23 +63,23 @@ impl Report {
 }
 
 /// A namespace, its first state, the facts that were touched, and the sysctls to be read.
-type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
+pub(super) type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
 
 /// What is looked at again at the end.
 #[derive(Default)]
-struct Expected {
+pub(super) struct Expected {
     /// The first state of each namespace that was there before, and the facts that were touched.
-    states: BTreeMap<(u64, u32), Touched>,
+    pub(super) states: BTreeMap<(u64, u32), Touched>,
     /// Links and names that must be gone.
-    links: Vec<(Ns, LinkRef, String)>,
-    names: Vec<Ns>,
-    bound: Vec<Ns>,
-    files: Vec<(String, Option<Content>)>,
+    pub(super) links: Vec<(Ns, LinkRef, String)>,
+    pub(super) names: Vec<Ns>,
+    pub(super) bound: Vec<Ns>,
+    pub(super) files: Vec<(String, Option<Content>)>,
     /// Namespaces whose IPv6 addresses may be tentative again.
-    dad: BTreeSet<Ns>,
+    pub(super) dad: BTreeSet<Ns>,
     /// Records that the kernel refuses until an earlier step is undone too: a route that outlived the address by which
     /// its gateway is reached can only come back once that is back.
-    late: Vec<(u64, Verb)>,
+    pub(super) late: Vec<(u64, Verb)>,
 }
 
 impl Expected {
@@ -185,13 +185,21 @@ impl Txn {
         let mut report = Report::default();
         let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
         self.end_processes(since, &mut report);
+        self.still_bridges(since);
         while self.entries.last().is_some_and(|e| e.seq >= since) {
             let Some(entry) = self.entries.pop() else { break };
             report.steps += 1;
-            let gone =
-                !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since));
-            if gone && !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. }) {
+            if self.goes_along(&entry, since) {
                 self.forget(&entry);
+                continue;
+            }
+            if matches!(entry.undo, Undo::Unbind { .. }) {
+                let lowest = self.unbind_all(entry, since, &mut report, &mut expected);
+                if expected.late.is_empty()
+                    && let Err(error) = self.log.undone(lowest)
+                {
+                    report.unwritten(&error);
+                }
                 continue;
             }
             let (errors, differences) = (report.errors.len(), report.differences.len());
@@ -220,6 +228,76 @@ impl Txn {
         self.end_limbo(&mut report);
         report.elapsed = start.elapsed();
         report
+    }
+
+    /// Whether a step needs no undo, since all that it is about goes away.
+    fn goes_along(&self, entry: &Entry, since: u64) -> bool {
+        !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. })
+            && !entry.on.is_empty()
+            && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
+    }
+
+    /// Sets the bridges down that are about to go with their namespaces: one that is up floods all its ports with what
+    /// each of them multicasts at its end, and the kernel is busy with that for longer than with the deletion. If it
+    /// can't be done, it only takes longer.
+    fn still_bridges(&self, since: u64) {
+        for entry in self.entries.iter().filter(|e| e.seq >= since) {
+            if let (Some(Verb::LinkAdd { ns, spec }), Some(outcome)) = (&entry.verb, &entry.outcome)
+                && spec.kind == "bridge"
+                && let Some(link) = &outcome.link
+                && self.ever.get(&(ns.cookie, 0)).is_some_and(|seq| *seq >= since)
+                && let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
+                && info.state.kind == "bridge"
+                && info.state.up
+            {
+                let change = LinkChange { up: Some(false), ..LinkChange::default() };
+                let _ = self.kernel.apply(&Verb::LinkSet { ns: ns.clone(), link: link.clone(), change });
+            }
+        }
+    }
+
+    /// Unbinds the namespace of `first`, and those of the steps before it as far as nothing else is to be undone between
+    /// them. They are let go of together at the end, so that the kernel ends them in one go, and not in our way.
+    /// Returns the first step that is undone.
+    fn unbind_all(&mut self, first: Entry, since: u64, report: &mut Report, expected: &mut Expected) -> u64 {
+        let mut lowest = first.seq;
+        let mut gone = Vec::new();
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            lowest = entry.seq;
+            if let Undo::Unbind { ns } = &entry.undo {
+                let errors = report.errors.len();
+                self.unbind(entry.seq, ns, report);
+                // A refusal of the moment gets a second try.
+                if report.errors.len() > errors {
+                    report.errors.truncate(errors);
+                    self.unbind(entry.seq, ns, report);
+                }
+                // Made, deleted and bound again by the undo just now: the earliest step counts.
+                expected.bound.retain(|b| b != ns);
+                expected.names.push(ns.clone());
+                gone.push(ns.clone());
+                // Killed in the midst, recover has not to look for all of them.
+                if gone.len() % 64 == 0
+                    && expected.late.is_empty()
+                    && let Err(error) = self.log.undone(entry.seq)
+                {
+                    report.unwritten(&error);
+                }
+            }
+            self.forget(&entry);
+            next = match self.entries.last() {
+                Some(e) if e.seq >= since && (matches!(e.undo, Undo::Unbind { .. }) || self.goes_along(e, since)) => {
+                    report.steps += 1;
+                    self.entries.pop()
+                }
+                _ => None,
+            };
+        }
+        for ns in &gone {
+            self.kernel.release(ns);
+        }
+        lowest
     }
 
     /// What runs in the namespaces that are about to go, found by one look at all processes.
@@ -266,13 +344,8 @@ impl Txn {
     ) {
         match &entry.undo {
             Undo::Whole => {}
-            Undo::Unbind { ns } => {
-                self.unbind(entry.seq, ns, report);
-                self.kernel.release(ns);
-                // Made, deleted and bound again by the undo just now: the earliest step counts.
-                expected.bound.retain(|b| b != ns);
-                expected.names.push(ns.clone());
-            }
+            // Done together with those beside it: `unbind_all`.
+            Undo::Unbind { .. } => {}
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
@@ -374,6 +447,7 @@ impl Txn {
         }
     }
 
+    /// Takes the name away; what is still held of the namespace is let go by the caller.
     fn unbind(&mut self, seq: u64, ns: &Ns, report: &mut Report) {
         match self.kernel.find_ns(&ns.name) {
             Ok(found) if found.cookie == ns.cookie => {}
@@ -683,71 +757,6 @@ impl Txn {
             if let Some(peer) = peer {
                 let verb = restore::remake_pair((&a.ns, &a.before, link), (&b.ns, &b.before, peer));
                 self.step(seq, &verb, report, &[]);
-            }
-        }
-    }
-
-    /// Reads again what the undo touched, and says what differs.
-    fn verify(&mut self, expected: &Expected, report: &mut Report) {
-        let Ok(never) = Cancel::never() else { return };
-        for ns in &expected.dad {
-            match self.kernel.wait_dad(ns, None, DAD_BOUND, &never) {
-                Ok(dad) => {
-                    for (index, ip) in dad.failed {
-                        report
-                            .differences
-                            .push(format!("address {ip} of link {index} in {} is a duplicate now", ns.label()));
-                    }
-                }
-                Err(error) if error.kind == Kind::NotFound => {}
-                Err(error) => report.errors.push(error.to_string()),
-            }
-        }
-        for (key, (ns, before, touched, sysctls)) in &expected.states {
-            match read(&*self.kernel, ns, key.1, sysctls) {
-                Ok(now) => {
-                    for difference in before.differences(&now, touched) {
-                        report.differences.push(format!("{}: {difference}", ns.label()));
-                    }
-                }
-                // One of the run's own, which went with all that was in it.
-                Err(error) if error.kind == Kind::NotFound && expected.names.contains(ns) => {}
-                Err(error) => report.errors.push(error.to_string()),
-            }
-        }
-        for (ns, link, kind) in &expected.links {
-            // Deleted, and then made again as it was before: a step before had deleted that.
-            let belongs = expected
-                .states
-                .values()
-                .any(|(n, before, ..)| n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name));
-            if belongs {
-                continue;
-            }
-            if let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
-                && same_link(&info.state, kind)
-                && info.state.name == link.name
-            {
-                report.differences.push(format!("link `{}` in {} is still there", link.name, ns.label()));
-            }
-        }
-        for ns in &expected.names {
-            if self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) {
-                report.differences.push(format!("namespace `{}` is still there", ns.name));
-            }
-        }
-        for ns in &expected.bound {
-            match self.kernel.find_ns(&ns.name) {
-                Ok(found) if found.cookie == ns.cookie => {}
-                Ok(_) => report.differences.push(format!("namespace `{}` is another one now", ns.name)),
-                Err(error) => report.differences.push(error.to_string()),
-            }
-        }
-        for (path, content) in &expected.files {
-            match self.kernel.read_file(path) {
-                Ok(now) if now.as_ref().map(|(b, _)| b) == content.as_ref().map(|c| &c.bytes) => {}
-                Ok(_) => report.differences.push(format!("file `{path}` is not as it was")),
-                Err(error) => report.errors.push(error.to_string()),
             }
         }
     }

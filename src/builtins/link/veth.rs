@@ -43,6 +43,10 @@ fn pair(session: &Session, a: Option<&str>, b: Option<&str>, options: Map) -> Re
     extra_b.up = spec_b.up;
     spec_b.up = false;
     extra_b.master = spec_b.master.take();
+    // The kernel's own choice is a queue for each CPU, which a lab's cable has no use for, and which takes time to make.
+    let queues = spec_a.queues.or(spec_b.queues).unwrap_or(1);
+    spec_a.queues.get_or_insert(queues);
+    spec_b.queues.get_or_insert(queues);
     spec_a.peer = Some(Box::new((ns_b.clone(), spec_b)));
     finish(session, &ns_a, spec_a, &extra_a, Some((&ns_b, &extra_b)))
 }
@@ -54,8 +58,8 @@ pub mod functions {
     /// Each end may be `"ns:dev"`, and is then born in that namespace. With one name the kernel names the other end,
     /// with none both: `veth0`, `veth1` …, as `ip link add type veth` does (the other end gets the lower number).
     ///
-    /// Options: `up`, `mtu`, `queues`, `txqueuelen`, `group` for both ends; `mac`, `master`, `addr` (a string or an array),
-    /// `index`, `alias` for the first; and `a: #{…}`, `b: #{…}` with all of these for one end.
+    /// Options: `up`, `mtu`, `queues` (1 where not given), `txqueuelen`, `group` for both ends; `mac`, `master`, `addr` (a
+    /// string or an array), `index`, `alias` for the first; and `a: #{…}`, `b: #{…}` with all of these for one end.
     ///
     /// Returns the first end; `.peer` is the other. Errors: `exists`, `not_found` for a namespace, `invalid` for a name.
     ///

@@ -2,6 +2,7 @@
 
 pub mod fault;
 pub mod features;
+pub mod maker;
 pub mod message;
 pub mod monitor;
 pub mod names;
@@ -19,6 +20,7 @@ use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::phase::{self, Phase};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Rec, Result, State, Verb, What, nla};
+use maker::Maker;
 use message::{ifinfo, rtm};
 use rehearsal::Rehearsal;
 use socket::Refusal;
@@ -41,6 +43,7 @@ pub struct Linux {
     /// Names looked up before: valid while the inode is the same, since we hold the namespace.
     names: RefCell<HashMap<String, u64>>,
     shared: Cell<bool>,
+    maker: Maker,
     /// Link kinds that were asked to be loaded.
     loaded: RefCell<std::collections::HashSet<String>>,
     /// Where a script is planned, not run.
@@ -62,6 +65,7 @@ impl Linux {
             spaces: RefCell::default(),
             names: RefCell::default(),
             shared: Cell::new(false),
+            maker: Maker::default(),
             loaded: RefCell::default(),
             rehearsal: std::cell::OnceCell::new(),
         };
@@ -377,7 +381,10 @@ impl Kernel for Linux {
         match verb {
             Verb::NetnsAdd { name, cookie } if *cookie == 0 => {
                 let _phase = phase::enter(Phase::Namespace);
-                let opened = self.enterer.run(space::make)?;
+                let opened = match self.maker.take() {
+                    Some(opened) => opened,
+                    None => self.enterer.run(space::make)?,
+                };
                 *cookie = opened.cookie;
                 // A fresh namespace holds the loopback, index 1, and where tunnels are loaded their fallback links: those
                 // are found out when the first index is chosen.
@@ -602,6 +609,27 @@ impl Kernel for Linux {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    fn reopen_named(&self, all: &[Ns]) {
+        let _phase = phase::enter(Phase::Namespace);
+        let closed = |ns: &&Ns| !ns.name.is_empty() && !self.spaces.borrow().contains_key(&ns.cookie);
+        let (spaces, files): (Vec<Ns>, Vec<OwnedFd>) = all
+            .iter()
+            .filter(closed)
+            .filter(|ns| crate::plan::name::check_nsname(&ns.name).is_ok())
+            .filter_map(|ns| Some((ns.clone(), names::open_name(&ns.name).ok()?)))
+            .unzip();
+        let Ok(opened) = self.enterer.enter_all(files) else { return };
+        for (ns, opened) in spaces.into_iter().zip(opened) {
+            if let Some(opened) = opened.filter(|o| o.cookie == ns.cookie) {
+                self.keep(ns, opened, 0);
+            }
+        }
+    }
+
+    fn expect_namespaces(&self, n: usize) {
+        self.maker.foresee(n);
     }
 
     fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()> {

@@ -5,7 +5,7 @@ use super::world::{Rebuilt, World};
 use crate::plan::{Error, LinkInfo, Ns, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,8 @@ pub struct Rehearsal {
     sysctls: RefCell<BTreeMap<(u64, String), String>>,
     /// The links that others stand in for, by the ifindex of the stand-in's other end.
     stand_ins: RefCell<HashMap<u32, LinkInfo>>,
+    /// Whether other ends of links are not copied.
+    open_ended: Cell<bool>,
     /// What was simulated since it was last asked.
     notes: RefCell<Vec<String>>,
     /// The world outside, and its namespaces in here.
@@ -136,6 +138,18 @@ impl Rehearsal {
     /// Remembers the link that another stands in for whose other end has this ifindex.
     pub fn stand_in(&self, other_end: u32, info: LinkInfo) {
         self.stand_ins.borrow_mut().insert(other_end, info);
+        self.leave_open();
+    }
+
+    /// Whether there are links whose other ends are not copied.
+    #[must_use]
+    pub fn open_ended(&self) -> bool {
+        self.open_ended.get()
+    }
+
+    /// From now on there are.
+    pub fn leave_open(&self) {
+        self.open_ended.set(true);
     }
 
     /// Whether a link only stands in for one that can't be deleted.

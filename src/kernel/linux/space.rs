@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::mpsc;
 
 /// The one place of the control path that enters a namespace: on this thread only.
-fn setns(fd: impl AsFd) -> nix::Result<()> {
+pub(super) fn setns(fd: impl AsFd) -> nix::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "this is the thread that enters namespaces")]
     nix::sched::setns(fd, CloneFlags::CLONE_NEWNET)
 }
@@ -77,6 +77,22 @@ impl Enterer {
             let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(raw) };
             setns(fd).map_err(|e| Error::from_errno(e as i32, "enter the network namespace"))?;
             work()
+        })
+    }
+}
+
+impl Enterer {
+    /// Opens what is needed of each of these namespaces; `None` where that fails.
+    ///
+    /// # Errors
+    /// `internal`: the thread is gone.
+    pub fn enter_all(&self, files: Vec<OwnedFd>) -> Result<Vec<Option<Opened>>> {
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.run(move || {
+            let open = |fd: &OwnedFd| setns(fd).ok().and_then(|()| open_current().ok());
+            Ok(files.iter().map(open).collect())
         })
     }
 }

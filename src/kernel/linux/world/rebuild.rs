@@ -178,6 +178,9 @@ impl<'a> Builder<'a> {
             }
             None => {
                 let Some(other) = self.hidden.get(&(at, id)).cloned() else { return };
+                if let Some(rehearsal) = self.linux.rehearsal() {
+                    rehearsal.leave_open();
+                }
                 let end = LinkSpec {
                     name: Some(format!("end{}", link.index)),
                     index: link.lower,

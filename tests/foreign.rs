@@ -139,7 +139,6 @@ const CASES: &[Case] = &[
         stays: "ip -n w2 link show theirs",
         back: "",
         down: false,
-        ..PLAIN
     },
     Case {
         name: "route_replaced",
@@ -243,7 +242,6 @@ const CASES: &[Case] = &[
         stays: "ip -n w1 -o link show v1 | grep -q ^4001",
         back: "",
         down: false,
-        ..PLAIN
     },
     Case {
         name: "deleted_link_s_ifindex_is_taken",
@@ -254,7 +252,6 @@ const CASES: &[Case] = &[
         stays: "ip -n w1 link show theirs; ip -n w1 link show theirs2",
         back: "",
         down: false,
-        ..PLAIN
     },
     Case {
         name: "namespace_of_a_name_beside",

@@ -24,6 +24,7 @@ struct Example {
     lines: &'static [&'static str],
     /// Texts in stderr.
     errors: &'static [&'static str],
+    /// Programs, and `kernel FEATURE`.
     needs: &'static [&'static str],
 }
 
@@ -78,6 +79,7 @@ const EXAMPLES: &[Example] = &[
         lines: &["1400 bytes pass", "1401 bytes do not: 10.0.1.2 says too_big, mtu 1400", "in fragments they pass"],
         ..EXAMPLE
     },
+    Example { name: "slow-link", ..EXAMPLE },
     Example {
         name: "two-hosts",
         lines: &["10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.1 "],
@@ -89,6 +91,7 @@ const EXAMPLES: &[Example] = &[
         lines: &[r#"IPv4: ["10.0.1.2", "10.0.2.2", "10.0.3.2"]"#, r#"IPv6: ["fd00:1::2", "fd00:2::2", "fd00:3::2"]"#],
         ..EXAMPLE
     },
+    Example { name: "wan", needs: &["kernel netem"], ..EXAMPLE },
 ];
 
 /// Programs that a lesson can do without, but then its transcript is another.
@@ -189,7 +192,15 @@ fn run(script: &Path, args: &[&str], exit: i32) -> Result<Ended, Failed> {
 
 /// What can't be tested here, if so.
 fn missing(needs: &[&str]) -> Option<String> {
-    no_sandbox().or_else(|| needs.iter().find(|p| !has_program(p)).map(|p| format!("there is no program `{p}` here")))
+    let lacks = |need: &&str| match need.strip_prefix("kernel ") {
+        Some(feature) => match common::kernel_has(feature) {
+            Ok(true) => None,
+            Ok(false) => Some(format!("this kernel has no {feature}")),
+            Err(error) => Some(error),
+        },
+        None => (!has_program(need)).then(|| format!("there is no program `{need}` here")),
+    };
+    no_sandbox().or_else(|| needs.iter().find_map(lacks))
 }
 
 /// A trial that is left out where something is missing, or fails where nothing may be.

@@ -72,7 +72,10 @@ pub fn modules() -> Vec<Module> {
         family!(subnet::functions),
         family!(sysctl::functions),
         family!(tc::class::functions),
+        family!(tc::filter::functions),
         family!(tc::qdisc::functions),
+        family!(tc::shape::functions),
+        family!(tc::throughput::functions),
     ]
 }
 

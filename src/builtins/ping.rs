@@ -297,7 +297,7 @@ fn assert_reply(session: &Session, ns: &Dynamic, dst: &str, given: Map) -> Resul
 }
 
 /// The address that others ping: the first global one that is not on the loopback.
-fn address(session: &Session, ns: &Ns, v6: bool) -> Result<IpAddr> {
+pub fn address(session: &Session, ns: &Ns, v6: bool) -> Result<IpAddr> {
     let wanted = if v6 { crate::plan::record::AF_INET6 } else { crate::plan::record::AF_INET };
     let all = session.kernel().dump(ns, crate::plan::What::Addr)?;
     all.into_iter()

@@ -133,6 +133,8 @@ pub enum Command {
     Doc(doc::DocArgs),
     /// An interactive session, after a script where one is given; also what `nsscript` alone is
     Repl(repl::ReplArgs),
+    /// Go through the tutorial step by step, in a sandbox unless `--host` is given
+    Learn(repl::LearnArgs),
     /// Find out what this kernel and this user can do
     Doctor,
     /// Do what `ip netns` does, all or nothing
@@ -249,9 +251,10 @@ pub fn main() -> i32 {
         },
         _ => None,
     };
-    let needs_sandbox = matches!(cli.command, None | Some(Command::Repl(_)));
+    let needs_sandbox = matches!(cli.command, None | Some(Command::Repl(_) | Command::Learn(_)));
     let state = if needs_sandbox || planned.is_some() {
-        let wish = if planned.is_some() { Wish::Always } else { global.wish() };
+        let learn = matches!(cli.command, Some(Command::Learn(_))) && !global.host;
+        let wish = if planned.is_some() || learn { Wish::Always } else { global.wish() };
         match sandbox::enter(wish) {
             Ok(state) => state,
             Err(error) => return report_error(&global, &error),
@@ -270,6 +273,7 @@ pub fn main() -> i32 {
             Some(Command::Ls) => labs::ls(&global),
             Some(Command::Monitor(args)) => monitor::run(&global, &args),
             Some(Command::Netns(args)) => netns::run(&global, args),
+            Some(Command::Learn(args)) => repl::learn(&global, args, &state),
             Some(Command::Repl(args)) => repl::run(&global, args, &state),
             Some(Command::Placeholder) => status::DONE, // done above
             Some(Command::Plan(args)) => planned.map_or(status::FAILED, |prepared| plan::run(&global, args, prepared)),

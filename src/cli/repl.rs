@@ -24,8 +24,25 @@ pub struct ReplArgs {
     pub args: Vec<String>,
 }
 
+/// What is learnt.
+#[derive(Clone, Debug, Args)]
+pub struct LearnArgs {
+    /// The lesson: a number, or a part of its name; all of them without it
+    pub lesson: Option<String>,
+}
+
+/// Goes through the tutorial; returns the exit status.
+pub fn learn(global: &Global, args: LearnArgs, state: &State) -> i32 {
+    let none = ReplArgs { name: None, file: None, args: Vec::new() };
+    start(global, none, Some(args.lesson.unwrap_or_default()), state)
+}
+
 /// Runs a session; returns the exit status.
 pub fn run(global: &Global, args: ReplArgs, state: &State) -> i32 {
+    start(global, args, None, state)
+}
+
+fn start(global: &Global, args: ReplArgs, learn: Option<String>, state: &State) -> i32 {
     let file = match args.file.map(|file| read(&file).map(|text| (file, text))).transpose() {
         Ok(file) => file,
         Err(error) => {
@@ -60,6 +77,7 @@ pub fn run(global: &Global, args: ReplArgs, state: &State) -> i32 {
             sandbox: inside,
             name: args.name,
             file,
+            learn,
             quiet: global.quiet,
             setting,
         })

@@ -1,6 +1,7 @@
 //! Addresses, routes and neighbours as scripts ask for them, and the records that they become.
 
 use super::error::{Error, Result};
+use super::link::KindOption;
 use super::nla;
 use super::record::{
     AF_INET, AF_INET6, IFA_ADDRESS, IFA_BROADCAST, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFA_RT_PRIORITY, NDA_DST,
@@ -294,6 +295,8 @@ pub struct RouteSpec {
     /// low 3, medium 0, high 1 (RFC 4191).
     pub pref: Option<u8>,
     pub nhid: Option<u32>,
+    /// Further attributes, with the words of `ip route` for them.
+    pub more: Vec<KindOption>,
 }
 
 impl RouteSpec {
@@ -345,6 +348,9 @@ impl RouteSpec {
         }
         if let Some(id) = self.nhid {
             nla::put(&mut body, super::record::RTA_NH_ID, &id.to_ne_bytes());
+        }
+        for option in &self.more {
+            nla::put(&mut body, option.code, &option.value);
         }
         if !self.hops.is_empty() {
             let mut all = Vec::new();
@@ -419,6 +425,9 @@ impl RouteSpec {
                     _ => format!(" {name}{} {value}", if lock { " lock" } else { "" }),
                 };
             }
+        }
+        for option in &self.more {
+            out += &format!(" {}", option.words);
         }
         if self.onlink {
             out += " onlink";

@@ -98,8 +98,12 @@ fn common(spec: &LinkSpec) -> String {
         out += &format!(" txqueuelen {len}");
     }
     // One is what a veth gets where nothing is said: it says nothing.
-    if let Some(queues) = spec.queues.filter(|n| *n != 1) {
-        out += &format!(" numtxqueues {queues} numrxqueues {queues}");
+    let both = spec.queues.filter(|n| *n != 1);
+    if let Some(queues) = spec.tx_queues.or(both) {
+        out += &format!(" numtxqueues {queues}");
+    }
+    if let Some(queues) = spec.rx_queues.or(both) {
+        out += &format!(" numrxqueues {queues}");
     }
     if let Some(group) = spec.group {
         out += &format!(" group {group}");

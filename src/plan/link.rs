@@ -108,6 +108,11 @@ pub struct LinkSpec {
     pub group: Option<u32>,
     /// Transmit and receive queues; `None`: the driver's number, for veth one for each CPU.
     pub queues: Option<u32>,
+    /// Of one direction, where it has a number of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tx_queues: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rx_queues: Option<u32>,
     pub options: Vec<KindOption>,
     /// The other end, and the namespace in which it is born.
     pub peer: Option<Box<(super::verb::Ns, LinkSpec)>>,

@@ -264,7 +264,8 @@ pub fn remake(link: &LinkState, target: &State) -> LinkSpec {
         group: Some(link.group),
         lower: (link.kind != "veth" && link.lower != 0).then(|| (link.lower, target.name(link.lower))),
         lower_nsid: link.lower_nsid.filter(|_| link.kind != "veth"),
-        queues: (link.tx_queues == link.rx_queues && link.tx_queues > 0).then_some(link.tx_queues),
+        tx_queues: (link.tx_queues > 0).then_some(link.tx_queues),
+        rx_queues: (link.rx_queues > 0).then_some(link.rx_queues),
         options: if link.kind == "veth" { Vec::new() } else { made_with(link) },
         ..LinkSpec::default()
     }

@@ -38,6 +38,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "time", arguments: "[on|off|LINE]", text: "show how long lines take" },
     Command { name: "explain", arguments: "[on|off]", text: "show the ip commands that do the same" },
     Command { name: "sh", arguments: "[NS]", text: "a shell in a namespace" },
+    Command { name: "learn", arguments: "[LESSON]", text: "go through the tutorial, step by step" },
     Command {
         name: "vi",
         arguments: "",
@@ -97,6 +98,7 @@ impl Repl {
             "time" => return self.time(rest),
             "explain" => self.explain = switch(rest, self.explain)?,
             "sh" => self.shell(rest)?,
+            "learn" => self.learn(rest)?,
             "vi" | "emacs" => self.keys(command.name == "vi"),
             _ => return Ok(Then::Leave),
         }

@@ -3,6 +3,8 @@
 mod commands;
 mod complete;
 mod interpreter;
+mod learn;
+mod picture;
 mod places;
 mod recorder;
 mod script;
@@ -13,8 +15,10 @@ mod topology;
 use crate::builtins;
 use crate::engine::docs::Reference;
 use crate::engine::modules::STDLIB;
+use crate::engine::session::Listener;
 use crate::engine::{Setting, tokens};
 use crate::kernel::Cancel;
+use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Output, Spec, Stdin};
 use crate::kernel::terminal::{self as screen, Modes};
 use crate::plan::{Error, Result};
@@ -41,6 +45,8 @@ pub struct Start {
     pub name: Option<String>,
     /// A script to be run first: its file and its text.
     pub file: Option<(String, String)>,
+    /// A lesson of the tutorial instead of a session; empty: all of them.
+    pub learn: Option<String>,
     /// Whether results are left out (`--quiet`).
     pub quiet: bool,
 }
@@ -72,6 +78,8 @@ struct Repl {
     explain: bool,
     timing: bool,
     editor: Option<Terminal>,
+    linux: Rc<Linux>,
+    listener: Listener,
     modes: Option<Modes>,
     status: i32,
 }
@@ -82,6 +90,7 @@ pub fn run(start: Start) -> i32 {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let typed = if terminal { "repl" } else { "<stdin>" };
     let cancel = start.setting.cancel.clone();
+    let (linux, listener) = (Rc::clone(&start.setting.linux), Rc::clone(&start.setting.listener));
     let interpreter = Rc::new(RefCell::new(Interpreter::new(start.setting, typed, |_| {})));
     let mut repl = Repl {
         interpreter,
@@ -95,9 +104,14 @@ pub fn run(start: Start) -> i32 {
         explain: false,
         timing: false,
         editor: None,
+        linux,
+        listener,
         modes: Modes::found(),
         status: 0,
     };
+    if let Some(lesson) = start.learn {
+        return repl.only_learn(&cancel, &lesson);
+    }
     let first = start.file.map(|(file, text)| {
         let ended = repl.interpreter.borrow_mut().run(Input { file: Some(file), text, typed: None });
         repl.ended(ended)
@@ -243,17 +257,39 @@ impl Repl {
         (plain, styled)
     }
 
-    fn interactive(&mut self, cancel: &Cancel) -> Then {
+    /// `nsscript learn`; returns the exit status.
+    fn only_learn(&mut self, cancel: &Cancel, lesson: &str) -> i32 {
+        if self.terminal && !self.open_terminal(cancel) {
+            return 1;
+        }
+        let learnt = self.learn(lesson);
+        if let Err(error) = &learnt {
+            self.error(error);
+        }
+        let status = self.leave(&Then::Leave);
+        drop(self.editor.take());
+        if learnt.is_err() { 1 } else { status }
+    }
+
+    /// Makes the line editor. False, with the error said, where that can't be.
+    fn open_terminal(&mut self, cancel: &Cancel) -> bool {
         let made = Terminal::new(Rc::clone(&self.interpreter), Rc::clone(&self.reference), self.style);
         match made {
             Ok(editor) => self.editor = Some(editor),
             Err(error) => {
                 self.error(&Error::new(crate::plan::Kind::Io, format!("the terminal can't be used: {error}")));
-                return Then::Failed;
+                return false;
             }
         }
         if let Err(error) = screen::end_input_on(cancel) {
             self.error(&error);
+            return false;
+        }
+        true
+    }
+
+    fn interactive(&mut self, cancel: &Cancel) -> Then {
+        if !self.open_terminal(cancel) {
             return Then::Failed;
         }
         if !self.quiet {

@@ -643,11 +643,17 @@ impl Txn {
         let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(out) };
         if info.state.kind == "veth"
             && info.state.lower != 0
-            && let Some(peer) = peer_ns(&*self.kernel, ns, &info)?
+            && let Some(peer) = peer_ns(&*self.kernel, ns, &info)?.or_else(|| self.held_peer(ns, info.link_netnsid))
         {
             out.push((peer, info.state.lower));
         }
         Ok(out)
+    }
+
+    /// A namespace that lost its name in this run, and still has the other end of a veth.
+    fn held_peer(&self, ns: &Ns, id: Option<i32>) -> Option<Ns> {
+        let is_it = |held: &&Ns| id.is_some() && self.kernel.nsid(ns, held).ok().flatten() == id;
+        self.held.iter().find(is_it).cloned()
     }
 
     /// Refuses to delete what was there before and could not be made again as it was, or takes such along.

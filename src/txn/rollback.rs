@@ -349,7 +349,7 @@ impl Txn {
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
-                        // Only the name goes: the namespace was there before, and earlier steps may be about it.
+                        // Not let go of: what was done in it by its own name is still to be looked at.
                         self.unbind(entry.seq, &ns, report);
                         expected.bound.retain(|b| *b != ns);
                         expected.names.push(ns);

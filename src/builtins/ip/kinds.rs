@@ -3,7 +3,7 @@
 
 use super::Place;
 use crate::builtins::link::kind::{Base, Choice, Type, encode};
-use crate::builtins::link::make::DEFAULTS;
+use crate::builtins::link::make::{DEFAULTS, NEEDED};
 use crate::builtins::link::{is_known, port_table, table};
 use crate::engine::value::Opts;
 use crate::plan::ipwords::{Word, Words, words::parse_number};
@@ -61,6 +61,17 @@ pub fn options(place: &Place<'_>, kind: &Word, all: &[Word], given: &Given<'_>) 
         for (kinds, key, value) in DEFAULTS {
             if kinds.contains(&kind.text.as_str()) && !map.contains_key("external") {
                 map.entry((*key).into()).or_insert_with(|| (*value).into());
+            }
+        }
+    }
+    if given.making {
+        // With its parameters from elsewhere a vxlan does not learn, unless asked to (ip/iplink_vxlan.c).
+        if kind.is("vxlan") && map.contains_key("external") {
+            map.entry("learning".into()).or_insert_with(|| false.into());
+        }
+        for (of, key, _) in NEEDED {
+            if kind.is(of) && !map.contains_key(*key) && !map.contains_key("external") {
+                return Err(kind.bad(format!("the option `{key}` is missing")));
             }
         }
     }

@@ -27,13 +27,6 @@ pub fn perform(place: &Place<'_>, command: Link) -> Result<Answer> {
 /// Name, numbers and addresses of one link, which the message that makes it can hold.
 fn spec(place: &Place<'_>, ns: &Ns, parts: &Parts) -> Result<LinkSpec> {
     let change = &parts.change;
-    let queues = match (parts.tx_queues, parts.rx_queues) {
-        (None, None) => None,
-        (tx, rx) if tx == rx => tx,
-        _ => {
-            return Err(Error::new(Kind::Unsupported, "numtxqueues and numrxqueues must be the same number here"));
-        }
-    };
     let master = match (&change.master, &parts.master) {
         (Some(_), Some(word)) => Some(super::device(place.session, ns, word)?),
         _ => None,
@@ -48,7 +41,8 @@ fn spec(place: &Place<'_>, ns: &Ns, parts: &Parts) -> Result<LinkSpec> {
         master: master.map(|d| (d.link.index, d.link.name)),
         txqueuelen: change.txqueuelen,
         group: change.group,
-        queues,
+        tx_queues: parts.tx_queues,
+        rx_queues: parts.rx_queues,
         ..LinkSpec::default()
     })
 }
@@ -90,7 +84,7 @@ fn add(place: &Place<'_>, parts: &Parts) -> Result<()> {
         let words = parts.peer.as_deref().cloned().unwrap_or_default();
         let ns = match &words.netns {
             Some(word) => namespace(session, word)?,
-            None => target.clone(),
+            None => place.ns.clone(),
         };
         let mut peer = self::spec(place, &ns, &words)?;
         let mut change = later(&words.change);
@@ -221,12 +215,6 @@ fn set(place: &Place<'_>, parts: &Parts) -> Result<()> {
 
 fn del(place: &Place<'_>, parts: &Parts) -> Result<()> {
     let links = targets(place, parts)?;
-    if let (Some(kind), [link]) = (&parts.kind, &links[..]) {
-        let is = place.session.kernel().link(&place.ns, By::Index(link.index))?.map(|l| l.state.kind);
-        if is.as_deref() != Some(&kind.text) {
-            return Err(kind.bad(format!("`{}` is of another kind", link.name)));
-        }
-    }
     let delete =
         |link: &LinkRef| place.session.perform(Verb::LinkDel { ns: place.ns.clone(), link: link.clone() }).map(|_| ());
     match &links[..] {

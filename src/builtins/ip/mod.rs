@@ -3,11 +3,13 @@
 mod kinds;
 mod link;
 mod netns;
+mod policy;
 mod records;
 mod select;
 mod show;
 mod text;
 
+use super::route::table;
 use crate::engine::Session;
 use crate::engine::value::{self, Device, Fallible, Opts, run};
 use crate::plan::ipwords::{Command, Line, Options, Word, parse, split, words};
@@ -97,7 +99,8 @@ fn line(session: &Session, ns: Option<&Dynamic>, text: &str, options: Map) -> Re
 
 /// Understands words and does them in `ns`.
 fn perform(session: &Session, ns: Ns, all: &[Word], tee: bool) -> Result<Answer> {
-    let Line { options, command } = parse(all)?;
+    let tables = if all.iter().any(|w| w.matches("table") || w.is("lookup")) { table::names() } else { Vec::new() };
+    let Line { options, command } = parse(all, &tables)?;
     let ns = match &options.netns {
         Some(word) => namespace(session, word)?,
         None => ns,
@@ -111,6 +114,8 @@ fn perform(session: &Session, ns: Ns, all: &[Word], tee: bool) -> Result<Answer>
         Command::Addr(command) => records::addr(&place, command),
         Command::Route(command) => records::route(&place, command),
         Command::Neigh(command) => records::neigh(&place, command),
+        Command::Rule(command) => policy::rule(&place, command),
+        Command::Nexthop(command) => policy::nexthop(&place, command),
     })
 }
 
@@ -121,7 +126,7 @@ pub mod functions {
     /// keywords may be cut to their beginnings as with `ip` (`ip a`, `ip r s`); what follows a word that begins with `#` or
     /// `//` is a comment.
     ///
-    /// Understood: `ip netns` with all of its commands, `link`, `address`, `route`, `neighbour` with `add`, `change`,
+    /// Understood: `ip netns` with all of its commands, `link`, `address`, `route`, `neighbour`, `rule`, `nexthop` with `add`, `change`,
     /// `replace`, `delete`, `show`, `flush` and `get`, and the options `-n NS`, `-4`, `-6`, `-f`, `-d`, `-s`, `-br`, `-j`, `-o`,
     /// `-all`. `docs/ip-syntax.md` says how it was compared with `ip`, and what differs.
     ///

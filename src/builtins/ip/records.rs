@@ -12,7 +12,7 @@ use crate::plan::record::{
 use crate::plan::{AddMode, Error, Kind, LinkRef, Rec, Result, Verb, What, nla};
 use std::net::IpAddr;
 
-fn text_or_data(place: &Place<'_>, maps: rhai::Array, write: impl Fn(&rhai::Array) -> String) -> Answer {
+pub fn text_or_data(place: &Place<'_>, maps: rhai::Array, write: impl Fn(&rhai::Array) -> String) -> Answer {
     if place.options.json { Answer::Data(maps) } else { Answer::Text(write(&maps)) }
 }
 

@@ -29,7 +29,7 @@ pub fn links(place: &Place<'_>, filter: &LinkFilter) -> Result<Vec<LinkInfo>> {
 }
 
 /// The bodies of a table's dump, as records that keep what is momentary.
-fn raw(place: &Place<'_>, what: What) -> Result<Vec<Rec>> {
+pub fn raw(place: &Place<'_>, what: What) -> Result<Vec<Rec>> {
     let all = place.session.kernel().dump(&place.ns, what)?;
     Ok(all.into_iter().map(|body| Rec { what, body, ends: None }).collect())
 }

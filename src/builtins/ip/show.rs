@@ -6,12 +6,15 @@ use crate::builtins::show::{FLAGS, operstate};
 use crate::engine::value::{put, put_int};
 use crate::plan::addr::{METRICS, STATES, proto_name, scope_name, type_name};
 use crate::plan::link::mac_text;
+use crate::plan::nexthop::{NHA_BLACKHOLE, NHA_FDB, NHA_GATEWAY, NHA_GROUP, NHA_ID, members, resilient};
 use crate::plan::record::{
     AF_INET, IFA_ADDRESS, IFA_BROADCAST, IFA_CACHEINFO, IFA_LABEL, IFA_RT_PRIORITY, NDA_DST, NDA_LLADDR, NTF_PROXY,
     NTF_ROUTER, RTA_IIF, RTA_METRICS, RTA_NH_ID, RTA_OIF, RTA_PREF, RTA_PREFSRC, RTA_PRIORITY, RTA_SRC, RTNH_F_ONLINK,
     table_name,
 };
+use crate::plan::rule::{RuleSpec, action_name, ip_proto_name};
 use crate::plan::{LinkInfo, Rec, nla};
+use ipnet::IpNet;
 use rhai::{Array, Dynamic, INT, Map};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -362,6 +365,133 @@ pub fn neighs(place: &Place<'_>, recs: &[Rec]) -> Array {
             }
             let states = STATES.iter().filter(|(bit, _)| state & bit != 0).map(|(_, name)| name.to_uppercase());
             put(&mut map, "state", words(states));
+            map.into()
+        })
+        .collect()
+}
+
+/// One rule of `ip -j rule`.
+pub fn rule(rec: &Rec, rule: &RuleSpec) -> Map {
+    let mut map = Map::new();
+    put_int(&mut map, "priority", rule.priority.unwrap_or_default());
+    if rule.not {
+        put(&mut map, "not", Dynamic::UNIT);
+    }
+    let net = |map: &mut Map, key: &str, net: Option<IpNet>| match net {
+        Some(net) => {
+            put(map, key, net.addr().to_string());
+            if net.prefix_len() != net.max_prefix_len() {
+                put_int(map, &format!("{key}len"), net.prefix_len());
+            }
+        }
+        None if key == "src" => put(map, key, "all"),
+        None => {}
+    };
+    net(&mut map, "src", rule.from);
+    net(&mut map, "dst", rule.to);
+    if rule.tos != 0 {
+        put(&mut map, "tos", format!("{:#x}", rule.tos));
+    }
+    if let Some((mark, mask)) = rule.fwmark {
+        put(&mut map, "fwmark", format!("{mark:#x}"));
+        if let Some(mask) = mask {
+            put(&mut map, "fwmask", format!("{mask:#x}"));
+        }
+    }
+    for (key, dev) in [("iif", &rule.iif), ("oif", &rule.oif)] {
+        if let Some(dev) = dev {
+            put(&mut map, key, dev.clone());
+        }
+    }
+    if rule.l3mdev {
+        put(&mut map, "l3mdev", Dynamic::UNIT);
+    }
+    if let Some((from, to)) = rule.uidrange {
+        put_int(&mut map, "uid_start", from);
+        put_int(&mut map, "uid_end", to);
+    }
+    if let Some(proto) = rule.ipproto {
+        put(&mut map, "ipproto", ip_proto_name(proto));
+    }
+    for (key, range) in [("sport", rule.sport), ("dport", rule.dport)] {
+        match range {
+            Some((from, to)) if from == to => put_int(&mut map, key, from),
+            Some((from, to)) => {
+                put_int(&mut map, &format!("{key}_start"), from);
+                put_int(&mut map, &format!("{key}_end"), to);
+            }
+            None => {}
+        }
+    }
+    if let Some(id) = rule.tun_id {
+        put_int(&mut map, "tun_id", id);
+    }
+    if let Some(table) = rule.table {
+        put(&mut map, "table", table_name(table));
+    }
+    if let Some(length) = rule.suppress_prefixlength {
+        put_int(&mut map, "suppress_prefixlen", length);
+    }
+    if let Some(group) = rule.suppress_ifgroup {
+        put(&mut map, "suppress_ifgroup", group.to_string());
+    }
+    match rec.byte(7) {
+        1 => {}
+        2 => put_int(&mut map, "goto", rule.goto.unwrap_or_default()),
+        3 => put(&mut map, "nop", Dynamic::UNIT),
+        action => put(&mut map, "action", action_name(action)),
+    }
+    if let Some(proto) = rule.proto.filter(|p| *p != 2) {
+        put(&mut map, "protocol", proto_name(proto));
+    }
+    map
+}
+
+/// `ip -j nexthop`.
+pub fn nexthops(place: &Place<'_>, recs: &[Rec]) -> Array {
+    let names = Names::new(place);
+    recs.iter()
+        .map(|rec| {
+            let mut map = Map::new();
+            put_int(&mut map, "id", rec.attr_u32(NHA_ID).unwrap_or_default());
+            if rec.attr(NHA_GROUP).is_some() {
+                let all: Array = members(rec)
+                    .into_iter()
+                    .map(|(id, weight)| {
+                        let mut map = Map::new();
+                        put_int(&mut map, "id", id);
+                        if weight != 1 {
+                            put_int(&mut map, "weight", weight);
+                        }
+                        map.into()
+                    })
+                    .collect();
+                put(&mut map, "group", all);
+                if let Some((buckets, idle, unbalanced)) = resilient(rec) {
+                    put(&mut map, "type", "resilient");
+                    let mut args = Map::new();
+                    put_int(&mut args, "buckets", buckets);
+                    put(&mut args, "idle_timer", f64::from(idle) / 100.0);
+                    put(&mut args, "unbalanced_timer", f64::from(unbalanced) / 100.0);
+                    put(&mut map, "resilient_args", args);
+                }
+            }
+            ip(&mut map, "gateway", rec.ip(NHA_GATEWAY));
+            if let Some(dev) = rec.devices().first() {
+                put(&mut map, "dev", names.get(*dev));
+            }
+            if rec.byte(1) != 0 {
+                put(&mut map, "scope", scope_name(rec.byte(1)));
+            }
+            for (code, key) in [(NHA_BLACKHOLE, "blackhole"), (NHA_FDB, "fdb")] {
+                if rec.attr(code).is_some() {
+                    put(&mut map, key, Dynamic::UNIT);
+                }
+            }
+            if rec.byte(2) != 0 {
+                put(&mut map, "protocol", proto_name(rec.byte(2)));
+            }
+            put(&mut map, "flags", hop_flags(rec.byte(4)));
             map.into()
         })
         .collect()

@@ -285,6 +285,98 @@ pub fn neighs(all: &Array) -> String {
     rows.join("\n")
 }
 
+/// A network whose length is beside it, unless it is full: `10.0.0.0/24`.
+fn network(map: &Map, key: &str) -> String {
+    let length = map.get(format!("{key}len").as_str());
+    format!("{}{}", text(map, key), length.map_or_else(String::new, |length| format!("/{length}")))
+}
+
+/// `ip rule`.
+pub fn rules(all: &Array) -> String {
+    let rows: Vec<String> = maps(all)
+        .map(|map| {
+            let mut out = format!("{}:\t", text(&map, "priority"));
+            if map.contains_key("not") {
+                out += "not ";
+            }
+            out += &format!("from {}", network(&map, "src"));
+            if map.contains_key("dst") {
+                out += &format!(" to {}", network(&map, "dst"));
+            }
+            out += &pairs(&map, &[("tos", "tos")]);
+            if map.contains_key("fwmark") {
+                out += &format!(" fwmark {}", text(&map, "fwmark"));
+                out += &map.get("fwmask").map_or_else(String::new, |mask| format!("/{mask}"));
+            }
+            out += &pairs(&map, &[("iif", "iif"), ("oif", "oif")]);
+            if map.contains_key("uid_start") {
+                out += &format!(" uidrange {}-{}", text(&map, "uid_start"), text(&map, "uid_end"));
+            }
+            out += &pairs(&map, &[("ipproto", "ipproto")]);
+            for key in ["sport", "dport"] {
+                out += &pairs(&map, &[(key, key)]);
+                if map.contains_key(format!("{key}_start").as_str()) {
+                    let end = |which: &str| text(&map, &format!("{key}_{which}"));
+                    out += &format!(" {key} {}-{}", end("start"), end("end"));
+                }
+            }
+            out += &pairs(&map, &[("tun_id", "tun_id")]);
+            for flag in ["l3mdev", "nop"] {
+                if map.contains_key(flag) {
+                    out += &format!(" {flag}");
+                }
+            }
+            out += &pairs(
+                &map,
+                &[
+                    ("table", "lookup"),
+                    ("suppress_prefixlen", "suppress_prefixlength"),
+                    ("suppress_ifgroup", "suppress_ifgroup"),
+                    ("goto", "goto"),
+                    ("action", ""),
+                    ("protocol", "proto"),
+                ],
+            );
+            out
+        })
+        .collect();
+    rows.join("\n")
+}
+
+/// `ip nexthop`.
+pub fn nexthops(all: &Array) -> String {
+    let rows: Vec<String> = maps(all)
+        .map(|map| {
+            let mut out = pairs(&map, &[("id", "id")]);
+            if let Some(group) = map.get("group").and_then(|v| v.clone().into_array().ok()) {
+                let members: Vec<String> = maps(&group)
+                    .map(|m| m.get("weight").map_or_else(|| text(&m, "id"), |w| format!("{},{w}", text(&m, "id"))))
+                    .collect();
+                out += &format!(" group {}", members.join("/"));
+            }
+            out += &pairs(&map, &[("type", "type")]);
+            if let Some(args) = inner(&map, "resilient_args") {
+                out += &pairs(
+                    &args,
+                    &[("buckets", "buckets"), ("idle_timer", "idle_timer"), ("unbalanced_timer", "unbalanced_timer")],
+                );
+            }
+            if map.contains_key("blackhole") {
+                out += " blackhole";
+            }
+            out += &pairs(&map, &[("gateway", "via"), ("dev", "dev"), ("scope", "scope"), ("protocol", "proto")]);
+            if map.contains_key("fdb") {
+                out += " fdb";
+            }
+            for flag in list(&map, "flags") {
+                out += &format!(" {flag}");
+            }
+            out.trim_start().to_string()
+        })
+        .collect();
+    rows.join("\n")
+}
+
 /// An output under its namespace's name, as `ip -all netns exec` writes it.
 pub fn under(ns: &str, text: &str) -> String {
     let text = if text.is_empty() { String::new() } else { format!("\n{text}") };
@@ -338,9 +430,21 @@ ip route get ADDRESS [from ADDRESS iif DEV] [oif DEV] [mark N] [tos TOS] [uid N]
 ip neighbour get { ADDRESS | proxy ADDRESS } dev DEV
 ip neighbour { show | flush } [[to] PREFIX] [dev DEV] [nud STATE] [proxy] [master DEV | nomaster]"
         }
+        "rule" => {
+            "ip rule { add | del } [not] [from PREFIX] [to PREFIX] [priority N] [tos TOS] [fwmark MARK[/MASK]] [iif DEV] [oif DEV]
+    [uidrange FROM-TO] [ipproto PROTO] [sport PORT[-PORT]] [dport PORT[-PORT]] [tun_id ID] [l3mdev] [protocol PROTO]
+    [suppress_prefixlength N] [suppress_ifgroup N] [table TABLE | goto N | nop | blackhole | unreachable | prohibit]
+ip rule { show | flush } [priority N] [from PREFIX] [to PREFIX] [table TABLE] [fwmark MARK] [iif DEV] [oif DEV] ..."
+        }
+        "nexthop" => {
+            "ip nexthop { add | replace } id ID { [via ADDRESS] [dev DEV] [onlink] | blackhole |
+    group ID[,WEIGHT]/... [type { mpath | resilient [buckets N] [idle_timer N] [unbalanced_timer N] }] } [fdb] [protocol PROTO]
+ip nexthop { del | get } id ID
+ip nexthop { show | flush } [id ID] [dev DEV] [vrf NAME | master DEV] [groups] [fdb] [protocol N]"
+        }
         _ => {
             "ip [OPTIONS] OBJECT { COMMAND | help }
-OBJECT := { address | link | neighbour | netns | route }
+OBJECT := { address | link | neighbour | netns | nexthop | route | rule }
 OPTIONS := { -n[etns] NAME | -4 | -6 | -f[amily] { inet | inet6 | link } | -d[etails] | -s[tatistics] | -br[ief] |
              -j[son] | -o[neline] | -a[ll] }"
         }

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 pub const LINKED: &[&str] = &["ipvlan", "ipvtap", "macsec", "macvlan", "macvtap", "vlan"];
 
 /// Options without which a kind can't be made, each with a value for the hint.
-const NEEDED: &[(&str, &str, &str)] =
+pub const NEEDED: &[(&str, &str, &str)] =
     &[("vlan", "id", "7"), ("vrf", "table", "10"), ("vxlan", "id", "42"), ("xfrm", "if_id", "7")];
 
 /// What `ip link` gives where nothing is given, and the kernel would take for something else.

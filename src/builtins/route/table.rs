@@ -27,7 +27,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// The lines `NUMBER NAME` of those files.
-fn names() -> Vec<(u32, String)> {
+pub fn names() -> Vec<(u32, String)> {
     let mut out = Vec::new();
     for file in files() {
         let Ok(text) = std::fs::read_to_string(&file) else { continue };

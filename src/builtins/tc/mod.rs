@@ -1,7 +1,10 @@
 //! Queues: qdiscs, classes and filters, as `tc` writes them (tc(8)).
 
 pub mod class;
+pub mod filter;
 pub mod qdisc;
+pub mod shape;
+pub mod throughput;
 
 use crate::engine::Session;
 use crate::engine::value::{self, Device, put, put_int, what};

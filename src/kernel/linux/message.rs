@@ -107,8 +107,10 @@ fn put_spec(out: &mut Vec<u8>, spec: &LinkSpec) {
     if let Some(group) = spec.group {
         put_u32(out, IFLA_GROUP, group);
     }
-    if let Some(queues) = spec.queues {
+    if let Some(queues) = spec.tx_queues.or(spec.queues) {
         put_u32(out, IFLA_NUM_TX_QUEUES, queues);
+    }
+    if let Some(queues) = spec.rx_queues.or(spec.queues) {
         put_u32(out, IFLA_NUM_RX_QUEUES, queues);
     }
     if let Some((lower, _)) = spec.lower {

@@ -14,6 +14,7 @@ pub mod rehearsal;
 pub mod settle;
 pub mod socket;
 pub mod space;
+pub mod throughput;
 pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};

@@ -142,14 +142,24 @@ pub fn explain(verb: &Verb, rec: &Rec, place: &str, refusal: &Refusal) -> Error 
     match (adds, refusal.errno) {
         (true, libc::EEXIST) => Error::new(Kind::Exists, format!("{noun} {words} exists already in {place}"))
             .with_hint("#{ replace: true } puts this one in its place, #{ change: true } changes it"),
+        (true, _) if said.contains("Parent Qdisc doesn") => Error::new(
+            Kind::NotFound,
+            format!("{noun} {words} can't be added in {place}: what it hangs on is not there"),
+        )
+        .with_hint("qdiscs() and tc_classes() list those that there are"),
         (true, libc::ENOENT) => Error::new(
             Kind::NotFound,
             format!("{noun} {words} can't be added in {place}: what it hangs on is not there"),
         )
         .with_hint("qdiscs() and tc_classes() list those that there are"),
         (false, libc::ENOENT | libc::EINVAL | libc::ENODEV) => {
-            Error::new(Kind::NotFound, format!("there is no {noun} {words} in {place}"))
-                .with_hint("what the kernel put there by itself can't be deleted; qdiscs() shows it without a handle")
+            Error::new(Kind::NotFound, format!("there is no {noun} {words} in {place}")).with_hint(match rec.what {
+                What::Qdisc => {
+                    "what the kernel put there by itself can't be deleted: qdiscs() shows it without a handle"
+                }
+                What::Class => "tc_classes() lists those that there are",
+                _ => "tc_filters() lists those that there are",
+            })
         }
         (false, libc::EBUSY) => Error::new(Kind::Busy, format!("{noun} {words} in {place} is in use"))
             .with_hint("its own classes and the filters that lead to it have to go first"),

@@ -170,11 +170,6 @@ fn modify(verb: &Word, words: &mut Words<'_>, options: &Options, mode: Option<Ad
         }
     }
     let dev = dev.ok_or_else(|| verb.bad("`dev DEV` is missing").with_hint("ip addr add 10.0.0.1/24 dev eth0"))?;
-    if let Some(label) = label
-        && !label.text.starts_with(&dev.text)
-    {
-        return Err(label.bad(format!("a label begins with the device's name, `{}`", dev.text)));
-    }
     let Some(mode) = mode else {
         let what = Removal {
             local: local.map(|(_, net, _)| net.addr()),

@@ -139,7 +139,8 @@ pub fn parse(mut words: Words<'_>) -> Result<Option<Link>> {
             Link::Set(Box::new(set(verb, parts)?))
         }
         "delete" => {
-            let Some(parts) = parts(&mut words)? else { return Ok(None) };
+            let Some(mut parts) = parts(&mut words)? else { return Ok(None) };
+            parts.whole_group = parts.dev.is_none() && parts.change.group.is_some();
             if parts.dev.is_none() && !parts.whole_group {
                 return Err(verb.bad("no device is named").with_hint("ip link del DEV"));
             }

@@ -9,9 +9,12 @@ pub mod addr;
 pub mod link;
 pub mod neigh;
 pub mod netns;
+pub mod nexthop;
 pub mod route;
+pub mod rule;
 pub mod words;
 
+use super::addr::table_of;
 use super::error::{Error, Result};
 use super::record::{AF_INET, AF_INET6};
 pub use words::{Word, Words, split};
@@ -31,6 +34,22 @@ pub struct Options {
     pub oneline: bool,
     /// `-all`: every namespace, of `netns exec` and `netns delete`.
     pub all: bool,
+    /// Routing tables that have names beside the kernel's own three (/etc/iproute2/rt_tables).
+    pub tables: Vec<(u32, String)>,
+}
+
+impl Options {
+    /// A routing table by name or number.
+    ///
+    /// # Errors
+    /// `invalid`: there is none.
+    pub fn table(&self, word: &Word) -> Result<u32> {
+        let known = || self.tables.iter().find(|(_, name)| word.is(name)).map(|(number, _)| *number);
+        let hex = || words::parse_number(&word.text).and_then(|n| u32::try_from(n).ok());
+        table_of(&word.text).or_else(known).or_else(hex).ok_or_else(|| {
+            word.bad("this is no routing table").with_hint("a number, main, local, default, or a name in rt_tables")
+        })
+    }
 }
 
 /// A whole line.
@@ -51,6 +70,8 @@ pub enum Command {
     Addr(addr::Addr),
     Route(route::Route),
     Neigh(neigh::Neigh),
+    Rule(rule::Rule),
+    Nexthop(nexthop::Nexthop),
 }
 
 /// The objects in iproute2's order (ip/ip.c), by which a beginning finds the first. An empty second: none of ours.
@@ -124,18 +145,18 @@ fn keyword<'k>(word: &Word, all: &[&'k str]) -> Option<&'k str> {
     all.iter().copied().find(|k| word.matches(k))
 }
 
-/// Reads the words of a line, without `ip` or with it.
+/// Reads the words of a line, without `ip` or with it. `tables` are the routing tables that have names.
 ///
 /// # Errors
 /// `invalid`: a word that can't stand where it stands; `unsupported`: one that only `ip` itself knows. Both name the
 /// word and its place.
-pub fn parse(all: &[Word]) -> Result<Line> {
+pub fn parse(all: &[Word], tables: &[(u32, String)]) -> Result<Line> {
     let all = match all.first() {
         Some(first) if first.is("ip") => &all[1..],
         _ => all,
     };
     let mut words = Words::new(all);
-    let mut options = Options::default();
+    let mut options = Options { tables: tables.to_vec(), ..Options::default() };
     if let Some(command) = read_options(&mut words, &mut options)? {
         return Ok(Line { options, command });
     }
@@ -152,6 +173,8 @@ pub fn parse(all: &[Word]) -> Result<Line> {
         "addr" => addr::parse(words, &options)?.map_or(Command::Help("address"), Command::Addr),
         "route" => route::parse(words, &options)?.map_or(Command::Help("route"), Command::Route),
         "neigh" => neigh::parse(words, &options)?.map_or(Command::Help("neighbour"), Command::Neigh),
+        "rule" => rule::parse(words, &options)?.map_or(Command::Help("rule"), Command::Rule),
+        "nexthop" => nexthop::parse(words, &options)?.map_or(Command::Help("nexthop"), Command::Nexthop),
         "help" => Command::Help(""),
         _ => return Err(object.unsupported(name)),
     };

@@ -2,8 +2,9 @@
 
 use super::words::{address, number, prefix};
 use super::{Options, Word, Words, family_word, keyword};
-use crate::plan::addr::{HopSpec, RouteSpec, family, proto_of, scope_of, table_of, type_of};
+use crate::plan::addr::{HopSpec, RouteSpec, family, proto_of, scope_of, type_of};
 use crate::plan::error::Result;
+use crate::plan::link::KindOption;
 use crate::plan::record::{AF_INET, AF_INET6};
 use crate::plan::verb::AddMode;
 use ipnet::IpNet;
@@ -127,7 +128,7 @@ fn named<T>(word: &Word, what: &str, find: impl Fn(&str) -> Option<T>) -> Result
 }
 
 /// Names of /etc/iproute2/rt_dsfield, or a number.
-fn dsfield(word: &Word) -> Result<u8> {
+pub(super) fn dsfield(word: &Word) -> Result<u8> {
     let text = word.text.to_ascii_uppercase();
     let found = match text.as_str() {
         "DEFAULT" => Some(0),
@@ -206,9 +207,14 @@ fn modify(verb: &Word, words: &mut Words<'_>, options: &Options) -> Result<Optio
                 hops(word, words, &mut af, &mut route)?;
                 break;
             }
-            "as" | "from" | "expires" | "encap" | "ttl-propagate" => return Err(word.unsupported("route")),
+            "expires" => {
+                let seconds = words.u32(word)?;
+                // RTA_EXPIRES
+                route.more.push(more(23, &seconds.to_ne_bytes(), format!("expires {seconds}")));
+            }
+            "as" | "from" | "encap" | "ttl-propagate" => return Err(word.unsupported("route")),
             _ => {
-                if metric(&mut route, &mut locked, words, word)? || long(&mut route, &mut vrf, words, word)? {
+                if metric(&mut route, &mut locked, words, word)? || long(&mut route, &mut vrf, words, word, options)? {
                     continue;
                 }
                 if destination(&mut route, &mut af, dst_given, words, word)? {
@@ -266,18 +272,46 @@ fn metric(route: &mut RouteSpec, locked: &mut u32, words: &mut Words<'_>, word: 
     Ok(true)
 }
 
+/// An attribute with its words.
+fn more(code: u16, value: &[u8], words: String) -> KindOption {
+    KindOption { code, value: value.to_vec(), words }
+}
+
+/// `TO` or `FROM/TO`: a number of 16 bits each, the first in the upper half.
+fn realms(word: &Word) -> Result<(String, u32)> {
+    let part = |text: &str| {
+        let found = super::words::parse_number(text).and_then(|n| u16::try_from(n).ok());
+        found.map(u32::from).ok_or_else(|| word.bad("realms are numbers: TO, or FROM/TO"))
+    };
+    let both = match word.text.split_once('/') {
+        Some((from, to)) => (part(from)? << 16) | part(to)?,
+        None => part(&word.text)?,
+    };
+    Ok((word.text.clone(), both))
+}
+
 /// The other keywords that may be cut.
-fn long(route: &mut RouteSpec, vrf: &mut Option<Word>, words: &mut Words<'_>, word: &Word) -> Result<bool> {
+fn long(
+    route: &mut RouteSpec,
+    vrf: &mut Option<Word>,
+    words: &mut Words<'_>,
+    word: &Word,
+    options: &Options,
+) -> Result<bool> {
     if word.matches("dsfield") {
         route.tos = dsfield(words.value(word)?)?;
     } else if word.matches("metric") || word.matches("priority") {
         route.metric = Some(words.u32(word)?);
-    } else if word.matches("congctl") || word.matches("realms") || word.matches("fastopen_no_cookie") {
+    } else if word.matches("realms") {
+        let (text, realms) = realms(words.value(word)?)?;
+        // RTA_FLOW
+        route.more.push(more(11, &realms.to_ne_bytes(), format!("realms {text}")));
+    } else if word.matches("congctl") || word.matches("fastopen_no_cookie") {
         return Err(word.unsupported("route"));
     } else if word.matches("protocol") {
         route.proto = Some(named(words.value(word)?, "protocol", proto_of)?);
     } else if word.matches("table") {
-        route.table = Some(named(words.value(word)?, "table", table_of)?);
+        route.table = Some(options.table(words.value(word)?)?);
     } else if word.matches("vrf") {
         *vrf = Some(words.value(word)?.clone());
     } else if word.matches("pref") {
@@ -471,7 +505,7 @@ fn filter(words: &mut Words<'_>, options: &Options) -> Result<Option<Filter>> {
                     "all" => filter.table = None,
                     "cache" => filter.cloned = true,
                     "help" => return Ok(None),
-                    _ => filter.table = Some(named(value, "table", table_of)?),
+                    _ => filter.table = Some(options.table(value)?),
                 }
             }
             _ if word.matches("vrf") => filter.vrf = Some(words.value(word)?.clone()),

@@ -1,7 +1,10 @@
 //! Traffic control: qdiscs, classes and filters as records, their options as `tc` names them, and the way from one
 //! tree of them to another.
 
+pub mod action;
 pub mod class;
+pub mod filter;
+mod netem;
 pub mod params;
 pub mod qdisc;
 mod record;
@@ -201,13 +204,19 @@ pub fn words(rec: &Rec, name: impl Fn(u32) -> String) -> String {
     let options = match rec.what {
         What::Qdisc => qdisc::decode(&kind, rec.tc_options()),
         What::Class => class::decode(&kind, rec.tc_options()),
-        _ => Vec::new(),
+        _ => {
+            let (prio, protocol) = rec.tc_prio();
+            out += &format!(" protocol {} pref {prio}", filter::protocol_text(protocol));
+            filter::decode(&kind, rec.tc_handle(), rec.tc_options())
+        }
     };
     out += &format!(" {kind}");
     for (key, value) in options {
         match value {
             Value::None | Value::Bool(false) => {}
             Value::Bool(true) => out += &format!(" {key}"),
+            // netem's are told behind what they are of: delay 10ms 2ms 25%
+            value if key == "jitter" || key.ends_with("_corr") => out += &format!(" {}", value.words(key)),
             value => out += &format!(" {key} {}", value.words(key)),
         }
     }

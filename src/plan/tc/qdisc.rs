@@ -8,15 +8,250 @@ use crate::plan::nla;
 /// Kinds that a script can make, with the kernel option and module of each.
 pub const KINDS: &[(&str, &str, &str)] = &[
     ("bfifo", "CONFIG_NET_SCHED", "sch_fifo"),
+    ("cake", "CONFIG_NET_SCH_CAKE", "sch_cake"),
     ("clsact", "CONFIG_NET_SCH_INGRESS", "sch_ingress"),
+    ("drr", "CONFIG_NET_SCH_DRR", "sch_drr"),
+    ("fq", "CONFIG_NET_SCH_FQ", "sch_fq"),
+    ("fq_codel", "CONFIG_NET_SCH_FQ_CODEL", "sch_fq_codel"),
+    ("hfsc", "CONFIG_NET_SCH_HFSC", "sch_hfsc"),
     ("htb", "CONFIG_NET_SCH_HTB", "sch_htb"),
     ("ingress", "CONFIG_NET_SCH_INGRESS", "sch_ingress"),
     ("mq", "CONFIG_NET_SCHED", "sch_mq"),
+    ("netem", "CONFIG_NET_SCH_NETEM", "sch_netem"),
     ("noqueue", "CONFIG_NET_SCHED", "sch_generic"),
     ("pfifo", "CONFIG_NET_SCHED", "sch_fifo"),
     ("pfifo_fast", "CONFIG_NET_SCHED", "sch_generic"),
+    ("prio", "CONFIG_NET_SCH_PRIO", "sch_prio"),
+    ("sfq", "CONFIG_NET_SCH_SFQ", "sch_sfq"),
     ("tbf", "CONFIG_NET_SCH_TBF", "sch_tbf"),
 ];
+
+/// What an attribute holds.
+#[derive(Clone, Copy)]
+enum Holds {
+    /// A number.
+    U32,
+    /// Microseconds.
+    Micros,
+    /// Nanoseconds.
+    Nanos,
+    /// Bytes.
+    Size,
+    /// Bytes a second, 32 bits; all ones is no limit.
+    Rate,
+    /// Bytes a second, 64 bits.
+    Rate64,
+    /// 0 or 1 in 32 bits; the words for either.
+    Switch(&'static str, &'static str),
+    /// A number in 32 bits by its name.
+    Names(&'static [(&'static str, u32)]),
+    /// A logarithm of 2 in 32 bits, given as the number.
+    Log,
+    /// Signed.
+    I32,
+}
+
+/// Options that are an attribute each: name, code, content. From include/uapi/linux/pkt_sched.h.
+fn table(kind: &str) -> Option<&'static [(&'static str, u16, Holds)]> {
+    const FQ_CODEL: &[(&str, u16, Holds)] = &[
+        ("limit", 2, Holds::U32),
+        ("flows", 5, Holds::U32),
+        ("quantum", 6, Holds::Size),
+        ("target", 1, Holds::Micros),
+        ("interval", 3, Holds::Micros),
+        ("ce_threshold", 7, Holds::Micros),
+        ("memory_limit", 9, Holds::Size),
+        ("drop_batch", 8, Holds::U32),
+        ("ecn", 4, Holds::Switch("ecn", "noecn")),
+    ];
+    const FQ: &[(&str, u16, Holds)] = &[
+        ("limit", 1, Holds::U32),
+        ("flow_limit", 2, Holds::U32),
+        ("buckets", 8, Holds::Log),
+        ("orphan_mask", 10, Holds::U32),
+        ("quantum", 3, Holds::Size),
+        ("initial_quantum", 4, Holds::Size),
+        ("pacing", 5, Holds::Switch("pacing", "nopacing")),
+        ("maxrate", 7, Holds::Rate),
+        ("low_rate_threshold", 11, Holds::Rate),
+        ("refill_delay", 9, Holds::Micros),
+        ("timer_slack", 13, Holds::Nanos),
+        ("ce_threshold", 12, Holds::Micros),
+        ("horizon", 14, Holds::Micros),
+    ];
+    const CAKE: &[(&str, u16, Holds)] = &[
+        ("bandwidth", 2, Holds::Rate64),
+        (
+            "diffserv",
+            3,
+            Holds::Names(&[("diffserv3", 0), ("diffserv4", 1), ("diffserv8", 2), ("besteffort", 3), ("precedence", 4)]),
+        ),
+        (
+            "flowmode",
+            5,
+            Holds::Names(&[
+                ("flowblind", 0),
+                ("srchost", 1),
+                ("dsthost", 2),
+                ("hosts", 3),
+                ("flows", 4),
+                ("dual-srchost", 5),
+                ("dual-dsthost", 6),
+                ("triple-isolate", 7),
+            ]),
+        ),
+        ("nat", 11, Holds::Switch("nat", "nonat")),
+        ("wash", 13, Holds::Switch("wash", "nowash")),
+        ("ingress", 15, Holds::Switch("ingress", "egress")),
+        ("ack_filter", 16, Holds::Names(&[("no-ack-filter", 0), ("ack-filter", 1), ("ack-filter-aggressive", 2)])),
+        ("split_gso", 17, Holds::Switch("split-gso", "no-split-gso")),
+        ("rtt", 7, Holds::Micros),
+        ("atm", 4, Holds::Names(&[("noatm", 0), ("atm", 1), ("ptm", 2)])),
+        ("overhead", 6, Holds::I32),
+        ("mpu", 14, Holds::U32),
+        ("memlimit", 10, Holds::Size),
+        ("fwmark", 18, Holds::U32),
+    ];
+    match kind {
+        "fq_codel" => Some(FQ_CODEL),
+        "fq" => Some(FQ),
+        "cake" => Some(CAKE),
+        _ => None,
+    }
+}
+
+/// The attributes of a table that were asked for.
+fn from_table(table: &[(&'static str, u16, Holds)], params: &mut Params) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for (name, code, holds) in table {
+        let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let micros = |ns: i64| narrow(u64::try_from(ns / 1000).unwrap_or_default());
+        let value = match holds {
+            Holds::U32 => params.u32(name, u32::MAX)?,
+            Holds::Micros => params.time(name)?.map(micros),
+            Holds::Nanos => params.time(name)?.map(|ns| narrow(u64::try_from(ns).unwrap_or_default())),
+            Holds::Size => params.size(name)?,
+            Holds::Rate => params.rate(name)?.map(narrow),
+            Holds::Rate64 => {
+                if let Some(rate) = params.rate(name)? {
+                    nla::put(&mut out, *code, &rate.to_ne_bytes());
+                }
+                None
+            }
+            Holds::Switch(on, off) => params.flag(name, on, off)?.map(u32::from),
+            Holds::Names(all) => {
+                let before = params.take(name);
+                let found = before.as_ref().map(|text| {
+                    let value = all.iter().find(|(n, _)| n == text).map(|(_, v)| *v);
+                    let words = all.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+                    value.ok_or_else(|| params.wrong(name, text, &format!("one of {words}")))
+                });
+                let found = found.transpose()?;
+                if let Some(text) = before {
+                    params.say(text);
+                }
+                found
+            }
+            Holds::Log => {
+                let buckets = params.u32(name, 1 << 18)?;
+                if buckets.is_some_and(|n| !n.is_power_of_two()) {
+                    return Err(Error::invalid(format!("option `{name}` must be a power of 2")).with_target(*name));
+                }
+                buckets.map(u32::ilog2)
+            }
+            Holds::I32 => params.int(name, -64..=256)?.and_then(|n| i32::try_from(n).ok()).map(i32::cast_unsigned),
+        };
+        if let Some(value) = value {
+            put_u32(&mut out, *code, value);
+        }
+    }
+    Ok(out)
+}
+
+fn table_shown(table: &[(&'static str, u16, Holds)], options: &[u8]) -> Vec<(&'static str, Value)> {
+    let mut out = Vec::new();
+    for (name, code, holds) in table {
+        let Some(raw) = nla::attr(options, *code).and_then(nla::number) else { continue };
+        let int = i64::try_from(raw).unwrap_or(i64::MAX);
+        let value = match holds {
+            Holds::U32 => Value::Int(int),
+            Holds::Micros => Value::Time(int.saturating_mul(1000)),
+            Holds::Nanos => Value::Time(int),
+            Holds::Size => Value::Size(raw),
+            Holds::Rate if raw == u64::from(u32::MAX) => Value::None,
+            Holds::Rate64 if raw == 0 => Value::None,
+            Holds::Rate | Holds::Rate64 => Value::Rate(raw.saturating_mul(8)),
+            Holds::Switch(..) => Value::Bool(raw != 0),
+            Holds::Names(all) => match all.iter().find(|(_, n)| u64::from(*n) == raw) {
+                Some((name, _)) => Value::Text((*name).into()),
+                None => Value::Int(int),
+            },
+            Holds::Log => Value::Int(1_i64.checked_shl(u32::try_from(raw).unwrap_or(64)).unwrap_or_default()),
+            Holds::I32 => Value::Int(i64::from(u32::try_from(raw).unwrap_or_default().cast_signed())),
+        };
+        out.push((*name, value));
+    }
+    out
+}
+
+/// `prio`: `struct tc_prio_qopt`, the number of bands and the band of each of 16 priorities.
+fn prio(params: &mut Params) -> Result<Vec<u8>> {
+    let bands = params.u32("bands", 16)?.unwrap_or(3);
+    let mut map: Vec<u8> = vec![1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
+    if let Some(text) = params.take("priomap") {
+        let wrong = || params.wrong("priomap", &text, "the band of each of 16 priorities, from 0");
+        map = text.split_whitespace().map(|w| w.parse().ok()).collect::<Option<Vec<u8>>>().ok_or_else(wrong)?;
+        if map.len() != 16 || map.iter().any(|b| u32::from(*b) >= bands) {
+            return Err(wrong());
+        }
+        params.say(format!("priomap {text}"));
+    } else if map.iter().any(|b| u32::from(*b) >= bands) {
+        return Err(Error::invalid(format!("prio with {bands} bands needs a priomap")).with_target("priomap"));
+    }
+    let mut out = bands.to_ne_bytes().to_vec();
+    out.extend(map);
+    Ok(out)
+}
+
+fn prio_shown(options: &[u8]) -> Vec<(&'static str, Value)> {
+    let Some(bands) = nla::u32_of(options) else { return Vec::new() };
+    let map = options.get(4..20).unwrap_or_default().iter().map(|b| Value::Int(i64::from(*b))).collect();
+    vec![("bands", Value::Int(i64::from(bands))), ("priomap", Value::List(map))]
+}
+
+/// `sfq`: `struct tc_sfq_qopt`, and with a depth `struct tc_sfq_qopt_v1`.
+fn sfq(params: &mut Params) -> Result<Vec<u8>> {
+    let quantum = params.size("quantum")?.unwrap_or_default();
+    let perturb = match params.time("perturb")? {
+        Some(ns) => u32::try_from(ns / 1_000_000_000).unwrap_or_default(),
+        None => 0,
+    };
+    let limit = params.u32("limit", u32::MAX)?.unwrap_or_default();
+    let divisor = params.u32("divisor", 65536)?.unwrap_or_default();
+    let flows = params.u32("flows", u32::MAX)?.unwrap_or_default();
+    let depth = params.u32("depth", 127)?;
+    let head = params.flag("headdrop", "headdrop", "")?;
+    let mut out = words_of(&[quantum, perturb, limit, divisor, flows]);
+    if depth.is_some() || head.is_some() {
+        out.extend(words_of(&[depth.unwrap_or_default(), u32::from(head.unwrap_or(false))]));
+        out.resize(72, 0);
+    }
+    Ok(out)
+}
+
+fn sfq_shown(options: &[u8]) -> Vec<(&'static str, Value)> {
+    let word = |at: usize| options.get(at * 4..).and_then(nla::u32_of).unwrap_or_default();
+    let int = |at: usize| Value::Int(i64::from(word(at)));
+    vec![
+        ("limit", int(2)),
+        ("quantum", Value::Size(u64::from(word(0)))),
+        ("depth", int(5)),
+        ("headdrop", Value::Bool(word(6) != 0)),
+        ("flows", int(4)),
+        ("divisor", int(3)),
+        ("perturb", Value::Time(i64::from(word(1)) * 1_000_000_000)),
+    ]
+}
 
 /// The kernel option and module of a kind.
 #[must_use]
@@ -89,7 +324,17 @@ pub fn encode(kind: &str, params: &mut Params) -> Result<Option<Vec<u8>>> {
         "htb" => Some(htb(params)?),
         "pfifo" => params.u32("limit", u32::MAX)?.map(|n| n.to_ne_bytes().to_vec()),
         "bfifo" => params.size("limit")?.map(|n| n.to_ne_bytes().to_vec()),
-        "clsact" | "ingress" | "noqueue" | "mq" | "pfifo_fast" => None,
+        "netem" => Some(super::netem::encode(params)?),
+        "prio" => Some(prio(params)?),
+        "sfq" => Some(sfq(params)?),
+        // struct tc_hfsc_qopt
+        "hfsc" => {
+            let class = class_minor(params, "default_class")?.unwrap_or_default();
+            params.say(format!("default {class:#x}"));
+            Some(u16::try_from(class).unwrap_or_default().to_ne_bytes().to_vec())
+        }
+        "clsact" | "ingress" | "noqueue" | "mq" | "pfifo_fast" | "drr" => None,
+        _ if table(kind).is_some() => Some(from_table(table(kind).unwrap_or_default(), params)?),
         _ => {
             let names = KINDS.iter().map(|(name, _, _)| *name);
             let error = Error::invalid(format!("there is no qdisc kind `{kind}` here")).with_target(kind);
@@ -111,6 +356,17 @@ pub fn decode(kind: &str, options: &[u8]) -> Vec<(&'static str, Value)> {
         "htb" => htb_shown(options),
         "pfifo" => limit_shown(options, |n| Value::Int(i64::from(n))),
         "bfifo" => limit_shown(options, |n| Value::Size(u64::from(n))),
+        "netem" => super::netem::decode(options),
+        "prio" | "pfifo_fast" => prio_shown(options),
+        "sfq" => sfq_shown(options),
+        "hfsc" => options
+            .get(..2)
+            .and_then(nla::number)
+            .and_then(|n| i64::try_from(n).ok())
+            .map(|n| ("default", Value::Int(n)))
+            .into_iter()
+            .collect(),
+        _ if table(kind).is_some() => table_shown(table(kind).unwrap_or_default(), options),
         _ => Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::record::{Rec, What};
 const CLASSFUL: &[&str] = &["htb", "hfsc", "drr", "qfq", "cbq"];
 
 /// In which attribute a filter's actions are (`TCA_FLOWER_ACT` … in include/uapi/linux/pkt_cls.h).
-fn actions_in(kind: &str) -> Option<u16> {
+pub(super) fn actions_in(kind: &str) -> Option<u16> {
     Some(match kind {
         "flower" | "basic" => 3,
         "matchall" => 2,

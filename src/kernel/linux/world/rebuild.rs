@@ -4,10 +4,12 @@ use super::{Captured, World, sysctls};
 use crate::kernel::linux::{Linux, names};
 use crate::kernel::{Cancel, Kernel};
 use crate::plan::link::LinkInfo;
+use crate::plan::record::{AF_INET, AF_INET6, RTA_DST, RTA_OIF};
 use crate::plan::restore::{self, Phase};
-use crate::plan::{Error, LinkChange, LinkRef, LinkSpec, Ns, Result, State, Verb};
+use crate::plan::{AddMode, Error, LinkChange, LinkRef, LinkSpec, Ns, Rec, Result, State, Verb, What, nla};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -294,7 +296,25 @@ impl<'a> Builder<'a> {
     }
 
     fn records(&mut self) -> Result<()> {
-        self.lead(Phase::Records)
+        self.lead(Phase::Records)?;
+        // What outlived the way to its gateway is only taken while there is one.
+        for (at, ns, _) in self.spaces() {
+            let Some(target) = self.targets.get(at) else { continue };
+            let now = self.linux.state(&ns, &[])?;
+            for verb in restore::steps(&ns, &now, target, Phase::Records) {
+                let Verb::RecAdd { rec, .. } = &verb else { continue };
+                let ways = ways(rec);
+                let done: Vec<&Rec> = ways.iter().filter(|way| self.linux.act(&add(&ns, way)).is_ok()).collect();
+                if !done.is_empty() {
+                    let _ = self.linux.act(&verb);
+                }
+                for rec in done {
+                    let way = Verb::RecDel { ns: ns.clone(), rec: rec.clone(), words: String::new() };
+                    let _ = self.linux.act(&way);
+                }
+            }
+        }
+        Ok(())
     }
 
     // -----------------------------------------------------------------------------------------------------------
@@ -379,6 +399,35 @@ impl<'a> Builder<'a> {
         self.out.missing.extend(missing);
         Ok(())
     }
+}
+
+fn add(ns: &Ns, rec: &Rec) -> Verb {
+    Verb::RecAdd { ns: ns.clone(), rec: rec.clone(), words: String::new(), mode: AddMode::Create }
+}
+
+/// Routes by which the gateways of a route or nexthop are on their links.
+fn ways(rec: &Rec) -> Vec<Rec> {
+    let device = |rec: &Rec| rec.devices().first().copied();
+    let gateways: Vec<(IpAddr, u32)> = match rec.what {
+        What::Route if rec.hops().is_empty() => rec.gateway().zip(device(rec)).into_iter().collect(),
+        What::Route => rec.hops().iter().filter_map(|hop| Some((hop.via?, hop.index))).collect(),
+        // NHA_GATEWAY
+        What::Nexthop => rec.ip(6).zip(device(rec)).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    let way = |(ip, index): (IpAddr, u32)| {
+        let (family, bytes) = match ip {
+            IpAddr::V4(ip) => (AF_INET, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (AF_INET6, ip.octets().to_vec()),
+        };
+        // struct rtmsg: the whole address, table main, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST.
+        let bits = if family == AF_INET { 32 } else { 128 };
+        let mut body = vec![family, bits, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0];
+        nla::put(&mut body, RTA_DST, &bytes);
+        nla::put(&mut body, RTA_OIF, &index.to_ne_bytes());
+        Rec { what: What::Route, body, ends: None }
+    };
+    gateways.into_iter().map(way).collect()
 }
 
 /// Writes a sysctl of the calling thread's namespace.

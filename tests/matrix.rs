@@ -18,9 +18,13 @@ use std::time::Duration;
 /// the recovery of one that was killed.
 const MODES: &[&str] = &["error", "kill-before", "kill-after", "int", "commit", "recover"];
 
-/// The steps that are tried: all of them in `just torture`.
-fn stride() -> usize {
-    if std::env::var_os("NSSCRIPT_TORTURE").is_some() { 1 } else { 11 }
+/// From one step to the next that is tried: all of them in `just torture`. A recovery has few.
+fn stride(mode: &str) -> usize {
+    match (std::env::var_os("NSSCRIPT_TORTURE").is_some(), mode) {
+        (true, _) => 1,
+        (false, "recover") => 2,
+        _ => 11,
+    }
 }
 
 /// One cut. False: there is no such step.
@@ -28,7 +32,7 @@ fn one(script: &str, mode: &str, step: usize, plain: i32, before: &Dump) -> Resu
     let mut problems = Vec::new();
     let (fault, rm) = match mode {
         "commit" => (format!("kill-after@{step}"), false),
-        "recover" => ("kill-before@9".to_string(), false),
+        "recover" => ("kill-after@4".to_string(), false),
         mode => (format!("{mode}@{step}"), true),
     };
     let words: &[&str] =
@@ -52,7 +56,11 @@ fn one(script: &str, mode: &str, step: usize, plain: i32, before: &Dump) -> Resu
     }
     let recovered = nsscript(&["recover"], "")?;
     said += &recovered.stderr;
-    if recovered.code() != 0 {
+    // Compensations of the script's own go with the process: recover says so, with status 3.
+    let hooks = recovered.code() == 3
+        && recovered.stderr.contains("but 1 thing differs")
+        && recovered.stderr.contains("(on_rollback)");
+    if recovered.code() != 0 && !hooks {
         problems.push(format!("recover: exit status {}", recovered.code()));
     }
     let labs = nsscript(&["--json", "ls"], "")?.stdout;
@@ -96,14 +104,17 @@ fn inside(name: &str) -> Result<(), String> {
         return Err(format!("without a cut: not as before:\n{}\n{}", differences.join("\n"), plain.stderr));
     }
     let (mut cases, mut missed) = (0, 0);
-    let mut step = 1 + MODES.iter().position(|m| *m == mode).unwrap_or_default() % stride();
+    let mut step = 1 + MODES.iter().position(|m| *m == mode).unwrap_or_default() % stride(mode);
     while missed < 4 && step < 1000 {
         if one(&path, mode, step, plain.code(), &before)? {
             (cases, missed) = (cases + 1, 0);
         } else {
             missed += 1;
         }
-        step += stride();
+        step += stride(mode);
+    }
+    if cases == 0 && plain.code() == 0 {
+        return Err("no step was reached".into());
     }
     println!("{name}: {cases} cases, 0 differences");
     Ok(())

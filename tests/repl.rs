@@ -702,6 +702,45 @@ const CASES: &[(&str, Case)] = &[
         has(&tty.text(), "verified")?;
         same(&before)
     }),
+    // The session that the README shows. `ACCEPT=1 cargo test --test repl -- readme` writes it anew.
+    ("readme", || {
+        let mut tty = Tty::start()?;
+        for (line, prompt) in [
+            ("netns_add([\"h1\", \"h2\"], #{ lo: true })", "host +1> "),
+            ("veth(\"h1:eth0\", \"h2:eth0\", #{ up: true, a: #{ addr: \"10.0.0.1/24\" } })", "host +2> "),
+            ("ip -n h2 addr add 10.0.0.2/24 dev eth0", "host +3> "),
+            ("ping(\"h1\", \"10.0.0.2\", #{ count: 2 }).received", "host +3> "),
+            (":topology", "host +3> "),
+            ("for n in 3..9 { netns_add(`h${n}`); link_up(`h${n}:eth0`) }", "host +3> "),
+            ("routes(\"h1\").filter(|r| r.family == \"inet\")", "host +3> "),
+            (":undo", "host +2> "),
+            (":commit lab", "host> "),
+        ] {
+            tty.line(line, prompt)?;
+        }
+        tty.quit()?;
+        world::shell("$NSSCRIPT down lab")?;
+        let text = tty.text();
+        let shown =
+            format!("```console\n$ sudo nsscript\n{}\n```\n", text.trim_end().trim_end_matches("host>").trim_end());
+        let path = common::root().join("README.md");
+        let readme = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        let (begin, end) = ("<!-- a session, by tests/repl.rs -->\n", "<!-- end -->");
+        let (head, rest) = readme.split_once(begin).ok_or("the README has no place for a session")?;
+        let (there, tail) = rest.split_once(end).ok_or("the README's session has no end")?;
+        if std::env::var_os("ACCEPT").is_some() {
+            return std::fs::write(&path, format!("{head}{begin}{shown}{end}{tail}")).map_err(|e| e.to_string());
+        }
+        // Times differ.
+        let timeless = |text: &str| -> Vec<String> {
+            let words = |l: &str| {
+                l.split(' ').map(|w| if w.parse::<u64>().is_ok() { "N" } else { w }).collect::<Vec<_>>().join(" ")
+            };
+            text.lines().map(words).collect()
+        };
+        let (there, shown) = (timeless(there), timeless(&shown));
+        if there == shown { Ok(()) } else { Err(common::diff(&there, &shown)) }
+    }),
     ("commands", || {
         let before = prepared()?;
         let mut tty = Tty::start()?;

@@ -1,8 +1,8 @@
 //! Namespaces: everything that `ip netns` does.
 
 use crate::engine::Session;
-use crate::engine::value::{self, Fallible, NsHandle, Opts, put, run};
-use crate::plan::{Error, Kind, Ns, Result, Verb, name};
+use crate::engine::value::{self, Device, Fallible, NsHandle, Opts, put, run};
+use crate::plan::{Error, Kind, LinkRef, Ns, Result, Verb, name};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, INT, Map, NativeCallContext};
 
@@ -19,7 +19,8 @@ fn make(session: &Session, name: &str, opts: &Opts) -> Result<NsHandle> {
     }
     session.atomic(|| {
         let ns = add()?;
-        let lo = value::find(session, &ns, "lo")?;
+        // `LOOPBACK_IFINDEX`, include/net/net_namespace.h: the first link of every namespace.
+        let lo = Device { ns: ns.clone(), link: LinkRef { index: 1, name: "lo".into() } };
         super::link::set_up(session, &lo, true)?;
         Ok(NsHandle(ns))
     })

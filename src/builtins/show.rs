@@ -146,15 +146,23 @@ fn link_map(info: &LinkInfo, names: &Names<'_>) -> Map {
     map
 }
 
+/// A link as a map, with what other parts of the kernel know of it.
+fn whole(session: &Session, ns: &Ns, info: &LinkInfo, names: &Names<'_>) -> Result<Map> {
+    let mut map = link_map(info, names);
+    if info.state.kind == "wireguard" {
+        put(&mut map, "data", super::link::wireguard::shown(session, ns, info.state.index)?);
+    }
+    Ok(map)
+}
+
 /// The links of a namespace, or one of them.
 pub fn links(session: &Session, ns: &Ns, only: Option<u32>) -> Result<Array> {
     let names = Names::new(session, ns);
     let all = session.kernel().links(ns, false)?;
-    Ok(all
-        .iter()
+    all.iter()
         .filter(|l| only.is_none_or(|only| only == l.state.index))
-        .map(|l| link_map(l, &names).into())
-        .collect())
+        .map(|l| Ok(whole(session, ns, l, &names)?.into()))
+        .collect()
 }
 
 /// One link with its counters.
@@ -165,7 +173,7 @@ pub fn link(session: &Session, device: &Device) -> Result<Map> {
         .into_iter()
         .find(|l| l.state.index == device.link.index)
         .ok_or_else(|| Error::internal("a link vanished while it was looked at"))?;
-    let mut map = link_map(&info, &Names::new(session, &device.ns));
+    let mut map = whole(session, &device.ns, &info, &Names::new(session, &device.ns))?;
     let mut stats = Map::new();
     for (at, name) in STATS.iter().enumerate() {
         put_int(&mut stats, name, info.stats.get(at).copied().unwrap_or_default());

@@ -7,7 +7,7 @@ pub mod terminal;
 
 pub use cancel::Cancel;
 
-use crate::plan::{LinkInfo, Ns, Outcome, Result, State, Verb, What};
+use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, State, Verb, What};
 
 /// A name in `/run/netns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,14 @@ pub trait Kernel {
     /// # Errors
     /// `unreachable` where there is none.
     fn route_get(&self, ns: &Ns, body: &[u8]) -> Result<Vec<u8>>;
+
+    /// Asks a family of generic netlink: the attributes of each message of the answer.
+    ///
+    /// # Errors
+    /// `unsupported` where there is no such family; what it refuses.
+    fn genl(&self, _ns: &Ns, family: &'static str, _command: u8, _attributes: &[u8]) -> Result<Vec<Vec<u8>>> {
+        Err(Error::new(Kind::Unsupported, format!("there is no generic netlink family `{family}`")))
+    }
 
     /// The nsid that `at` has for `target`.
     ///

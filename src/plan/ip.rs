@@ -33,6 +33,10 @@ pub fn equivalent(verb: &Verb) -> String {
             let verb = if *add { "add" } else { "del" };
             format!("{} link property {verb} dev {} altname {}", ip(ns), word(&link.name), word(name))
         }
+        Verb::Wireguard { ns, link, config } => {
+            let command = format!("wg set {} {}", word(&link.name), config.words());
+            if ns.is_host() { command } else { format!("ip netns exec {} {command}", word(&ns.name)) }
+        }
         Verb::RecAdd { ns, rec, words, mode } => {
             let verb = match mode {
                 AddMode::Create => "add",
@@ -120,6 +124,9 @@ fn address(spec: &LinkSpec, always: bool) -> String {
 }
 
 fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
+    if spec.kind == "tun" {
+        return tuntap_add(ns, spec);
+    }
     let mut out = format!("{} link add", ip(ns));
     if let Some(other) = &spec.lower_ns {
         out += &format!(" link-netns {}", if other.is_host() { "1".to_string() } else { word(&other.name) });
@@ -152,17 +159,30 @@ fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
         }
     }
     // `ip link add` takes neither a master nor a state
-    let mut after = String::new();
+    out + after(ns, spec, String::new()).as_str()
+}
+
+/// `ip tuntap add`, which takes nothing but its own options.
+fn tuntap_add(ns: &Ns, spec: &LinkSpec) -> String {
+    let mut out = format!("{} tuntap add dev {}", ip(ns), spec.name.as_deref().map_or_else(|| "DEV".into(), word));
+    for option in spec.options.iter().filter(|o| !o.words.is_empty() && o.code != super::link::IFLA_TUN_PERSIST) {
+        out += &format!(" {}", option.words);
+    }
+    out + after(ns, spec, format!("{}{}", common(spec), address(spec, true))).as_str()
+}
+
+/// What `ip link add` does not take.
+fn after(ns: &Ns, spec: &LinkSpec, mut after: String) -> String {
     if let Some((_, master)) = &spec.master {
         after += &format!(" master {}", word(master));
     }
     if spec.up {
         after += " up";
     }
-    if !after.is_empty() {
-        out += &format!("; {} link set {}{after}", ip(ns), spec.name.as_deref().map_or_else(|| "DEV".into(), word));
+    if after.is_empty() {
+        return after;
     }
-    out
+    format!("; {} link set {}{after}", ip(ns), spec.name.as_deref().map_or_else(|| "DEV".into(), word))
 }
 
 fn changes(change: &LinkChange) -> String {

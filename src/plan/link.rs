@@ -54,7 +54,13 @@ const MACVLAN_MACADDR_SET: u32 = 3;
 pub const IFLA_BOND_MODE: u16 = 1;
 /// Which of its links a bond uses: momentary, and left to it.
 const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
-const IFLA_TUN_PERSIST: u16 = 6;
+pub const IFLA_TUN_OWNER: u16 = 1;
+pub const IFLA_TUN_OWNER_GROUP: u16 = 2;
+pub const IFLA_TUN_TYPE: u16 = 3;
+pub const IFLA_TUN_PI: u16 = 4;
+pub const IFLA_TUN_VNET_HDR: u16 = 5;
+pub const IFLA_TUN_PERSIST: u16 = 6;
+pub const IFLA_TUN_MULTI_QUEUE: u16 = 7;
 // include/uapi/linux/if.h
 pub const IFF_UP: u32 = 1;
 pub const IFF_BROADCAST: u32 = 2;

@@ -18,6 +18,7 @@ pub mod state;
 pub mod tc;
 pub mod unit;
 pub mod verb;
+pub mod wireguard;
 
 pub use error::{Error, Kind, Result};
 pub use link::{KindOption, LinkChange, LinkInfo, LinkSpec, LinkState};

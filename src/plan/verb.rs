@@ -3,6 +3,7 @@
 
 use super::link::{LinkChange, LinkSpec};
 use super::record::{Rec, What};
+use super::wireguard::Wireguard;
 use serde::{Deserialize, Serialize};
 
 /// A network namespace, by what does not lie: its cookie (`SO_NETNS_COOKIE`; an inode is reused at once). The name is
@@ -86,6 +87,12 @@ pub enum Verb {
         link: LinkRef,
         name: String,
         add: bool,
+    },
+    /// Sets keys and peers of a wireguard that the run made itself.
+    Wireguard {
+        ns: Ns,
+        link: LinkRef,
+        config: Wireguard,
     },
     /// Adds an address, route, neighbour, rule or nexthop. `mode` says what to do if there is one already.
     RecAdd {
@@ -171,6 +178,7 @@ impl Verb {
             Verb::LinkSet { .. } => "link_set",
             Verb::LinkMove { .. } => "link_move",
             Verb::LinkAltname { .. } => "link_altname",
+            Verb::Wireguard { .. } => "wireguard_set",
             Verb::RecAdd { rec, .. } => match rec.what {
                 What::Addr => "addr_add",
                 What::Nexthop => "nexthop_add",
@@ -214,6 +222,7 @@ impl Verb {
             | Verb::LinkSet { ns, .. }
             | Verb::LinkMove { ns, .. }
             | Verb::LinkAltname { ns, .. }
+            | Verb::Wireguard { ns, .. }
             | Verb::RecAdd { ns, .. }
             | Verb::RecDel { ns, .. }
             | Verb::Sysctl { ns, .. }
@@ -233,7 +242,8 @@ impl Verb {
             Verb::LinkDel { link, .. }
             | Verb::LinkSet { link, .. }
             | Verb::LinkMove { link, .. }
-            | Verb::LinkAltname { link, .. } => link.name.clone(),
+            | Verb::LinkAltname { link, .. }
+            | Verb::Wireguard { link, .. } => link.name.clone(),
             Verb::RecAdd { words, .. } | Verb::RecDel { words, .. } => words.clone(),
             Verb::Sysctl { key, .. } => key.replace('/', "."),
             Verb::FileWrite { path, .. } | Verb::FileRemove { path } => path.clone(),

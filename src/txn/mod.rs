@@ -577,6 +577,23 @@ impl Txn {
                 Ok((Undo::Restore { changes, back: vec![back] }, vec![(ns.cookie, link.index)]))
             }
             Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
+            Verb::Wireguard { ns, link, .. } => {
+                if self.fresh_link(ns, link.index, since) {
+                    return whole(vec![(ns.cookie, link.index)]);
+                }
+                Err(Error::new(
+                    Kind::Unsupported,
+                    format!(
+                        "the keys and peers of `{}` in {} can't be changed: it was there before, and no undo could bring its \
+                         keys back, which are written down nowhere",
+                        link.name,
+                        ns.label()
+                    ),
+                )
+                .with_ns(&ns.name)
+                .with_target(&link.name)
+                .with_hint("make the link in the same run (and in the same transaction), or use a command: exec_in(ns, \"wg set …\")"))
+            }
             Verb::RecAdd { ns, rec, mode, .. } => {
                 let devices = rec.devices();
                 if *mode == crate::plan::AddMode::Create && !devices.is_empty() {
@@ -735,7 +752,15 @@ fn carriers(kernel: &dyn Kernel, verb: Option<&Verb>, change: &Change) -> Option
 /// Reads a namespace, or one link of it.
 fn read(kernel: &dyn Kernel, ns: &Ns, only: u32, sysctls: &[String]) -> Result<State> {
     if only == 0 {
-        return kernel.state(ns, sysctls);
+        let mut state = kernel.state(ns, sysctls)?;
+        // A link that sets its mtu after it was registered (geneve) leaves IPv6's own above it, where nobody can write it
+        // (addrconf_sysctl_mtu), until the next change of the mtu.
+        let mtus: HashMap<String, u32> =
+            state.links.values().map(|l| (format!("net/ipv6/conf/{}/mtu", l.name), l.mtu)).collect();
+        state
+            .sysctls
+            .retain(|key, value| mtus.get(key).is_none_or(|mtu| value.parse::<u32>().is_ok_and(|value| value <= *mtu)));
+        return Ok(state);
     }
     let links = kernel.link(ns, By::Index(only))?.map(|info| (only, info.state));
     Ok(State { links: links.into_iter().collect(), ..State::default() })

@@ -22,6 +22,11 @@ pub struct Frame {
 impl Frame {
     /// The program's `main`: inside it runs one case, outside it starts those that were asked for.
     pub fn main(self, names: impl IntoIterator<Item = String>) {
+        self.main_with(names.into_iter().map(|name| (name, Vec::new())));
+    }
+
+    /// The same with what each case needs of the kernel, by the words of [`super::kernel_has`].
+    pub fn main_with(self, cases: impl IntoIterator<Item = (String, Vec<String>)>) {
         super::hear_signals();
         let words: Vec<String> = std::env::args().collect();
         if words.get(1).is_some_and(|w| w == world::INSIDE) {
@@ -39,22 +44,27 @@ impl Frame {
         let mut arguments = Arguments::from_args();
         arguments.test_threads.get_or_insert(self.threads);
         let frame = std::sync::Arc::new(self);
-        let trials = names
+        let trials = cases
             .into_iter()
-            .map(|name| {
+            .map(|(name, features)| {
                 let frame = std::sync::Arc::clone(&frame);
-                Trial::ignorable_test(name.clone(), move || frame.outside(&name))
+                Trial::ignorable_test(name.clone(), move || frame.outside(&name, &features))
             })
             .collect();
         libtest_mimic::run(&arguments, trials).exit();
     }
 
-    fn outside(&self, name: &str) -> Result<Completion, Failed> {
+    fn outside(&self, name: &str, features: &[String]) -> Result<Completion, Failed> {
         if let Some(reason) = world::impossible() {
             return if super::strict() { Err(reason.into()) } else { Ok(Completion::ignored_with(reason)) };
         }
         if let Some(reason) = (self.needs)() {
             return Ok(Completion::ignored_with(reason));
+        }
+        for feature in features {
+            if !super::kernel_has(feature)? {
+                return Ok(Completion::ignored_with(format!("this kernel has no {feature}")));
+            }
         }
         let mark = super::mark();
         let ended = world::enter(&[name], &mark, self.bound)?;

@@ -3,7 +3,7 @@
 
 use super::Place;
 use crate::builtins::link::kind::{Base, Choice, Type, encode};
-use crate::builtins::link::make::{DEFAULTS, NEEDED};
+use crate::builtins::link::make::{NEEDED, fill};
 use crate::builtins::link::{is_known, port_table, table};
 use crate::engine::value::Opts;
 use crate::plan::ipwords::{Word, Words, words::parse_number};
@@ -58,17 +58,7 @@ pub fn options(place: &Place<'_>, kind: &Word, all: &[Word], given: &Given<'_>) 
         map.insert(choice.key.into(), value(&kind.text, choice, on, word, &mut words)?);
     }
     if given.making {
-        for (kinds, key, value) in DEFAULTS {
-            if kinds.contains(&kind.text.as_str()) && !map.contains_key("external") {
-                map.entry((*key).into()).or_insert_with(|| (*value).into());
-            }
-        }
-    }
-    if given.making {
-        // With its parameters from elsewhere a vxlan does not learn, unless asked to (ip/iplink_vxlan.c).
-        if kind.is("vxlan") && map.contains_key("external") {
-            map.entry("learning".into()).or_insert_with(|| false.into());
-        }
+        fill(&kind.text, &mut map);
         for (of, key, _) in NEEDED {
             if kind.is(of) && !map.contains_key(*key) && !map.contains_key("external") {
                 return Err(kind.bad(format!("the option `{key}` is missing")));
@@ -147,7 +137,9 @@ fn value(kind: &str, choice: &Choice, on: bool, key: &Word, words: &mut Words<'_
     let number_or_text = |word: &Word| integer(word, name).unwrap_or_else(|_| word.text.clone().into());
     Ok(match choice.kind {
         Type::Flag | Type::Switch | Type::TunnelFlag(..) | Type::Bit(..) => on.into(),
-        Type::Bool | Type::Bool32 | Type::OnOff | Type::Masked(_) => on_off(words.value(key)?, name)?,
+        Type::Bool | Type::Bool32 | Type::OnOff | Type::Masked(_) | Type::BoolOpt(_) => {
+            on_off(words.value(key)?, name)?
+        }
         Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::Port | Type::Millis => integer(words.value(key)?, name)?,
         // The IPv6 tunnels read these as hexadecimal (ip/link_ip6tnl.c, ip/link_gre6.c).
         Type::FlowInfo(_) if kind.starts_with("ip6") => {
@@ -157,7 +149,7 @@ fn value(kind: &str, choice: &Choice, on: bool, key: &Word, words: &mut Words<'_
         }
         Type::FlowInfo(_) => integer(words.value(key)?, name)?,
         #[expect(clippy::cast_precision_loss, reason = "hundredths of a second, at most 2^32")]
-        Type::Seconds => {
+        Type::Seconds | Type::Hundredths64 => {
             let word = words.value(key)?;
             (integer(word, name)?.as_int().unwrap_or_default() as f64 / 100.0).into()
         }

@@ -1,40 +1,77 @@
 //! `bridge`: a switch in software (net/bridge; ip-link(8), "BRIDGE Type Support").
 
-use super::kind::{Choice, Type};
+use super::kind::{Choice, Type, choice, same};
 use crate::engine::value::{Fallible, LinkHandle, run};
 use rhai::plugin::*;
 use rhai::{Map, NativeCallContext};
 
 /// `IFLA_BR_…` (include/uapi/linux/if_link.h).
 pub const OPTIONS: &[Choice] = &[
-    Choice { key: "forward_delay", code: 1, kind: Type::Seconds, word: "forward_delay" },
-    Choice { key: "hello_time", code: 2, kind: Type::Seconds, word: "hello_time" },
-    Choice { key: "max_age", code: 3, kind: Type::Seconds, word: "max_age" },
-    Choice { key: "ageing_time", code: 4, kind: Type::Seconds, word: "ageing_time" },
-    Choice { key: "stp", code: 5, kind: Type::Bool32, word: "stp_state" },
-    Choice { key: "priority", code: 6, kind: Type::U16, word: "priority" },
-    Choice { key: "vlan_filtering", code: 7, kind: Type::Bool, word: "vlan_filtering" },
-    Choice { key: "vlan_protocol", code: 8, kind: Type::EtherType, word: "vlan_protocol" },
-    Choice { key: "group_fwd_mask", code: 9, kind: Type::U16, word: "group_fwd_mask" },
-    Choice { key: "mcast_snooping", code: 23, kind: Type::Bool, word: "mcast_snooping" },
-    Choice { key: "mcast_querier", code: 25, kind: Type::Bool, word: "mcast_querier" },
-    Choice { key: "nf_call_iptables", code: 36, kind: Type::Bool, word: "nf_call_iptables" },
-    Choice { key: "nf_call_ip6tables", code: 37, kind: Type::Bool, word: "nf_call_ip6tables" },
-    Choice { key: "nf_call_arptables", code: 38, kind: Type::Bool, word: "nf_call_arptables" },
-    Choice { key: "vlan_default_pvid", code: 39, kind: Type::U16, word: "vlan_default_pvid" },
+    same("forward_delay", 1, Type::Seconds),
+    same("hello_time", 2, Type::Seconds),
+    same("max_age", 3, Type::Seconds),
+    same("ageing_time", 4, Type::Seconds),
+    choice("stp", 5, Type::Bool32, "stp_state"),
+    same("priority", 6, Type::U16),
+    same("vlan_filtering", 7, Type::Bool),
+    same("vlan_protocol", 8, Type::EtherType),
+    same("group_fwd_mask", 9, Type::U16),
+    same("group_address", 20, Type::Mac),
+    same("mcast_router", 22, Type::U8),
+    same("mcast_snooping", 23, Type::Bool),
+    same("mcast_query_use_ifaddr", 24, Type::Bool),
+    same("mcast_querier", 25, Type::Bool),
+    same("mcast_hash_elasticity", 26, Type::U32),
+    same("mcast_hash_max", 27, Type::U32),
+    same("mcast_last_member_count", 28, Type::U32),
+    same("mcast_startup_query_count", 29, Type::U32),
+    same("mcast_last_member_interval", 30, Type::Hundredths64),
+    same("mcast_membership_interval", 31, Type::Hundredths64),
+    same("mcast_querier_interval", 32, Type::Hundredths64),
+    same("mcast_query_interval", 33, Type::Hundredths64),
+    same("mcast_query_response_interval", 34, Type::Hundredths64),
+    same("mcast_startup_query_interval", 35, Type::Hundredths64),
+    same("nf_call_iptables", 36, Type::Bool),
+    same("nf_call_ip6tables", 37, Type::Bool),
+    same("nf_call_arptables", 38, Type::Bool),
+    same("vlan_default_pvid", 39, Type::U16),
+    same("vlan_stats_enabled", 41, Type::Bool),
+    same("mcast_stats_enabled", 42, Type::Bool),
+    same("mcast_igmp_version", 43, Type::U8),
+    same("mcast_mld_version", 44, Type::U8),
+    same("vlan_stats_per_port", 45, Type::Bool),
+    same("no_linklocal_learn", 46, Type::BoolOpt(1)),
+    same("mcast_vlan_snooping", 46, Type::BoolOpt(2)),
 ];
+
+/// `BR_STATE_…` (include/uapi/linux/if_bridge.h). `ip link` takes the number.
+const STATES: &[(&str, u64)] =
+    &[("disabled", 0), ("listening", 1), ("learning", 2), ("forwarding", 3), ("blocking", 4)];
 
 /// A bridge's port: `IFLA_BRPORT_…`.
 pub const PORT: &[Choice] = &[
-    Choice { key: "priority", code: 2, kind: Type::U16, word: "priority" },
-    Choice { key: "cost", code: 3, kind: Type::U32, word: "cost" },
-    Choice { key: "hairpin", code: 4, kind: Type::Bool, word: "hairpin" },
-    Choice { key: "guard", code: 5, kind: Type::Bool, word: "guard" },
-    Choice { key: "root_block", code: 6, kind: Type::Bool, word: "root_block" },
-    Choice { key: "learning", code: 8, kind: Type::Bool, word: "learning" },
-    Choice { key: "flood", code: 9, kind: Type::Bool, word: "flood" },
-    Choice { key: "neigh_suppress", code: 32, kind: Type::Bool, word: "neigh_suppress" },
-    Choice { key: "isolated", code: 33, kind: Type::Bool, word: "isolated" },
+    same("state", 1, Type::Names(1, STATES)),
+    same("priority", 2, Type::U16),
+    same("cost", 3, Type::U32),
+    same("hairpin", 4, Type::OnOff),
+    same("guard", 5, Type::OnOff),
+    same("root_block", 6, Type::OnOff),
+    same("fastleave", 7, Type::OnOff),
+    same("learning", 8, Type::OnOff),
+    same("flood", 9, Type::OnOff),
+    same("proxy_arp", 10, Type::OnOff),
+    same("proxy_arp_wifi", 12, Type::OnOff),
+    same("mcast_router", 25, Type::U8),
+    same("mcast_flood", 27, Type::OnOff),
+    same("mcast_to_unicast", 28, Type::OnOff),
+    same("vlan_tunnel", 29, Type::OnOff),
+    same("bcast_flood", 30, Type::OnOff),
+    same("group_fwd_mask", 31, Type::U16),
+    same("neigh_suppress", 32, Type::OnOff),
+    same("isolated", 33, Type::OnOff),
+    same("backup_port", 34, Type::Dev),
+    same("mcast_eht_hosts_limit", 37, Type::U32),
+    same("locked", 39, Type::OnOff),
 ];
 
 #[export_module]
@@ -43,8 +80,13 @@ pub mod functions {
     ///
     /// Options: those of every link (`up`, `mtu`, `mac`, `master`, `addr`, `index`, `alias`, `txqueuelen`, `group`), and
     /// `stp` (true or false), `forward_delay`, `hello_time`, `max_age`, `ageing_time` (times: `"15s"` or seconds),
-    /// `priority`, `vlan_filtering`, `vlan_protocol`, `vlan_default_pvid`, `group_fwd_mask`, `mcast_snooping`,
-    /// `mcast_querier`, `nf_call_iptables`, `nf_call_ip6tables`, `nf_call_arptables`.
+    /// `priority`, `group_address`, `group_fwd_mask`, `no_linklocal_learn`, `vlan_filtering`, `vlan_protocol`,
+    /// `vlan_default_pvid`, `vlan_stats_enabled`, `vlan_stats_per_port`, `mcast_snooping`, `mcast_vlan_snooping`,
+    /// `mcast_router` (0 never, 1 by queries, 2 always), `mcast_querier`, `mcast_query_use_ifaddr`, `mcast_hash_max`,
+    /// `mcast_hash_elasticity`, `mcast_last_member_count`, `mcast_startup_query_count`, `mcast_igmp_version`,
+    /// `mcast_mld_version`, `mcast_stats_enabled`, the times `mcast_last_member_interval`, `mcast_membership_interval`,
+    /// `mcast_querier_interval`, `mcast_query_interval`, `mcast_query_response_interval`, `mcast_startup_query_interval`,
+    /// and `nf_call_iptables`, `nf_call_ip6tables`, `nf_call_arptables`.
     ///
     /// Returns the bridge. Errors: `exists`, `invalid`, `unsupported`.
     ///

@@ -35,6 +35,10 @@ pub enum Type {
     Ports,
     /// Seconds in a script, hundredths in the kernel (`USER_HZ`).
     Seconds,
+    /// The same as a u64.
+    Hundredths64,
+    /// A bit of `struct br_boolopt_multi { u32 values; u32 mask; }`: `word 1`.
+    BoolOpt(u32),
     /// Milliseconds; in a script an integer, or text with a unit.
     Millis,
     /// Six bytes.
@@ -197,14 +201,19 @@ fn put(out: &mut Out<'_>, choice: &Choice, value: &Dynamic, base: &Base<'_>) -> 
             }
             (Vec::new(), word.to_string())
         }
-        Type::Masked(bit) => {
+        Type::Masked(bit) | Type::BoolOpt(bit) => {
             let on = flag()?;
             // Of a link that is there the mask says what is to change; those given before are in it too.
             let given = out.options.iter().find(|o| o.code == choice.code).map(|o| o.value.as_slice());
             let part = |at: usize| given.and_then(|v| v.get(at..at + 4)?.try_into().ok()).map_or(0, u32::from_ne_bytes);
             let flags = if on { part(0) | bit } else { part(0) & !bit };
             let bytes = [flags, part(4) | bit].iter().flat_map(|w| w.to_ne_bytes()).collect();
-            (bytes, format!("{word} {}", if on { "on" } else { "off" }))
+            let text = match (choice.kind, on) {
+                (Type::BoolOpt(_), on) => u8::from(on).to_string(),
+                (_, true) => "on".into(),
+                (_, false) => "off".into(),
+            };
+            (bytes, format!("{word} {text}"))
         }
         Type::Bit(width, bit) => {
             let on = flag()?;
@@ -242,10 +251,11 @@ fn put(out: &mut Out<'_>, choice: &Choice, value: &Dynamic, base: &Base<'_>) -> 
             let bytes = [low, high].iter().flat_map(|p| (*p as u16).to_be_bytes()).collect();
             (bytes, format!("{word} {low} {high}"))
         }
-        Type::Seconds => {
+        Type::Seconds | Type::Hundredths64 => {
             let time = crate::engine::value::duration(value, &format!("option `{key}`"))?;
             let hundredths = u32::try_from(time.as_millis() / 10).map_err(|_| bad(": too long".into()))?;
-            (hundredths.to_ne_bytes().to_vec(), format!("{word} {hundredths}"))
+            let width = if matches!(choice.kind, Type::Seconds) { 4 } else { 8 };
+            (sized(u64::from(hundredths), width), format!("{word} {hundredths}"))
         }
         Type::Millis => {
             let millis = match value.as_int() {

@@ -16,8 +16,37 @@ pub const NEEDED: &[(&str, &str, &str)] =
     &[("vlan", "id", "7"), ("vrf", "table", "10"), ("vxlan", "id", "42"), ("xfrm", "if_id", "7")];
 
 /// What `ip link` gives where nothing is given, and the kernel would take for something else.
-pub const DEFAULTS: &[(&[&str], &str, i64)] =
-    &[(&["ip6gre", "ip6gretap", "ip6tnl"], "ttl", 64), (&["ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", 4)];
+const DEFAULTS: &[(&[&str], &str, Default)] = &[
+    (&["ip6gre", "ip6gretap", "ip6tnl"], "ttl", Default::Number(64)),
+    (&["ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", Default::Number(4)),
+    (&["sit"], "ttl", Default::Text("inherit")),
+    (&["ipip", "sit"], "mode", Default::Text("any")),
+    (&["gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl", "ipip", "sit"], "encap_csum6", Default::On),
+];
+
+/// A value where none is given.
+enum Default {
+    Number(i64),
+    Text(&'static str),
+    On,
+}
+
+/// Adds to the options of a link that is to be made what `ip link` gives where nothing is given.
+pub fn fill(kind: &str, options: &mut Map) {
+    for (kinds, key, value) in DEFAULTS {
+        if kinds.contains(&kind) && (*key == "mode" || !options.contains_key("external")) {
+            options.entry((*key).into()).or_insert_with(|| match value {
+                Default::Number(n) => (*n).into(),
+                Default::Text(text) => (*text).into(),
+                Default::On => true.into(),
+            });
+        }
+    }
+    if kind == "vxlan" && options.get("external").is_some_and(|on| on.as_bool().unwrap_or(false)) {
+        // Where the other ends come with each packet there is nothing to learn.
+        options.entry("learning".into()).or_insert_with(|| false.into());
+    }
+}
 
 /// Makes it.
 pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Result<LinkHandle> {
@@ -25,11 +54,7 @@ pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Resul
     let linked = LINKED.contains(&kind);
     let own = table.iter().map(|c| c.key).chain(linked.then_some("link"));
     let known: Vec<&str> = COMMON.iter().copied().chain(own).collect();
-    for (kinds, key, value) in DEFAULTS {
-        if kinds.contains(&kind) && !options.contains_key("external") {
-            options.entry((*key).into()).or_insert_with(|| (*value).into());
-        }
-    }
+    fill(kind, &mut options);
     let opts = Opts::new(kind, options, &known)?;
     for (of, key, example) in NEEDED {
         if *of == kind && opts.get(key).is_none() && opts.get("external").is_none() {
@@ -55,6 +80,16 @@ pub fn make(session: &Session, kind: &str, dev: &str, mut options: Map) -> Resul
     }
     spec.lower_ns = below.into_inner().filter(|below| below.cookie != ns.cookie);
     finish(session, &ns, spec, &extra, None)
+}
+
+/// Makes a tun (`mode` `"tun"`) or a tap, which are one kind of the kernel's.
+pub fn tuntap(session: &Session, mode: &str, dev: &str, mut options: Map) -> Result<LinkHandle> {
+    for (key, value) in [("mode", Dynamic::from(mode.to_string())), ("persist", true.into())] {
+        if options.insert(key.into(), value).is_some() {
+            return Err(Error::invalid(format!("{mode} has no option `{key}`")).with_target(key));
+        }
+    }
+    make(session, "tun", dev, options)
 }
 
 /// `group` is an option of every link, a number, and of vxlan, an address: the value tells which is meant.

@@ -14,20 +14,24 @@ pub mod kind;
 pub mod macsec;
 pub mod macvlan;
 pub mod make;
+pub mod netkit;
 pub mod nlmon;
 mod show;
 pub mod sit;
 pub mod team;
+pub mod tun;
 pub mod veth;
 pub mod vlan;
 pub mod vrf;
 pub mod vti;
 pub mod vxlan;
+pub mod wireguard;
 pub mod xfrm;
 
 use crate::engine::Session;
 use crate::engine::value::{self, Device, Fallible, LinkHandle, Opts, run, text};
 use crate::kernel::By;
+use crate::plan::wireguard::Wireguard;
 use crate::plan::{AddMode, Error, LinkChange, LinkRef, LinkSpec, Ns, Result, Verb, link, name};
 use kind::{Base, Choice};
 pub use make::make;
@@ -52,15 +56,18 @@ pub const KINDS: &[(&str, &[Choice], &[Choice])] = &[
     ("macsec", macsec::OPTIONS, &[]),
     ("macvlan", macvlan::OPTIONS, &[]),
     ("macvtap", macvlan::OPTIONS, &[]),
+    ("netkit", netkit::OPTIONS, &[]),
     ("nlmon", nlmon::OPTIONS, &[]),
     ("sit", sit::OPTIONS, &[]),
     ("team", team::OPTIONS, &[]),
+    ("tun", tun::OPTIONS, &[]),
     ("veth", &[], &[]),
     ("vlan", vlan::OPTIONS, &[]),
     ("vrf", vrf::OPTIONS, vrf::PORT),
     ("vti", vti::OPTIONS, &[]),
     ("vti6", vti::OPTIONS6, &[]),
     ("vxlan", vxlan::OPTIONS, &[]),
+    ("wireguard", &[], &[]),
     ("xfrm", xfrm::OPTIONS, &[]),
 ];
 
@@ -141,6 +148,18 @@ pub fn finish(
     extra: &Extra,
     peer: Option<(&Ns, &Extra)>,
 ) -> Result<LinkHandle> {
+    finish_with(session, ns, spec, extra, peer, None)
+}
+
+/// The same for a wireguard, with its keys and peers.
+pub fn finish_with(
+    session: &Session,
+    ns: &Ns,
+    spec: LinkSpec,
+    extra: &Extra,
+    peer: Option<(&Ns, &Extra)>,
+    keys: Option<Wireguard>,
+) -> Result<LinkHandle> {
     let add = || -> Result<(LinkRef, Option<LinkRef>)> {
         let outcome = session.perform(Verb::LinkAdd { ns: ns.clone(), spec })?;
         let link = outcome.link.ok_or_else(|| Error::internal("link_add gave no link"))?;
@@ -161,9 +180,12 @@ pub fn finish(
         }
         Ok(())
     };
-    let simple = extra.is_empty() && peer.is_none_or(|(_, extra)| extra.is_empty());
+    let simple = keys.is_none() && extra.is_empty() && peer.is_none_or(|(_, extra)| extra.is_empty());
     let all = || -> Result<(LinkRef, Option<LinkRef>)> {
         let (link, other) = add()?;
+        if let Some(config) = keys {
+            session.perform(Verb::Wireguard { ns: ns.clone(), link: link.clone(), config })?;
+        }
         if !simple {
             more(ns, &link, extra)?;
             if let (Some((ns, extra)), Some(other)) = (peer, &other) {

@@ -70,7 +70,7 @@ fn one(choice: &Choice, data: &[u8], name: &dyn Fn(u32) -> String) -> Option<Dyn
     let number = nla::number(value).unwrap_or_default();
     Some(match choice.kind {
         Type::Bool | Type::Bool32 | Type::OnOff | Type::Switch => (number != 0).into(),
-        Type::Masked(bit) => (nla::u32_of(value).unwrap_or_default() & bit != 0).into(),
+        Type::Masked(bit) | Type::BoolOpt(bit) => (nla::u32_of(value).unwrap_or_default() & bit != 0).into(),
         Type::Bit(_, bit) => (number & u64::from(bit) != 0).into(),
         Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::Millis => int(number),
         Type::Port => int(u64::from(be16(value))),
@@ -79,7 +79,7 @@ fn one(choice: &Choice, data: &[u8], name: &dyn Fn(u32) -> String) -> Option<Dyn
             ports.iter().map(|p| int(u64::from(*p))).collect::<Array>().into()
         }
         #[expect(clippy::cast_precision_loss, reason = "hundredths of a second, at most 2^32")]
-        Type::Seconds => (number as f64 / 100.0).into(),
+        Type::Seconds | Type::Hundredths64 => (number as f64 / 100.0).into(),
         Type::Mac => link::mac_text(value).into(),
         Type::EtherType => {
             let proto = be16(value);

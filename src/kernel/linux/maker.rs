@@ -14,6 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const MOST: usize = 32;
 /// How many are asked for one by one before more are made ahead.
 const SEVERAL: usize = 3;
+/// The most of those that nobody has said will be needed: the script makes links meanwhile, which takes as long.
+const GUESS: usize = 4;
 
 #[derive(Default)]
 struct Stock {
@@ -133,7 +135,7 @@ impl Maker {
         // Foreseen ones are still needed; the more of others there were, the more there will be, and what is made in
         // vain is less than what was needed.
         let later = match foreseen {
-            0 => self.unforeseen.get() / 2,
+            0 => (self.unforeseen.get() / 2).min(GUESS),
             n => n - 1,
         };
         let mut stock = self.shared.lock();

@@ -516,6 +516,7 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let verb = if *add { "add" } else { "delete" };
             plain(format!("{verb} the alternative name `{name}` of link `{}` in {place}", link.name))
         }
+        (Verb::Wireguard { link, .. }, _) => plain(format!("set keys and peers of `{}` in {place}", link.name)),
         (Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. }, _) if rec.is_tc() => {
             super::queues::explain(verb, rec, &place, &refusal)
         }

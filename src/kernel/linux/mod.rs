@@ -2,6 +2,8 @@
 
 pub mod fault;
 pub mod features;
+mod genl;
+mod load;
 pub mod maker;
 pub mod message;
 pub mod monitor;
@@ -15,6 +17,7 @@ pub mod settle;
 pub mod socket;
 pub mod space;
 pub mod throughput;
+mod tun;
 pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
@@ -180,37 +183,6 @@ impl Linux {
         let index = space.next_index.get();
         space.next_index.set(index + 1);
         Ok(index)
-    }
-
-    /// Has the kernel load what makes links of this kind, before an index is chosen: the modules of tunnels and some
-    /// others make links of their own when they are loaded, those of tunnels in every namespace.
-    fn load_kind(&self, ns: &Ns, kind: &str) -> Result<()> {
-        if !features::litters(kind) || !self.loaded.borrow_mut().insert(kind.to_string()) {
-            return Ok(());
-        }
-        // Refused for its number of queues, once the kind is known (rtnl_create_link, net/core/rtnetlink.c).
-        let refused = self.space(ns)?.netlink.request(rtm::NEWLINK, rtm::CREATE | rtm::EXCL, &message::load_kind(kind));
-        if refused.is_ok() {
-            return Err(Error::internal(format!("a {kind} was made that has more queues than there can be")));
-        }
-        for space in self.spaces.borrow().values() {
-            space.next_index.set(0);
-        }
-        Ok(())
-    }
-
-    /// The nsid that `at` has for `target`; it gets one where it has none, as by the first look at a link whose lower
-    /// device is there.
-    fn give_nsid(&self, at: &Ns, target: &Ns) -> Result<i32> {
-        if let Some(id) = self.nsid(at, target)? {
-            return Ok(id);
-        }
-        let body = message::nsid_body(Some(self.raw_fd(target)?), Some(-1));
-        self.space(at)?
-            .netlink
-            .request(rtm::NEWNSID, 0, &body)
-            .map_err(|r| r.error(format!("give {} an nsid in {}", target.label(), at.label())))?;
-        self.nsid(at, target)?.ok_or_else(|| Error::internal("an nsid that was just given is not there"))
     }
 
     fn link_add(&self, ns: &Ns, spec: &crate::plan::LinkSpec) -> Result<Outcome> {
@@ -451,8 +423,8 @@ impl Kernel for Linux {
         };
         let mut body = body;
         nla::put(&mut body, IFLA_EXT_MASK, &message::SKIP_STATS.to_ne_bytes());
-        match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
+        match space.netlink.get(rtm::GETLINK, &body) {
+            Ok(answer) => Ok(self.parse(&answer)),
             Err(r) if r.errno == libc::ENODEV => match by {
                 // A short alternative name is not found as a name.
                 By::Name(name) if name.len() <= crate::plan::name::IFNAME_MAX => self.by_altname(&space, name),
@@ -500,6 +472,10 @@ impl Kernel for Linux {
             .request(rtm::GETROUTE, 0, body)
             .map_err(|r| r.error(format!("ask for a route in {}", ns.label())).with_ns(&ns.name))?;
         answer.ok_or_else(|| Error::internal("the kernel answered without a route"))
+    }
+
+    fn genl(&self, ns: &Ns, family: &'static str, command: u8, attributes: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.genl_dump(ns, family, command, attributes)
     }
 
     fn nsid(&self, at: &Ns, target: &Ns) -> Result<Option<i32>> {
@@ -717,7 +693,13 @@ impl Linux {
                 let body = message::nsid_body(Some(self.raw_fd(target)?), Some(id.unwrap_or(-1)));
                 send(at, rtm::NEWNSID, 0, &body)?;
             }
+            Verb::LinkAdd { ns, spec } if spec.kind == "tun" => return self.tun_add(ns, spec),
             Verb::LinkAdd { ns, spec } => return self.link_add(ns, spec),
+            Verb::Wireguard { ns, link, config } => {
+                const SET_DEVICE: u8 = 1; // WG_CMD_SET_DEVICE
+                self.genl_do(ns, "wireguard", SET_DEVICE, &config.attributes(link.index))?
+                    .map_err(|r| Self::refused(verb, r))?;
+            }
             Verb::LinkDel { ns, link } if self.stands_for_device(ns, link)? => {
                 // As rtnl_delete_link (net/core/rtnetlink.c) answers for hardware.
                 return Err(Self::refused(verb, Refusal { errno: libc::EOPNOTSUPP, words: None }));
@@ -781,8 +763,8 @@ impl Linux {
     fn by_altname(&self, space: &Space, name: &str) -> Result<Option<LinkInfo>> {
         let mut body = ifinfo(0, 0, 0);
         message::put_text(&mut body, IFLA_ALT_IFNAME, name);
-        match space.netlink.request(rtm::GETLINK, 0, &body) {
-            Ok(answer) => Ok(answer.and_then(|body| self.parse(&body))),
+        match space.netlink.get(rtm::GETLINK, &body) {
+            Ok(answer) => Ok(self.parse(&answer)),
             Err(r) if matches!(r.errno, libc::ENODEV | libc::EINVAL) => Ok(None),
             Err(r) => Err(r.error(format!("read link `{name}`"))),
         }

@@ -5,10 +5,10 @@ use super::Linux;
 use crate::kernel::{By, Cancel, Dad, Kernel};
 use crate::plan::link::IFF_LOWER_UP;
 use crate::plan::record::{AF_INET6, IFA_ADDRESS, IFA_F_DADFAILED, IFA_F_TENTATIVE};
-use crate::plan::{Error, Ns, Rec, Result, What};
+use crate::plan::{Error, LinkInfo, Ns, Rec, Result, What};
 use futures_util::StreamExt as _;
 use rtnetlink::MulticastGroup;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
@@ -63,11 +63,15 @@ fn watch<T>(
 /// See [`Kernel::wait_links`].
 pub fn links(linux: &Linux, ns: &Ns, indices: &[u32], bound: Duration, cancel: &Cancel) -> Result<()> {
     watch(linux, ns, &[MulticastGroup::Link], bound, cancel, || {
+        let late = |info: &LinkInfo| info.carrier && info.operstate == DOWN;
+        // Of several, all in one answer.
+        if indices.len() > 1 {
+            let wanted: HashSet<u32> = indices.iter().copied().collect();
+            let late = linux.links(ns, false)?.iter().any(|l| wanted.contains(&l.state.index) && late(l));
+            return Ok(((), !late));
+        }
         for index in indices {
-            if let Some(info) = linux.link(ns, By::Index(*index))?
-                && info.carrier
-                && info.operstate == DOWN
-            {
+            if linux.link(ns, By::Index(*index))?.is_some_and(|info| late(&info)) {
                 return Ok(((), false));
             }
         }

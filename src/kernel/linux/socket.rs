@@ -56,6 +56,14 @@ impl Netlink {
     /// # Errors
     /// No descriptor left, or no netlink in this kernel.
     pub fn open() -> Result<Netlink> {
+        Netlink::open_to(NETLINK_ROUTE)
+    }
+
+    /// Opens one to another part of the kernel (`NETLINK_…`).
+    ///
+    /// # Errors
+    /// Those of [`Netlink::open`].
+    pub fn open_to(protocol: isize) -> Result<Netlink> {
         let failed = |e: std::io::Error| {
             let error = Error::from_io(&e, "open a netlink socket");
             match error.kind {
@@ -63,7 +71,7 @@ impl Netlink {
                 _ => error,
             }
         };
-        let socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
+        let socket = Socket::new(protocol).map_err(failed)?;
         // Extended acks in the kernel's own words, and acks that do not repeat the request.
         socket.set_ext_ack(true).map_err(failed)?;
         socket.set_cap_ack(true).map_err(failed)?;
@@ -100,6 +108,18 @@ impl Netlink {
 
     /// Receives until the answer to `sequence` is whole; `each` gets every message (type, flags, body).
     fn receive(&self, sequence: u32, mut each: impl FnMut(u16, u16, &[u8])) -> std::result::Result<(), Refusal> {
+        self.receive_until(sequence, |kind, flags, body| {
+            each(kind, flags, body);
+            false
+        })
+    }
+
+    /// The same, or until `each` has seen enough.
+    fn receive_until(
+        &self,
+        sequence: u32,
+        mut each: impl FnMut(u16, u16, &[u8]) -> bool,
+    ) -> std::result::Result<(), Refusal> {
         let mut buffer = self.buffer.borrow_mut();
         buffer.reserve(DATAGRAM);
         loop {
@@ -127,7 +147,8 @@ impl Netlink {
                         }
                         return Ok(());
                     }
-                    _ => each(kind, flags, body),
+                    _ if each(kind, flags, body) => return Ok(()),
+                    _ => {}
                 }
             }
         }
@@ -144,6 +165,21 @@ impl Netlink {
         let mut answer = None;
         self.receive(sequence, |_, _, body| answer = Some(body.to_vec()))?;
         Ok(answer)
+    }
+
+    /// Asks for one object: its body, which is the whole answer.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn get(&self, kind: u16, body: &[u8]) -> std::result::Result<Vec<u8>, Refusal> {
+        let _phase = phase::enter(Phase::Netlink);
+        let sequence = self.send(kind, 0, body)?;
+        let mut answer = None;
+        self.receive_until(sequence, |_, _, body| {
+            answer = Some(body.to_vec());
+            true
+        })?;
+        answer.ok_or(Refusal { errno: libc::ENODATA, words: None })
     }
 
     /// Asks for a dump and returns the messages' bodies. A dump that a change interrupted is begun again.

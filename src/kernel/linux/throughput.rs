@@ -8,8 +8,8 @@ use crate::plan::{Error, Kind, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, SockaddrStorage, accept4, bind, connect, getsockname,
-    listen, recv, send, setsockopt, shutdown, socket, sockopt,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage, accept4, bind,
+    connect, getsockname, listen, recv, send, setsockopt, shutdown, socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::net::{IpAddr, SocketAddr};
@@ -107,7 +107,8 @@ pub fn receiver(protocol: Protocol, ip: IpAddr, streams: usize) -> Result<(Owned
         listen(&fd, backlog).map_err(failed("listen"))?;
     }
     let name: SockaddrStorage = getsockname(fd.as_raw_fd()).map_err(failed("ask for a port"))?;
-    let port = name.as_sockaddr_in().map(|a| a.port()).or_else(|| name.as_sockaddr_in6().map(|a| a.port()));
+    let six = || name.as_sockaddr_in6().map(SockaddrIn6::port);
+    let port = name.as_sockaddr_in().map(SockaddrIn::port).or_else(six);
     Ok((fd, SocketAddr::new(ip, port.unwrap_or_default())))
 }
 

@@ -1,6 +1,6 @@
 //! The same world again, in a sandbox. What the kernel does not make again is stood in for or said.
 
-use super::{Captured, World, sysctls};
+use super::{Captured, Sysctl, World, sysctls};
 use crate::kernel::linux::{Linux, names};
 use crate::kernel::{Cancel, Kernel};
 use crate::plan::link::LinkInfo;
@@ -71,14 +71,14 @@ pub fn rebuild(linux: &Linux, world: &World) -> Result<Rebuilt> {
         refused: BTreeMap::new(),
     };
     builder.namespaces()?;
-    builder.sysctls(true)?;
+    builder.sysctls_of_new()?;
     builder.nsids()?;
     builder.links()?;
-    builder.sysctls(true)?;
+    builder.sysctls_of_new()?;
     builder.bring_up()?;
     builder.records()?;
-    builder.sysctls(false)?;
-    builder.verify()?;
+    let sysctls = builder.sysctls()?;
+    builder.verify(&sysctls)?;
     Ok(builder.out)
 }
 
@@ -320,34 +320,31 @@ impl<'a> Builder<'a> {
     // -----------------------------------------------------------------------------------------------------------
     // Sysctls
 
-    /// Leads the sysctls of every namespace towards what they were. `building`: without duplicate address detection, so
-    /// that addresses are there at once.
-    fn sysctls(&mut self, building: bool) -> Result<()> {
+    /// Writes what differs from what a new namespace and a new device have, without duplicate address detection, so that
+    /// addresses are there at once. Not read first: reading all sysctls is what takes longest, and is done at the end.
+    fn sysctls_of_new(&self) -> Result<()> {
         for (_, ns, captured) in self.spaces() {
-            let mut want: Vec<(String, String)> = captured
-                .state
-                .sysctls
-                .iter()
-                .filter(|(key, _)| captured.writable.contains(*key))
-                .map(|(key, value)| {
-                    let quiet = building && key.starts_with("net/ipv6/conf/") && key.ends_with("/accept_dad");
-                    (key.clone(), if quiet { "0".into() } else { value.clone() })
-                })
-                .collect();
+            let all = &captured.state.sysctls;
+            let mut want: Vec<(String, String)> = Vec::new();
+            for (key, value) in all.iter().filter(|(key, _)| captured.writable.contains(*key)) {
+                if key.starts_with("net/ipv6/conf/") && key.ends_with("/accept_dad") {
+                    want.push((key.clone(), "0".into()));
+                    continue;
+                }
+                let born = match restore::device_of(key) {
+                    Some(device) => all.get(&key.replacen(&format!("/{device}/"), "/default/", 1)),
+                    None => self.world.fresh.get(key).map(|(value, _)| value),
+                };
+                if born != Some(value) {
+                    want.push((key.clone(), value.clone()));
+                }
+            }
             // Writing one of `all` resets the devices' own.
             want.sort_by_key(|(key, _)| !restore::resets(key));
             self.linux.inside(&ns, move || {
-                for _ in 0..2 {
-                    let now = sysctls()?;
-                    let mut done = true;
-                    for (key, value) in &want {
-                        if now.get(key).is_some_and(|(have, writable)| *writable && have != value) {
-                            done &= write(key, value).is_err();
-                        }
-                    }
-                    if done {
-                        break;
-                    }
+                for (key, value) in &want {
+                    // What is refused or not there is seen at the end.
+                    let _ = write(key, value);
                 }
                 Ok(())
             })?;
@@ -355,14 +352,45 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// Leads the sysctls of every namespace to what they were, and gives what they are then.
+    fn sysctls(&self) -> Result<Vec<BTreeMap<String, Sysctl>>> {
+        let mut found = Vec::new();
+        for (_, ns, captured) in self.spaces() {
+            let writable = captured.state.sysctls.iter().filter(|(key, _)| captured.writable.contains(*key));
+            let mut want: Vec<(String, String)> = writable.map(|(key, value)| (key.clone(), value.clone())).collect();
+            want.sort_by_key(|(key, _)| !restore::resets(key));
+            found.push(self.linux.inside(&ns, move || {
+                for (key, value) in want.iter().filter(|(key, _)| key.ends_with("/accept_dad")) {
+                    let _ = write(key, value);
+                }
+                let mut now = sysctls()?;
+                for _ in 0..2 {
+                    let mut wrote = false;
+                    for (key, value) in &want {
+                        if now.get(key).is_some_and(|(have, writable)| *writable && have != value) {
+                            wrote |= write(key, value).is_ok();
+                        }
+                    }
+                    if !wrote {
+                        break;
+                    }
+                    now = sysctls()?;
+                }
+                Ok(now)
+            })?);
+        }
+        Ok(found)
+    }
+
     // -----------------------------------------------------------------------------------------------------------
     // The copy beside the original
 
-    fn verify(&mut self) -> Result<()> {
+    /// `sysctls`: what each namespace has.
+    fn verify(&mut self, sysctls: &[BTreeMap<String, Sysctl>]) -> Result<()> {
         let mut missing = Vec::new();
-        for (_, ns, captured) in self.spaces().into_iter().filter(|(at, ..)| self.world.in_sight(*at)) {
+        for (at, ns, captured) in self.spaces().into_iter().filter(|(at, ..)| self.world.in_sight(*at)) {
             let mut now = self.linux.state(&ns, &[])?;
-            let have = self.linux.inside(&ns, sysctls)?;
+            let Some(have) = sysctls.get(at) else { continue };
             now.sysctls = have.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect();
             let mut before = captured.state.clone();
             // Of the machine or out of reach in a sandbox: in mind only.

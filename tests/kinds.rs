@@ -1,0 +1,590 @@
+//! Each link kind against iproute2: made by nsscript it is what `ip link add` makes of the same words; what is shown is
+//! what was given; what is changed is what `ip link set` changes; and undo brings back what `ip` had made.
+//!
+//! A kind that the kernel lacks is ignored with that reason; `tests/full-kernel/run` has a kernel that has (nearly) all of
+//! them. With `KINDS_TABLE=FILE` each case adds a line to the file: kind, what was tested, how many comparisons held.
+//! `tests/full-kernel/table` makes docs/kinds.md of these.
+
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
+mod common;
+
+use common::frame::{self, Frame};
+use common::world::shell;
+use serde_json::Value;
+use std::process::Command;
+
+/// A kind: what is made (words of `ip link add`, options in a script) and what is changed of the first that is made (words
+/// of `ip link set`, options in a script).
+struct Kind {
+    name: &'static str,
+    made: &'static [(&'static str, &'static str)],
+    changed: &'static [(&'static str, &'static str)],
+}
+
+/// What several tunnels have in common.
+macro_rules! tunnel {
+    ($name:literal, $local:literal, $remote:literal, [$($more:expr),*], [$($change:expr),*]) => {
+        Kind {
+            name: $name,
+            made: &[
+                (concat!("local ", $local, " remote ", $remote), concat!("local: \"", $local, "\", remote: \"", $remote, "\"")),
+                (
+                    concat!("local ", $local, " remote ", $remote, " dev e0 fwmark 7"),
+                    concat!("local: \"", $local, "\", remote: \"", $remote, "\", dev: \"e0\", fwmark: 7"),
+                ),
+                $($more),*
+            ],
+            changed: &[$($change),*],
+        }
+    };
+}
+
+const GRE_MORE: (&str, &str) = (
+    "local 10.0.0.1 remote 10.0.0.2 ikey 5 okey 6 iseq ocsum ttl 9 tos 0x10",
+    "local: \"10.0.0.1\", remote: \"10.0.0.2\", ikey: 5, okey: 6, iseq: true, ocsum: true, ttl: 9, tos: 16",
+);
+const GRE_KEY: (&str, &str) = (
+    "local 10.0.0.1 remote 10.0.0.2 key 7 seq csum ttl inherit tos inherit",
+    "local: \"10.0.0.1\", remote: \"10.0.0.2\", key: 7, seq: true, csum: true, ttl: \"inherit\", tos: \"inherit\"",
+);
+const GRE_ENCAP: (&str, &str) = (
+    "local 10.0.0.1 remote 10.0.0.2 encap fou encap-sport 5555 encap-dport 6666 encap-csum",
+    "local: \"10.0.0.1\", remote: \"10.0.0.2\", encap: \"fou\", encap_sport: 5555, encap_dport: 6666, encap_csum: true",
+);
+const NOPMTU: (&str, &str) = (
+    "local 10.0.0.1 remote 10.0.0.2 nopmtudisc ignore-df",
+    "local: \"10.0.0.1\", remote: \"10.0.0.2\", pmtudisc: false, ignore_df: true",
+);
+const SIX_MORE: (&str, &str) = (
+    "local fd00::1 remote fd00::2 hoplimit 9 encaplimit none tclass 0x20 flowlabel 0x12345",
+    "local: \"fd00::1\", remote: \"fd00::2\", ttl: 9, encaplimit: \"none\", tclass: 32, flowlabel: 0x12345",
+);
+const IP_MORE: (&str, &str) = (
+    "local 10.0.0.1 remote 10.0.0.2 ttl 9 tos inherit mode any",
+    "local: \"10.0.0.1\", remote: \"10.0.0.2\", ttl: 9, tos: \"inherit\", mode: \"any\"",
+);
+const MACVLAN: &[(&str, &str)] = &[
+    ("mode bridge", "mode: \"bridge\""),
+    ("mode private bcqueuelen 2000", "mode: \"private\", bcqueuelen: 2000"),
+    ("mode vepa", "mode: \"vepa\""),
+    ("mode passthru flag nopromisc", "mode: \"passthru\", nopromisc: true"),
+    ("mode source", "mode: \"source\""),
+    ("", ""),
+];
+const IPVLAN: &[(&str, &str)] = &[
+    ("mode l2", "mode: \"l2\""),
+    ("mode l3s private", "mode: \"l3s\", private: true"),
+    ("mode l3 vepa", "mode: \"l3\", vepa: true"),
+    ("", ""),
+];
+
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "bond",
+        made: &[
+            ("mode active-backup miimon 100", "mode: \"active-backup\", miimon: 100"),
+            (
+                "mode active-backup miimon 100 updelay 200 downdelay 300 primary_reselect better fail_over_mac active num_grat_arp 3 all_slaves_active 1 resend_igmp 2",
+                "mode: \"active-backup\", miimon: \"100ms\", updelay: 200, downdelay: 300, primary_reselect: \"better\", fail_over_mac: \"active\", num_grat_arp: 3, all_slaves_active: true, resend_igmp: 2",
+            ),
+            (
+                "mode 802.3ad lacp_rate fast ad_select bandwidth xmit_hash_policy layer3+4 min_links 2 ad_actor_sys_prio 100 ad_user_port_key 5 ad_actor_system 02:00:00:00:00:77",
+                "mode: \"802.3ad\", lacp_rate: \"fast\", ad_select: \"bandwidth\", xmit_hash_policy: \"layer3+4\", min_links: 2, ad_actor_sys_prio: 100, ad_user_port_key: 5, ad_actor_system: \"02:00:00:00:00:77\"",
+            ),
+            ("mode balance-rr packets_per_slave 3", "mode: \"balance-rr\", packets_per_slave: 3"),
+            (
+                "mode balance-tlb tlb_dynamic_lb 0 lp_interval 7",
+                "mode: \"balance-tlb\", tlb_dynamic_lb: false, lp_interval: 7",
+            ),
+            (
+                "mode active-backup arp_interval 100 arp_ip_target 10.0.0.1,10.0.0.2 arp_validate active arp_all_targets all",
+                "mode: \"active-backup\", arp_interval: 100, arp_ip_target: [\"10.0.0.1\", \"10.0.0.2\"], arp_validate: \"active\", arp_all_targets: \"all\"",
+            ),
+            (
+                "mode balance-xor xmit_hash_policy vlan+srcmac",
+                "mode: \"balance-xor\", xmit_hash_policy: \"vlan+srcmac\"",
+            ),
+            ("mode broadcast use_carrier 1", "mode: \"broadcast\", use_carrier: true"),
+            ("", ""),
+        ],
+        changed: &[
+            ("miimon 250", "miimon: 250"),
+            ("updelay 500", "updelay: 500"),
+            ("num_grat_arp 4", "num_grat_arp: 4"),
+            ("mode balance-xor", "mode: \"balance-xor\""),
+        ],
+    },
+    Kind {
+        name: "bridge",
+        made: &[
+            ("", ""),
+            (
+                "forward_delay 400 hello_time 100 max_age 800 ageing_time 6000 stp_state 1 priority 4096 group_fwd_mask 8",
+                "forward_delay: 4, hello_time: 1, max_age: 8, ageing_time: 60, stp: true, priority: 4096, group_fwd_mask: 8",
+            ),
+            ("mcast_snooping 0 nf_call_iptables 1", "mcast_snooping: false, nf_call_iptables: true"),
+            (
+                "mcast_querier 1 mcast_router 2 mcast_hash_max 512 mcast_igmp_version 3 mcast_mld_version 2",
+                "mcast_querier: true, mcast_router: 2, mcast_hash_max: 512, mcast_igmp_version: 3, mcast_mld_version: 2",
+            ),
+            (
+                "mcast_last_member_count 3 mcast_startup_query_count 4 mcast_last_member_interval 200 mcast_query_interval 13000 mcast_stats_enabled 1 mcast_query_use_ifaddr 1",
+                "mcast_last_member_count: 3, mcast_startup_query_count: 4, mcast_last_member_interval: 2, mcast_query_interval: 130, mcast_stats_enabled: true, mcast_query_use_ifaddr: true",
+            ),
+        ],
+        changed: &[
+            ("ageing_time 7700", "ageing_time: 77"),
+            ("stp_state 1", "stp: true"),
+            ("mcast_querier 1", "mcast_querier: true"),
+            ("group_address 01:80:c2:00:00:0d", "group_address: \"01:80:c2:00:00:0d\""),
+        ],
+    },
+    Kind {
+        name: "bridge_vlan",
+        made: &[
+            ("vlan_filtering 1", "vlan_filtering: true"),
+            (
+                "vlan_filtering 1 vlan_protocol 802.1ad vlan_default_pvid 5 vlan_stats_enabled 1",
+                "vlan_filtering: true, vlan_protocol: \"802.1ad\", vlan_default_pvid: 5, vlan_stats_enabled: true",
+            ),
+        ],
+        changed: &[("vlan_default_pvid 9", "vlan_default_pvid: 9"), ("vlan_filtering 0", "vlan_filtering: false")],
+    },
+    Kind { name: "dummy", made: &[("", "")], changed: &[] },
+    Kind {
+        name: "geneve",
+        made: &[
+            ("id 42 remote 10.0.0.2", "id: 42, remote: \"10.0.0.2\""),
+            (
+                "id 43 remote 10.0.0.2 ttl 7 tos 0x10 dstport 7777 noudpcsum df set",
+                "id: 43, remote: \"10.0.0.2\", ttl: 7, tos: 16, dstport: 7777, udpcsum: false, df: \"set\"",
+            ),
+            (
+                "id 44 remote fd00::2 ttl inherit udp6zerocsumtx udp6zerocsumrx flowlabel 0x123",
+                "id: 44, remote: \"fd00::2\", ttl: \"inherit\", udp6zerocsumtx: true, udp6zerocsumrx: true, flowlabel: 0x123",
+            ),
+            ("external", "external: true"),
+        ],
+        changed: &[("id 42 remote 10.0.0.2 ttl 9", "ttl: 9"), ("id 42 remote 10.0.0.2 tos 0x20", "tos: 32")],
+    },
+    tunnel!(
+        "gre",
+        "10.0.0.1",
+        "10.0.0.2",
+        [GRE_MORE, GRE_KEY, NOPMTU, GRE_ENCAP, ("external", "external: true")],
+        [("ttl 17", "ttl: 17"), ("key 9", "key: 9")]
+    ),
+    tunnel!(
+        "gretap",
+        "10.0.0.1",
+        "10.0.0.2",
+        [GRE_MORE, GRE_KEY, NOPMTU, GRE_ENCAP, ("external", "external: true")],
+        [("ttl 17", "ttl: 17"), ("remote 10.0.0.3", "remote: \"10.0.0.3\"")]
+    ),
+    Kind { name: "ifb", made: &[("", "")], changed: &[] },
+    tunnel!(
+        "ip6gre",
+        "fd00::1",
+        "fd00::2",
+        [SIX_MORE, ("external", "external: true")],
+        [("hoplimit 17", "ttl: 17"), ("key 9", "key: 9")]
+    ),
+    tunnel!(
+        "ip6gretap",
+        "fd00::1",
+        "fd00::2",
+        [SIX_MORE, ("external", "external: true")],
+        [("hoplimit 17", "ttl: 17"), ("remote fd00::3", "remote: \"fd00::3\"")]
+    ),
+    tunnel!(
+        "ip6tnl",
+        "fd00::1",
+        "fd00::2",
+        [
+            SIX_MORE,
+            (
+                "local fd00::1 remote fd00::2 mode ip6ip6 allow-localremote",
+                "local: \"fd00::1\", remote: \"fd00::2\", mode: \"ip6ip6\", allow_localremote: true"
+            ),
+            ("external", "external: true")
+        ],
+        [("hoplimit 17", "ttl: 17"), ("remote fd00::3", "remote: \"fd00::3\"")]
+    ),
+    tunnel!(
+        "ipip",
+        "10.0.0.1",
+        "10.0.0.2",
+        [IP_MORE, GRE_ENCAP, ("external", "external: true")],
+        [("ttl 17", "ttl: 17")]
+    ),
+    Kind {
+        name: "ipvlan",
+        made: IPVLAN,
+        changed: &[("mode l3", "mode: \"l3\""), ("mode l2 private", "private: true")],
+    },
+    Kind { name: "ipvtap", made: IPVLAN, changed: &[("mode l3", "mode: \"l3\"")] },
+    Kind {
+        name: "macsec",
+        made: &[
+            ("port 11", "port: 11"),
+            (
+                "port 12 cipher gcm-aes-256 icvlen 16 encrypt on send_sci on protect on replay on window 64 validate check encodingsa 1",
+                "port: 12, cipher: \"gcm-aes-256\", icvlen: 16, encrypt: true, send_sci: true, protect: true, replay: true, window: 64, validate: \"check\", encodingsa: 1",
+            ),
+            ("sci 0200000000010001 encrypt off", "sci: \"0200000000010001\", encrypt: false"),
+        ],
+        changed: &[("encrypt on", "encrypt: true"), ("validate disabled", "validate: \"disabled\"")],
+    },
+    Kind {
+        name: "macvlan",
+        made: MACVLAN,
+        changed: &[("mode private", "mode: \"private\""), ("bcqueuelen 3000", "bcqueuelen: 3000")],
+    },
+    Kind { name: "macvtap", made: MACVLAN, changed: &[("mode private", "mode: \"private\"")] },
+    Kind { name: "nlmon", made: &[("", "")], changed: &[] },
+    tunnel!(
+        "sit",
+        "10.0.0.1",
+        "10.0.0.2",
+        [
+            IP_MORE,
+            ("local 10.0.0.1 remote 10.0.0.2 mode ip6ip", "local: \"10.0.0.1\", remote: \"10.0.0.2\", mode: \"ip6ip\"")
+        ],
+        [("ttl 17", "ttl: 17")]
+    ),
+    Kind { name: "team", made: &[("", "")], changed: &[] },
+    Kind {
+        name: "vlan",
+        made: &[
+            ("id 7", "id: 7"),
+            (
+                "id 8 protocol 802.1ad reorder_hdr off gvrp on mvrp on loose_binding on ingress-qos-map 1:2 egress-qos-map 3:4",
+                "id: 8, protocol: \"802.1ad\", reorder_hdr: false, gvrp: true, mvrp: true, loose_binding: true, ingress_qos_map: [\"1:2\"], egress_qos_map: [\"3:4\"]",
+            ),
+            ("id 9 bridge_binding on", "id: 9, bridge_binding: true"),
+        ],
+        changed: &[
+            ("loose_binding on", "loose_binding: true"),
+            ("reorder_hdr off gvrp on", "reorder_hdr: false, gvrp: true"),
+            ("egress-qos-map 3:5", "egress_qos_map: [\"3:5\"]"),
+        ],
+    },
+    Kind { name: "vrf", made: &[("table 10", "table: 10"), ("table 4000", "table: 4000")], changed: &[] },
+    tunnel!(
+        "vti",
+        "10.0.0.1",
+        "10.0.0.2",
+        [(
+            "local 10.0.0.1 remote 10.0.0.2 ikey 5 okey 6",
+            "local: \"10.0.0.1\", remote: \"10.0.0.2\", ikey: 5, okey: 6"
+        )],
+        [("key 9", "key: 9")]
+    ),
+    tunnel!(
+        "vti6",
+        "fd00::1",
+        "fd00::2",
+        [("local fd00::1 remote fd00::2 ikey 5 okey 6", "local: \"fd00::1\", remote: \"fd00::2\", ikey: 5, okey: 6")],
+        [("key 9", "key: 9")]
+    ),
+    Kind {
+        name: "vxlan",
+        made: &[
+            (
+                "id 42 local 10.0.0.1 remote 10.0.0.2 dstport 4789",
+                "id: 42, local: \"10.0.0.1\", remote: \"10.0.0.2\", dstport: 4789",
+            ),
+            (
+                "id 43 group 239.1.1.1 dev e0 dstport 4789 ttl 5 tos 0x10 nolearning",
+                "id: 43, group: \"239.1.1.1\", dev: \"e0\", dstport: 4789, ttl: 5, tos: 16, learning: false",
+            ),
+            (
+                "id 44 local fd00::1 remote fd00::2 dstport 4789 udp6zerocsumtx udp6zerocsumrx flowlabel 0x123 ttl inherit tos inherit",
+                "id: 44, local: \"fd00::1\", remote: \"fd00::2\", dstport: 4789, udp6zerocsumtx: true, udp6zerocsumrx: true, flowlabel: 0x123, ttl: \"inherit\", tos: \"inherit\"",
+            ),
+            (
+                "id 45 dstport 4789 nolearning proxy rsc l2miss l3miss ageing 60 maxaddress 100 srcport 5000 6000 gbp noudpcsum df set",
+                "id: 45, dstport: 4789, learning: false, proxy: true, rsc: true, l2miss: true, l3miss: true, ageing: 60, maxaddress: 100, srcport: [5000, 6000], gbp: true, udpcsum: false, df: \"set\"",
+            ),
+            (
+                "id 46 group ff05::1 dev e0 dstport 4789 remcsumtx remcsumrx",
+                "id: 46, group: \"ff05::1\", dev: \"e0\", dstport: 4789, remcsumtx: true, remcsumrx: true",
+            ),
+            ("dstport 4789 external", "dstport: 4789, external: true"),
+            ("dstport 4789 external vnifilter", "dstport: 4789, external: true, vnifilter: true"),
+            ("dstport 4790 external gpe", "dstport: 4790, external: true, gpe: true"),
+        ],
+        changed: &[
+            ("ageing 77", "ageing: 77"),
+            ("ttl 9", "ttl: 9"),
+            ("nolearning", "learning: false"),
+            ("remote 10.0.0.3", "remote: \"10.0.0.3\""),
+        ],
+    },
+    Kind { name: "xfrm", made: &[("dev e0 if_id 7", "dev: \"e0\", if_id: 7"), ("if_id 8", "if_id: 8")], changed: &[] },
+];
+
+/// Kinds that are made on another link.
+const LINKED: &[&str] = &["ipvlan", "ipvtap", "macsec", "macvlan", "macvtap", "vlan"];
+
+/// A namespace as both sides find it.
+fn namespace(name: &str) -> Result<(), String> {
+    shell(&format!(
+        "ip netns add {name}
+        ip netns exec {name} sh -c 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'
+        ip -n {name} link add e0 index 50 address 02:00:00:00:01:01 type veth peer name e1 index 51 address 02:00:00:00:01:02
+        ip -n {name} link set e1 up
+        ip -n {name} link set e0 up
+        ip -n {name} addr add 10.0.0.1/24 dev e0"
+    ))
+    .map(|_| ())
+}
+
+fn remove(name: &str) -> Result<(), String> {
+    shell(&format!("ip netns del {name}")).map(|_| ())
+}
+
+/// The kernel's name of a kind here.
+fn real(kind: &str) -> &str {
+    if kind == "bridge_vlan" { "bridge" } else { kind }
+}
+
+fn by_ip(ns: &str, kind: &str, words: &str) -> Result<(), String> {
+    let below = if LINKED.contains(&kind) { "link e0" } else { "" };
+    shell(&format!("ip -n {ns} link add {below} name x index 60 type {} {words}", real(kind))).map(|_| ())
+}
+
+fn call(ns: &str, kind: &str, options: &str) -> String {
+    let below = if LINKED.contains(&kind) { "link: \"e0\", " } else { "" };
+    format!("{}(\"{ns}:x\", #{{ {below}index: 60, {options} }});", real(kind))
+}
+
+fn nsscript(flags: &[&str], script: &str) -> Result<common::Ended, String> {
+    let mut command = Command::new(common::NSSCRIPT);
+    command.args(["--host", "--color", "never"]).args(flags).args(["-e", script]).env("LC_ALL", "C.UTF-8");
+    common::run(&mut command, common::LONG)
+}
+
+fn works(flags: &[&str], script: &str) -> Result<String, String> {
+    let ended = nsscript(flags, script)?;
+    match ended.code() {
+        0 => Ok(ended.stdout),
+        code => Err(format!("status {code} of:\n{script}\n{}{}", ended.stdout, ended.stderr)),
+    }
+}
+
+/// All links of a namespace as `ip` shows them, without what is momentary.
+fn links(ns: &str) -> Result<Vec<Value>, String> {
+    let text = shell(&format!("ip -n {ns} -d -j link show"))?;
+    let mut all: Vec<Value> = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
+    for link in &mut all {
+        momentary(link);
+    }
+    Ok(all)
+}
+
+fn momentary(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            // The id of a bridge tells whether its MAC was random or set, which no undo knows.
+            // The permanent address of an IPv6 tunnel is random.
+            let left_out = ["fdb_n_learned", "bridge_id", "root_id", "permaddr"];
+            map.retain(|key, _| !key.ends_with("_timer") && !left_out.contains(&key.as_str()));
+            // A link that was up once has a queue, if only an empty one, for good (attach_default_qdiscs).
+            if map.get("qdisc").is_some_and(|q| q == "noop") {
+                map.insert("qdisc".into(), Value::from("noqueue"));
+            }
+            map.values_mut().for_each(momentary);
+        }
+        Value::Array(all) => all.iter_mut().for_each(momentary),
+        _ => {}
+    }
+}
+
+/// The link `x`, without its MAC where that is random, and what comes from that.
+fn alike(ns: &str) -> Result<Value, String> {
+    let mut link = links(ns)?.into_iter().find(|l| l["ifname"] == "x").ok_or("there is no link `x`")?;
+    if let Some(map) = link.as_object_mut()
+        && map.get("link_type").is_some_and(|t| t == "ether")
+    {
+        map.remove("address");
+    }
+    Ok(link)
+}
+
+fn same(what: &str, wanted: &Value, got: &Value) -> Result<(), String> {
+    if wanted == got {
+        return Ok(());
+    }
+    let lines =
+        |v: &Value| serde_json::to_string_pretty(v).unwrap_or_default().lines().map(str::to_string).collect::<Vec<_>>();
+    let diff = common::diff(&lines(wanted), &lines(got));
+    let marked: Vec<&str> = diff.lines().filter(|l| !l.starts_with("  ")).collect();
+    Err(format!("{what} (- by ip, + by nsscript):\n{}", marked.join("\n")))
+}
+
+/// Made alike, and shown as given.
+fn made(kind: &Kind) -> Result<(usize, usize), String> {
+    let (mut equal, mut shown) = (0, 0);
+    let mut problems = Vec::new();
+    for (words, options) in kind.made {
+        namespace("i")?;
+        namespace("n")?;
+        let mut check = || -> Result<(), String> {
+            by_ip("i", kind.name, words)?;
+            works(&["--quiet"], &call("n", kind.name, options))?;
+            same(&format!("{} {words}", kind.name), &alike("i")?, &alike("n")?)?;
+            equal += 1;
+            let script = format!(
+                "let given = #{{ {options} }}; let i = link(\"i:x\").data; let n = link(\"n:x\").data;
+                for d in [i, n] {{ d.remove(\"sci\"); }}
+                if i != n {{ throw `i: ${{i}}, n: ${{n}}`; }}
+                let count = 1;
+                for key in given.keys() {{
+                    let value = given[key];
+                    if key in [\"sci\", \"port\"] || (key == \"miimon\" && type_of(value) == \"string\") {{ continue; }}
+                    if !n.contains(key) || n[key] != value {{ throw `${{key}}: given ${{value}}, shown ${{n}}`; }}
+                    count += 1;
+                }}
+                print(count);"
+            );
+            let count = works(&["--quiet"], &script)?;
+            shown += count.trim().parse::<usize>().map_err(|e| format!("{e}: {count}"))?;
+            Ok(())
+        };
+        if let Err(error) = check() {
+            problems.push(error);
+        }
+        remove("i")?;
+        remove("n")?;
+    }
+    if problems.is_empty() { Ok((equal, shown)) } else { Err(problems.join("\n\n")) }
+}
+
+/// Changed as `ip link set` changes it, and changed back by the undo.
+fn changed(kind: &Kind) -> Result<usize, String> {
+    let (base, _) = kind.made[0];
+    let mut count = 0;
+    let mut problems = Vec::new();
+    for (words, options) in kind.changed {
+        namespace("i")?;
+        namespace("n")?;
+        let mut check = || -> Result<(), String> {
+            for ns in ["i", "n"] {
+                by_ip(ns, kind.name, base)?;
+            }
+            let before = links("n")?;
+            undone("n", &before, &format!("link_set(\"n:x\", #{{ {options} }});"))?;
+            shell(&format!("ip -n i link set x type {} {words}", real(kind.name)))?;
+            works(&["--quiet"], &format!("link_set(\"n:x\", #{{ {options} }});"))?;
+            same(&format!("{} set {words}", kind.name), &alike("i")?, &alike("n")?)?;
+            if Value::from(before) == Value::from(links("n")?) {
+                return Err(format!("{} set {words} changes nothing", kind.name));
+            }
+            count += 2;
+            Ok(())
+        };
+        if let Err(error) = check() {
+            problems.push(error);
+        }
+        remove("i")?;
+        remove("n")?;
+    }
+    if problems.is_empty() { Ok(count) } else { Err(problems.join("\n\n")) }
+}
+
+/// Runs a script that fails at its end, and compares.
+fn undone(ns: &str, before: &[Value], body: &str) -> Result<(), String> {
+    let ended = nsscript(&[], &format!("{body} throw \"on purpose\";"))?;
+    if ended.code() != 1 || !ended.stderr.contains("verified") || !ended.stderr.contains("on purpose") {
+        return Err(format!("status {} of: {body}\n{}", ended.code(), ended.stderr));
+    }
+    same(&format!("undo of: {body}"), &Value::from(before.to_vec()), &Value::from(links(ns)?))
+}
+
+/// What was there before comes back: from limbo, and from its record.
+fn restored(kind: &Kind) -> Result<usize, String> {
+    let mut count = 0;
+    let mut problems = Vec::new();
+    for (words, options) in kind.made {
+        namespace("n")?;
+        let mut check = || -> Result<(), String> {
+            let empty = links("n")?;
+            undone("n", &empty, &call("n", kind.name, options))?;
+            by_ip("n", kind.name, words)?;
+            let before = links("n")?;
+            undone("n", &before, "link_del(\"n:x\");")?;
+            count += 2;
+            if LINKED.contains(&kind.name) || words.contains("dev e0") {
+                if kind.name == "macsec" {
+                    let ended = nsscript(&[], "link_del(\"n:e0\");")?;
+                    if !ended.stderr.contains("its keys can't be read back") {
+                        return Err(format!("macsec is not refused: {}", ended.stderr));
+                    }
+                    same("a refused link_del", &Value::from(before.clone()), &Value::from(links("n")?))?;
+                } else {
+                    undone("n", &before, "link_del(\"n:e0\");")?;
+                }
+                count += 1;
+            }
+            if kind.name != "macsec" {
+                // Limbo is empty after the commit: what comes back then comes from the record.
+                works(&["--quiet", "--name", "gone"], "link_del(\"n:x\");")?;
+                let down = common::run(
+                    Command::new(common::NSSCRIPT).args(["--host", "--color", "never", "down", "gone"]),
+                    common::LONG,
+                )?;
+                same(
+                    &format!("made again from its record: {words}; {}", down.stderr),
+                    &Value::from(before),
+                    &Value::from(links("n")?),
+                )?;
+                count += 1;
+            }
+            Ok(())
+        };
+        if let Err(error) = check() {
+            problems.push(error);
+        }
+        remove("n")?;
+    }
+    if problems.is_empty() { Ok(count) } else { Err(problems.join("\n\n")) }
+}
+
+fn inside(name: &str) -> Result<(), String> {
+    let (what, kind) = name.split_once('/').ok_or("a name without a part")?;
+    let kind = KINDS.iter().find(|k| k.name == kind).ok_or("no such kind")?;
+    // The fallback links of tunnels come with the first namespace, not in the middle of a comparison.
+    let _ = shell(&format!("ip netns add warm; ip -n warm link add x type {} {}", real(kind.name), kind.made[0].0));
+    let counts: Vec<(&str, usize)> = match what {
+        "made" => {
+            let (equal, shown) = made(kind)?;
+            vec![("made", equal), ("shown", shown)]
+        }
+        "changed" => vec![("changed", changed(kind)?)],
+        _ => vec![("undone", restored(kind)?)],
+    };
+    if let Some(table) = std::env::var_os("KINDS_TABLE") {
+        use std::io::Write as _;
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&table)
+            .map_err(|e| format!("{}: {e}", table.display()))?;
+        for (what, count) in counts {
+            writeln!(file, "{}\t{what}\t{count}", kind.name).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn main() {
+    let frame = Frame { program: "kinds", threads: 4, bound: common::LONG * 5, needs: frame::nothing, inside };
+    let parts = ["made", "changed", "undone"];
+    let all = parts.iter().flat_map(|part| {
+        let some = KINDS.iter().filter(move |k| *part != "changed" || !k.changed.is_empty());
+        some.map(move |k| (format!("{part}/{}", k.name), k.name))
+    });
+    frame.main_with(all.map(|(name, kind)| (name, vec![kind.to_string()])));
+}

@@ -18,3 +18,11 @@ bench *words:
 # The tests of what this kernel may lack, in a machine of their own with a full one (qemu, some minutes): `just test-full kinds`.
 test-full *tests:
     tests/full-kernel/run --install {{tests}}
+
+# The undo under torture: random scripts, every cut of every script, strangers at work. Hours, not minutes; give it a number
+# of random cases, and a first seed to go on from: just torture 10000 5000
+torture cases="1000" seed="1":
+    NSSCRIPT_TORTURE=1 NSSCRIPT_CASES={{cases}} NSSCRIPT_SEED={{seed}} cargo test --test property
+    NSSCRIPT_TORTURE=1 cargo test --test crash
+    NSSCRIPT_TORTURE=1 cargo test --test matrix
+    cargo test --test foreign

@@ -229,6 +229,30 @@ const VERBS: &[(&str, &str)] = &[
         r#"netns_attach("again", "/run/netns/w1"); link_set("w1:v1", #{ alias: "x" })"#,
     ),
     ("netns_attach/host", r#"netns_attach("the-host", "/proc/self/ns/net")"#),
+    ("netns_attach/after_a_change", r#"addr_del("w1:v1", "fd00::1/64"); netns_attach("again", "/run/netns/w1")"#),
+    ("netns_attach/after_a_move", r#"link_move("w1:p2", host()); netns_attach("again", "/run/netns/w1")"#),
+    (
+        "sysctl/default_reaches_devices",
+        r#"sysctl(host(), "net.ipv4.conf.default.rp_filter", 1); link_move("h1", "w1"); link_up("w1:h1")"#,
+    ),
+    (
+        "sequence/a_new_link_after_another_left",
+        r#"
+        let e = link("w2:e1").index; link_move("w2:e1", "w1"); link_del("w2:v2");
+        let x = veth("w2:x2", "w1:x3", #{ up: true });
+        assert(x.index != e, "the place of a link that left is not taken"); assert_eq(x.name, "x2")"#,
+    ),
+    ("sequence/multipath_route_down_then_delete", r#"link_down("w1:v1"); link_del("w1:v1")"#),
+    ("sequence/multipath_route_bridge_down_then_delete", r#"link_down("w1:br0"); link_del("w1:br0")"#),
+    ("sysctl/addrgenmode_before_a_move", r#"link_set("w1:v1", #{ addrgenmode: "none" }); link_move("w1:v1", host())"#),
+    (
+        "own/moved_after_a_step_beside_it",
+        r#"veth("w2:x1", "x2", #{ up: true }); link_del("w1:v1"); link_move("w2:x1", host())"#,
+    ),
+    (
+        "own/deleted_after_a_step_beside_it",
+        r#"veth("x1", "w1:x2", #{ up: true, a: #{ addr: "10.62.0.5/24" } }); route(host(), "10.14.0.0/16", #{ dev: "h1" }); link_del("x1")"#,
+    ),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (
         "veth/across",
@@ -276,9 +300,12 @@ struct Special {
     signals: &'static [i32],
     /// Whether stdout's reader goes away first.
     closed: bool,
+    /// Whether a transaction in it can't be undone as it was, and says so.
+    inner: bool,
 }
 
-const PLAIN: Special = Special { name: "", script: "", code: 1, says: &[], after: "", signals: &[], closed: false };
+const PLAIN: Special =
+    Special { name: "", script: "", code: 1, says: &[], after: "", signals: &[], closed: false, inner: false };
 
 const SPECIAL: &[Special] = &[
     Special {
@@ -432,6 +459,19 @@ const SPECIAL: &[Special] = &[
         ..PLAIN
     },
     Special {
+        // A route with a hop that is down can't be made: the inner undo says so, the outer one brings it back.
+        name: "nested/what_the_inner_could_not_bring_back_the_outer_does",
+        script: r#"
+            transaction(|| {
+                link_down("w1:v1");
+                try { transaction(|| { link_del("w1:v1"); fail("inner"); }); } catch (e) {}
+                fail("outer");
+            });"#,
+        says: &["outer"],
+        inner: true,
+        ..PLAIN
+    },
+    Special {
         name: "signal/int",
         script: r#"link_down("w1:v1"); netns_add("fresh"); exec_in("fresh", "sleep 1234");"#,
         code: 130,
@@ -570,7 +610,7 @@ fn compare(name: &str) -> Result<(), String> {
     for text in case.says.iter().filter(|t| !said.contains(*t)) {
         problems.push(format!("stderr lacks: {text}"));
     }
-    if said.contains("undone, but not as it was") {
+    if said.contains("undone, but not as it was") && !case.inner {
         problems.push("a transaction was not undone as it was".into());
     }
     if !case.after.is_empty()

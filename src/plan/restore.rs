@@ -31,9 +31,10 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
         Phase::Up => ups(ns, now, target),
         Phase::Records => {
             let (del, mut add) = record_steps(&now.recs, &target.recs);
-            // What the kernel had made by itself of a link that is to be down again can't be there, and was not.
+            // What the kernel had made by itself of a link that is to be down again can't be there, and was not. A route of
+            // several hops outlives the loss of one: it is tried, and comes back once an earlier step has that up again.
             let down = |index: u32| target.links.get(&index).is_some_and(|l| !l.up);
-            add.retain(|r| r.what != What::Route || !r.devices().into_iter().any(down));
+            add.retain(|r| r.what != What::Route || !r.hops().is_empty() || !r.devices().into_iter().any(down));
             let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
             let del = del.into_iter().map(|rec| Verb::RecDel { ns: ns.clone(), words: words(&rec), rec });
             let add = add.into_iter().map(|rec| Verb::RecAdd {
@@ -177,7 +178,14 @@ fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
     // and the devices' are written whether they seem to differ or not.
     let reset = target.sysctls.keys().any(|k| resets(k) && differs(k));
     let (first, rest): (Vec<_>, Vec<_>) = target.sysctls.iter().partition(|(k, _)| resets(k));
+    // Those of `default` reach every device whose own was never written (devinet_copy_dflt_conf, neigh_copy_dflt_parms):
+    // what they bring by themselves is not written too.
+    let reaches =
+        |key: &str| reaching(key).is_some_and(|default| target.sysctls.contains_key(&default) && differs(&default));
     for (key, value) in first.into_iter().chain(rest) {
+        if !reset && reaches(key) {
+            continue;
+        }
         if differs(key) || (reset && !resets(key)) {
             out.push(Verb::Sysctl { ns: ns.clone(), key: key.clone(), value: value.clone() });
         }
@@ -205,14 +213,28 @@ pub fn remake_pair(a: (&Ns, &State, &LinkState), b: (&Ns, &State, &LinkState)) -
     Verb::LinkAdd { ns: a.0.clone(), spec }
 }
 
-/// The sysctls whose values change when `key` is written: itself, and for those of `all` every device's.
+/// The sysctls whose values change when `key` is written: itself, and for those of `all` every device's, for most of
+/// `default` those of the devices whose own was never written.
 #[must_use]
 pub fn related_prefix(key: &str) -> Option<(String, String)> {
     if key == "net/ipv4/ip_forward" {
         return Some(("net/ipv4/conf".into(), "forwarding".into()));
     }
+    if let Some((prefix, leaf)) = key.split_once("/default/")
+        && matches!(prefix, "net/ipv4/conf" | "net/ipv4/neigh" | "net/ipv6/neigh")
+    {
+        return Some((prefix.to_string(), leaf.to_string()));
+    }
     let (prefix, leaf) = key.split_once("/all/")?;
     prefix.ends_with("/conf").then(|| (prefix.to_string(), leaf.to_string()))
+}
+
+/// The sysctl of `default` by which the kernel sets that of a device.
+fn reaching(key: &str) -> Option<String> {
+    let device = device_of(key)?;
+    let (prefix, leaf) = key.split_once(&format!("/{device}/"))?;
+    let default = format!("{prefix}/default/{leaf}");
+    related_prefix(&default).map(|_| default)
 }
 
 /// The device that a sysctl is of: `eth0` of `net/ipv4/conf/eth0/forwarding`.

@@ -29,6 +29,13 @@ impl State {
         self.links.get(&index).map_or_else(|| format!("if{index}"), |l| l.name.clone())
     }
 
+    /// Forgets a link with all that hangs on it.
+    pub fn remove_link(&mut self, index: u32) {
+        let Some(link) = self.links.remove(&index) else { return };
+        self.recs.retain(|r| !r.devices().contains(&index));
+        self.sysctls.retain(|key, _| super::restore::device_of(key) != Some(link.name.as_str()));
+    }
+
     /// Every single fact as key and value, both readable.
     #[must_use]
     pub fn facts(&self) -> BTreeMap<String, String> {

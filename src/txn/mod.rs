@@ -9,6 +9,7 @@ mod nft;
 pub mod papers;
 mod recover;
 mod rollback;
+mod verify;
 
 pub use log::{Entry, InMemory, Undo, UndoLog};
 pub use rollback::{Report, with_report};
@@ -17,7 +18,7 @@ use crate::kernel::{By, Kernel};
 use crate::plan::attribute::{flushed, takes_carrier};
 use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Outcome, Result, State, Verb, What, restore};
 use log::{Back, Change, Content};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// Who hears of each step.
@@ -45,6 +46,10 @@ pub struct Txn {
     moved: HashMap<(u64, u32), (Ns, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
     held: Vec<Ns>,
+    /// Links of the run's own whose MAC it may have changed itself, by where they are.
+    restyled: HashSet<(u64, u32)>,
+    /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
+    owed: Vec<(u64, Verb)>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
 }
@@ -73,6 +78,8 @@ impl Txn {
             ever: HashMap::new(),
             keys: HashMap::new(),
             moved: HashMap::new(),
+            restyled: HashSet::new(),
+            owed: Vec::new(),
             held: Vec::new(),
             limbo: None,
         }
@@ -232,7 +239,12 @@ impl Txn {
     /// What the kernel refused, or that the log can't be written.
     pub fn perform(&mut self, mut verb: Verb) -> Result<Outcome> {
         let kernel = Rc::clone(&self.kernel);
+        let given = match &verb {
+            Verb::LinkAdd { spec, .. } => (spec.index, spec.peer.as_ref().map_or(0, |p| p.1.index)),
+            _ => (0, 0),
+        };
         kernel.prepare(&mut verb)?;
+        self.avoid(&mut verb, given);
         let since = self.savepoints.last().copied().unwrap_or_default();
         let (undo, on) = self.plan_undo(&verb, since)?;
         let mut entry = self.entry(Some(verb), undo, on);
@@ -304,6 +316,37 @@ impl Txn {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Keeps links out of the places that others left: what was known by index there must not be taken for them.
+    fn avoid(&self, verb: &mut Verb, given: (u32, u32)) {
+        let left = |ns: &Ns, index: u32| self.moved.contains_key(&(ns.cookie, index));
+        let free = |ns: &Ns, from: u32| {
+            let free = |i: &u32| !left(ns, *i) && matches!(self.kernel.link(ns, By::Index(*i)), Ok(None));
+            (from.saturating_add(1)..i32::MAX.unsigned_abs()).find(free).unwrap_or(0)
+        };
+        match verb {
+            Verb::LinkAdd { ns, spec } => {
+                if given.0 == 0 && left(ns, spec.index) {
+                    spec.index = free(ns, spec.index);
+                }
+                let own = (ns.cookie, spec.index);
+                if let Some(peer) = &mut spec.peer
+                    && given.1 == 0
+                    && (left(&peer.0, peer.1.index) || own == (peer.0.cookie, peer.1.index))
+                {
+                    let from = if own.0 == peer.0.cookie { own.1.max(peer.1.index) } else { peer.1.index };
+                    peer.1.index = free(&peer.0, from);
+                }
+            }
+            // Unless it comes back to where it was.
+            Verb::LinkMove { ns, link, to, index, .. }
+                if *index == 0 && left(to, link.index) && self.locate(to, link.index) != (ns.clone(), link.index) =>
+            {
+                *index = free(to, link.index);
+            }
+            _ => {}
         }
     }
 
@@ -385,8 +428,14 @@ impl Txn {
                     self.made.remove(end);
                 }
             }
+            Some(Verb::LinkSet { ns, link, change }) if change.mac.is_some() || change.master.is_some() => {
+                self.restyled.insert((ns.cookie, link.index));
+            }
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
+                    if self.restyled.remove(&(ns.cookie, link.index)) {
+                        self.restyled.insert((to.cookie, now.index));
+                    }
                     if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {
                         self.came((to.cookie, now.index), seq);
                     }
@@ -671,6 +720,8 @@ impl Txn {
         for part in ["net/ipv4/conf", "net/ipv4/neigh", "net/ipv6/conf", "net/ipv6/neigh"] {
             out.extend(self.kernel.sysctl_keys(ns, &format!("{part}/{name}"))?);
         }
+        // The link's own attribute by another name: it comes back with that.
+        out.retain(|key| !key.ends_with("/addr_gen_mode"));
         Ok(out)
     }
 }

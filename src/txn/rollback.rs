@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 4;
 /// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
 /// for each further probe (`dad_transmits`).
-const DAD_BOUND: Duration = Duration::from_secs(8);
+pub(super) const DAD_BOUND: Duration = Duration::from_secs(8);
 
 /// The longest that an undo waits for links to follow their carrier: the kernel looks after them once a second.
 const CARRIER_BOUND: Duration = Duration::from_secs(3);
@@ -64,34 +64,33 @@ impl Report {
 }
 
 /// A namespace, its first state, the facts that were touched, and the sysctls to be read.
-type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
+pub(super) type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
 
 /// What is looked at again at the end.
 #[derive(Default)]
 pub(super) struct Expected {
     /// The first state of each namespace that was there before, and the facts that were touched.
-    states: BTreeMap<(u64, u32), Touched>,
+    pub(super) states: BTreeMap<(u64, u32), Touched>,
     /// Links and names that must be gone.
-    links: Vec<(Ns, LinkRef, String)>,
-    names: Vec<Ns>,
-    bound: Vec<Ns>,
-    files: Vec<(String, Option<Content>)>,
+    pub(super) links: Vec<(Ns, LinkRef, String)>,
+    pub(super) names: Vec<Ns>,
+    pub(super) bound: Vec<Ns>,
+    pub(super) files: Vec<(String, Option<Content>)>,
     /// Tables of nft: the namespace, the table's name, and what it was.
     pub(super) nft: Vec<(Ns, String, Option<Table>)>,
     /// Namespaces whose IPv6 addresses may be tentative again.
-    dad: BTreeSet<Ns>,
+    pub(super) dad: BTreeSet<Ns>,
     /// Records that the kernel refuses until an earlier step is undone too: a route that outlived the address by which
     /// its gateway is reached can only come back once that is back.
-    late: Vec<(u64, Verb)>,
+    pub(super) late: Vec<(u64, Verb)>,
 }
 
 impl Expected {
     /// A link of the run's own was deleted: states that were read while it was there are looked at without it.
     fn forget(&mut self, ns: &Ns, index: u32) {
         for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n == ns) {
-            let Some(link) = before.links.remove(&index) else { continue };
-            before.recs.retain(|r| !r.devices().contains(&index));
-            before.sysctls.retain(|key, _| restore::device_of(key) != Some(link.name.as_str()));
+            let Some(link) = before.links.get(&index).cloned() else { continue };
+            before.remove_link(index);
             let of_link = format!("link {index} ");
             touched.retain(|key| {
                 let sysctl = key.strip_prefix("sysctl ").and_then(restore::device_of);
@@ -187,7 +186,7 @@ impl Txn {
     pub(super) fn undo_from(&mut self, since: u64, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         let start = Instant::now();
         let mut report = Report::default();
-        let mut expected = Expected::default();
+        let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
         self.end_processes(since, &mut report);
         self.still_bridges(since);
         while self.entries.last().is_some_and(|e| e.seq >= since) {
@@ -207,12 +206,12 @@ impl Txn {
                 continue;
             }
             let (errors, differences) = (report.errors.len(), report.differences.len());
-            self.undo(&entry, hook, &mut report, &mut expected);
+            self.undo(&entry, since, hook, &mut report, &mut expected);
             // What is undone later builds on this: a refusal of the moment gets a second try, at once.
             if report.errors.len() > errors && !matches!(entry.undo, Undo::Hook { .. }) {
                 report.errors.truncate(errors);
                 report.differences.truncate(differences);
-                self.undo(&entry, hook, &mut report, &mut expected);
+                self.undo(&entry, since, hook, &mut report, &mut expected);
             }
             self.forget(&entry);
             // Killed from here on, recover goes on from the step before.
@@ -224,7 +223,9 @@ impl Txn {
             }
         }
         for (seq, verb) in std::mem::take(&mut expected.late) {
-            self.step(seq, &verb, &mut report, &[Kind::Exists, Kind::NotFound]);
+            if !self.step(seq, &verb, &mut report, &[Kind::Exists, Kind::NotFound]) && since > 0 {
+                self.owed.push((seq, verb));
+            }
         }
         self.verify(&expected, &mut report);
         self.end_limbo(&mut report);
@@ -339,6 +340,7 @@ impl Txn {
     fn undo(
         &mut self,
         entry: &Entry,
+        since: u64,
         hook: &mut dyn FnMut(u64) -> Result<()>,
         report: &mut Report,
         expected: &mut Expected,
@@ -380,19 +382,25 @@ impl Txn {
                 let (ns, index) = self.locate(&ns, index);
                 let name = entry.outcome.as_ref().and_then(|o| o.link.as_ref()).map_or(&link.name, |l| &l.name);
                 let link = LinkRef { index, name: name.clone() };
-                self.delete(entry.seq, &ns, &link, &kind, report);
+                let (mac, peer) = match &entry.verb {
+                    Some(Verb::LinkAdd { spec, .. }) => (spec.mac.clone(), spec.peer.as_deref()),
+                    _ => (None, None),
+                };
+                let found = self.delete(entry.seq, &ns, &link, &kind, mac.as_deref(), report);
                 expected.forget(&ns, index);
-                // A veth's other end went with it.
-                if let (Some(Verb::LinkAdd { spec, .. }), Some(outcome)) = (&entry.verb, &entry.outcome)
-                    && let (Some(other), Some(peer)) = (&spec.peer, &outcome.peer)
-                {
+                // A veth's other end went with it; or, where somebody moved the first away, it takes that along.
+                if let (Some(other), Some(peer)) = (peer, entry.outcome.as_ref().and_then(|o| o.peer.as_ref())) {
                     let (ns, index) = self.locate(&other.0, peer.index);
+                    if !found {
+                        let link = LinkRef { index, name: peer.name.clone() };
+                        self.delete(entry.seq, &ns, &link, &kind, other.1.mac.as_deref(), report);
+                    }
                     expected.forget(&ns, index);
                 }
                 expected.links.push((ns, link, kind));
             }
             Undo::Restore { changes, back } => {
-                self.restore(entry, changes, back, report, expected);
+                self.restore((entry, since), changes, back, report, expected);
             }
             Undo::File { path, before, folders } => {
                 let verb = match before {
@@ -404,6 +412,10 @@ impl Txn {
                     },
                     None => Verb::FileRemove { path: path.clone(), folders: folders.clone() },
                 };
+                if self.foreign_file(entry, path) {
+                    report.differences.push(format!("file `{path}` was changed by somebody else: left"));
+                    return;
+                }
                 self.step(entry.seq, &verb, report, &[Kind::NotFound]);
                 // Written again by an earlier step: the first content counts.
                 expected.files.retain(|(p, _)| p != path);
@@ -423,6 +435,12 @@ impl Txn {
             }
             Undo::Lost { what } => report.differences.push(what.clone()),
         }
+    }
+
+    /// Whether a file that the step wrote has another content by now.
+    fn foreign_file(&self, entry: &Entry, path: &str) -> bool {
+        let (Some(Verb::FileWrite { content, .. }), Some(_)) = (&entry.verb, &entry.outcome) else { return false };
+        matches!(self.kernel.read_file(path), Ok(Some((now, _))) if now != *content)
     }
 
     /// Does a verb on the way back. Errors of the kinds `fine` mean that it is so already.
@@ -471,22 +489,45 @@ impl Txn {
         self.held.retain(|h| h != ns);
     }
 
-    fn delete(&mut self, seq: u64, ns: &Ns, link: &LinkRef, kind: &str, report: &mut Report) {
+    /// Deletes a link of the run's own, if it is still that: the index alone may be another's by now. Whether it was there.
+    fn delete(
+        &mut self,
+        seq: u64,
+        ns: &Ns,
+        link: &LinkRef,
+        kind: &str,
+        mac: Option<&[u8]>,
+        report: &mut Report,
+    ) -> bool {
         match self.kernel.link(ns, By::Index(link.index)) {
             Ok(Some(info)) if same_link(&info.state, kind) => {
+                let known = mac.is_none_or(|m| info.state.mac == m)
+                    || info.state.name == link.name
+                    || self.restyled.contains(&(ns.cookie, link.index));
+                if !known {
+                    report.notes.push(format!(
+                        "link `{}` was deleted already; `{}`, which has its index now, is another's: left",
+                        link.name, info.state.name
+                    ));
+                    return true;
+                }
                 let link = LinkRef { index: link.index, name: info.state.name };
                 self.step(seq, &Verb::LinkDel { ns: ns.clone(), link }, report, &[Kind::NotFound]);
+                true
             }
             // Gone already (with its peer, or by somebody else's hand), or not ours: nothing to do.
-            Ok(_) => {}
-            Err(error) if error.kind == Kind::NotFound => {}
-            Err(error) => report.errors.push(error.to_string()),
+            Ok(_) => false,
+            Err(error) if error.kind == Kind::NotFound => false,
+            Err(error) => {
+                report.errors.push(error.to_string());
+                true
+            }
         }
     }
 
     fn restore(
         &mut self,
-        entry: &Entry,
+        (entry, since): (&Entry, u64),
         changes: &[Change],
         back: &[Back],
         report: &mut Report,
@@ -494,8 +535,11 @@ impl Txn {
     ) {
         let seq = entry.seq;
         // One end of a veth after the other; the last that left comes first.
+        let mut lost = Vec::new();
         for back in back.iter().rev().filter(|b| b.index != 0) {
-            self.move_back(seq, back, report);
+            if !self.move_back(seq, back, report) {
+                lost.push((back.from.cookie, back.link.index));
+            }
         }
         self.remake_pairs(seq, changes, report);
         // Before the state is read: what comes back here must not be taken for a stranger's.
@@ -534,25 +578,44 @@ impl Txn {
                     continue;
                 }
             };
-            let mut after = Cow::Borrowed(change.after.as_ref().unwrap_or(&now));
+            // Links of the run's own that went before are nothing to look for: nobody else deleted them.
+            let gone: Vec<u32> = change
+                .before
+                .links
+                .keys()
+                .filter(|index| {
+                    lost.contains(&(change.ns.cookie, **index))
+                        || !now.links.contains_key(index) && self.fresh(change.ns.cookie, **index, since)
+                })
+                .copied()
+                .collect();
+            let mut without = Cow::Borrowed(change);
+            for index in gone {
+                let change = without.to_mut();
+                change.before.remove_link(index);
+                change.after.iter_mut().for_each(|after| after.remove_link(index));
+                slot.1.remove_link(index);
+            }
+            let trimmed = without.as_ref();
+            let mut after = Cow::Borrowed(trimmed.after.as_ref().unwrap_or(&now));
             // The kernel may not have dropped yet what it is about to drop: then it is looked for at the end.
             if let Some(carrier) = &carriers[at] {
                 after = Cow::Owned(flushed(&after, |index| carrier.contains(&index)));
             }
             let after = &*after;
-            slot.2.extend(change.before.changed(after).into_iter().filter(|key| {
+            slot.2.extend(trimmed.before.changed(after).into_iter().filter(|key| {
                 let device = key.strip_prefix("sysctl ").and_then(restore::device_of);
-                device.is_none_or(|dev| change.before.links.values().any(|l| l.name == dev))
+                device.is_none_or(|dev| trimmed.before.links.values().any(|l| l.name == dev))
             }));
             let target = if let Some(lead) = &change.lead {
                 // An undo that was cut short goes on to where it was going.
                 slot.2.extend(lead.0.changed(&lead.1));
                 resume(&lead.0, &lead.1, &now)
             } else {
-                if change.before == *after && now == *after && carriers[at].is_none() {
+                if trimmed.before == *after && now == *after && carriers[at].is_none() {
                     continue;
                 }
-                let (target, conflicts) = merge(&change.before, after, &now);
+                let (target, conflicts) = merge(&trimmed.before, after, &now);
                 report.differences.extend(conflicts.into_iter().map(|c| c.0));
                 if let Err(error) = self.log.lead(seq, at, &now, &target) {
                     report.unwritten(&error);
@@ -643,21 +706,25 @@ impl Txn {
         }
     }
 
-    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report) {
+    /// False: somebody else has the link now.
+    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report) -> bool {
         let info = match self.kernel.link(&back.to, By::Index(back.index)) {
             Ok(Some(info)) => info,
             // Back already: an undo that was cut short got this far.
-            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return,
+            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return true,
             // Limbo is empty once the run was committed: it is made again.
-            Ok(None) if back.parked() => return,
-            Err(error) if back.parked() && error.kind == Kind::NotFound => return,
+            Ok(None) if back.parked() => return true,
+            Err(error) if back.parked() && error.kind == Kind::NotFound => return true,
             Ok(None) => {
-                report.errors.push(format!("link `{}` was moved to {} and is gone", back.link.name, back.to.label()));
-                return;
+                let to = back.to.label();
+                report
+                    .differences
+                    .push(format!("link `{}` was moved to {to} and is gone from there: left", back.link.name));
+                return false;
             }
             Err(error) => {
                 report.errors.push(error.to_string());
-                return;
+                return true;
             }
         };
         let verb = Verb::LinkMove {
@@ -667,7 +734,8 @@ impl Txn {
             name: Some(back.link.name.clone()),
             index: back.link.index,
         };
-        if self.step(seq, &verb, report, &[]) {
+        // Refused, it is tried again at once: a link that is missing would be made anew.
+        if self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]) {
             self.moved.remove(&(back.from.cookie, back.link.index));
             for place in self.moved.values_mut() {
                 if place.0.cookie == back.to.cookie && place.1 == back.index {
@@ -675,6 +743,7 @@ impl Txn {
                 }
             }
         }
+        true
     }
 
     /// Veth pairs whose ends were in two namespaces, both gone: made again in one message.
@@ -697,72 +766,6 @@ impl Txn {
             if let Some(peer) = peer {
                 let verb = restore::remake_pair((&a.ns, &a.before, link), (&b.ns, &b.before, peer));
                 self.step(seq, &verb, report, &[]);
-            }
-        }
-    }
-
-    /// Reads again what the undo touched, and says what differs.
-    fn verify(&mut self, expected: &Expected, report: &mut Report) {
-        let Ok(never) = Cancel::never() else { return };
-        for ns in &expected.dad {
-            match self.kernel.wait_dad(ns, None, DAD_BOUND, &never) {
-                Ok(dad) => {
-                    for (index, ip) in dad.failed {
-                        report
-                            .differences
-                            .push(format!("address {ip} of link {index} in {} is a duplicate now", ns.label()));
-                    }
-                }
-                Err(error) if error.kind == Kind::NotFound => {}
-                Err(error) => report.errors.push(error.to_string()),
-            }
-        }
-        for (key, (ns, before, touched, sysctls)) in &expected.states {
-            match read(&*self.kernel, ns, key.1, sysctls) {
-                Ok(now) => {
-                    for difference in before.differences(&now, touched) {
-                        report.differences.push(format!("{}: {difference}", ns.label()));
-                    }
-                }
-                // One of the run's own, which went with all that was in it.
-                Err(error) if error.kind == Kind::NotFound && expected.names.contains(ns) => {}
-                Err(error) => report.errors.push(error.to_string()),
-            }
-        }
-        for (ns, link, kind) in &expected.links {
-            // Deleted, and then made again as it was before: a step before had deleted that.
-            let belongs = expected
-                .states
-                .values()
-                .any(|(n, before, ..)| n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name));
-            if belongs {
-                continue;
-            }
-            if let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
-                && same_link(&info.state, kind)
-                && info.state.name == link.name
-            {
-                report.differences.push(format!("link `{}` in {} is still there", link.name, ns.label()));
-            }
-        }
-        for ns in &expected.names {
-            if self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) {
-                report.differences.push(format!("namespace `{}` is still there", ns.name));
-            }
-        }
-        for ns in &expected.bound {
-            match self.kernel.find_ns(&ns.name) {
-                Ok(found) if found.cookie == ns.cookie => {}
-                Ok(_) => report.differences.push(format!("namespace `{}` is another one now", ns.name)),
-                Err(error) => report.differences.push(error.to_string()),
-            }
-        }
-        self.verify_nft(&expected.nft, report);
-        for (path, content) in &expected.files {
-            match self.kernel.read_file(path) {
-                Ok(now) if now.as_ref().map(|(b, _)| b) == content.as_ref().map(|c| &c.bytes) => {}
-                Ok(_) => report.differences.push(format!("file `{path}` is not as it was")),
-                Err(error) => report.errors.push(error.to_string()),
             }
         }
     }

@@ -22,6 +22,11 @@ pub const MARK: &str = "NSSCRIPT_TEST_MARK";
 /// The longest that one case may take, also on a machine that emulates another.
 pub const LONG: Duration = Duration::from_secs(120);
 
+/// The longest for a case that is many cases: in `just torture` they are many more.
+pub fn long() -> Duration {
+    if std::env::var_os("NSSCRIPT_TORTURE").is_some() { LONG * 30 } else { LONG * 3 }
+}
+
 /// The package's folder, which paths in the tests are relative to.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

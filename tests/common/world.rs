@@ -229,6 +229,21 @@ pub fn shell(lines: &str) -> Result<String, String> {
     }
 }
 
+/// Runs nsscript inside, with a fault (empty: none).
+///
+/// # Errors
+/// It did not end within a minute.
+pub fn nsscript(words: &[&str], fault: &str) -> Result<super::Ended, String> {
+    let mut command = Command::new(super::NSSCRIPT);
+    command.args(["--color", "never"]).args(words).env("LC_ALL", "C.UTF-8");
+    if fault.is_empty() {
+        command.env_remove("NSSCRIPT_FAULT");
+    } else {
+        command.env("NSSCRIPT_FAULT", fault);
+    }
+    super::run(&mut command, Duration::from_secs(60))
+}
+
 /// Everything that can be seen: a heading (`ns w1: addr`) and its lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump(pub BTreeMap<String, Vec<String>>);

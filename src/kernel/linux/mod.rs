@@ -551,7 +551,9 @@ impl Kernel for Linux {
 
     fn rebind(&self, ns: &Ns) -> Result<()> {
         fault::before("rebind")?;
-        self.netns_add(&ns.name, ns.cookie).map(|_| ())
+        let done = self.netns_add(&ns.name, ns.cookie);
+        fault::after();
+        done.map(|_| ())
     }
 
     fn reopen(&self, ns: &Ns, kept: Option<&std::path::Path>) -> Result<bool> {

@@ -1,0 +1,131 @@
+//! Every script of scripts/, cut at its steps: an error, SIGKILL before and after, SIGINT; SIGKILL on the way back, while
+//! it is committed, and while it is recovered. Afterwards the machine is what it was, or, past the point of no return, the
+//! lab stands whole, and goes with `down`.
+//!
+//! `just torture` cuts at every step; here it is a few of each script.
+
+#![allow(clippy::pedantic, clippy::unwrap_used, clippy::disallowed_methods, clippy::undocumented_unsafe_blocks)]
+
+mod common;
+
+use common::frame::{self, Frame};
+use common::world::{self, Dump, nsscript};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// `error` … `int` cut a run with `--rm`, so that its way back is cut too; `commit` one that leaves a lab; `recover` cuts
+/// the recovery of one that was killed.
+const MODES: &[&str] = &["error", "kill-before", "kill-after", "int", "commit", "recover"];
+
+/// From one step to the next that is tried: all of them in `just torture`. A recovery has few.
+fn stride(mode: &str) -> usize {
+    match (std::env::var_os("NSSCRIPT_TORTURE").is_some(), mode) {
+        (true, _) => 1,
+        (false, "recover") => 2,
+        _ => 11,
+    }
+}
+
+/// One cut. False: there is no such step.
+fn one(script: &str, mode: &str, step: usize, plain: i32, before: &Dump) -> Result<bool, String> {
+    let mut problems = Vec::new();
+    let (fault, rm) = match mode {
+        "commit" => (format!("kill-after@{step}"), false),
+        "recover" => ("kill-after@4".to_string(), false),
+        mode => (format!("{mode}@{step}"), true),
+    };
+    let words: &[&str] =
+        if rm { &["--host", "--name", "case", "--rm", script] } else { &["--host", "--name", "case", script] };
+    let ended = nsscript(words, &fault)?;
+    let killed = ended.status.signal() == Some(9);
+    let mut said = ended.stderr.clone();
+    let mut reached = killed || ended.stderr.contains("a fault on purpose") || ended.code() == 130;
+    let wanted = match mode {
+        "error" => vec![1, plain],
+        "int" => vec![130, plain],
+        _ => vec![plain],
+    };
+    if !killed && !wanted.contains(&ended.code()) {
+        problems.push(format!("exit status {}, expected one of {wanted:?}", ended.code()));
+    }
+    if mode == "recover" {
+        let cut = nsscript(&["recover"], &format!("kill-after@{step}"))?;
+        said += &cut.stderr;
+        reached = cut.status.signal() == Some(9);
+    }
+    let recovered = nsscript(&["recover"], "")?;
+    said += &recovered.stderr;
+    // Compensations of the script's own go with the process: recover says so, with status 3.
+    let hooks = recovered.code() == 3
+        && recovered.stderr.contains("but 1 thing differs")
+        && recovered.stderr.contains("(on_rollback)");
+    if recovered.code() != 0 && !hooks {
+        problems.push(format!("recover: exit status {}", recovered.code()));
+    }
+    let labs = nsscript(&["--json", "ls"], "")?.stdout;
+    if labs.contains("\"case\"") {
+        if rm {
+            problems.push(format!("a lab stands: {labs}"));
+        }
+        // Past the point of no return it is there whole; what ends by itself may have ended.
+        let ended_itself = script.contains("daemon");
+        if !labs.contains("healthy") && !ended_itself {
+            problems.push(format!("the lab is not whole: {labs}{}", nsscript(&["show", "case"], "")?.stdout));
+        }
+        let down = nsscript(&["down", "case"], "")?;
+        said += &down.stderr;
+        if down.code() != 0 {
+            problems.push(format!("down: exit status {}", down.code()));
+        }
+    }
+    let differences = before.compare(Duration::from_secs(6))?;
+    if !differences.is_empty() {
+        let shown = differences[..differences.len().min(40)].join("\n");
+        problems.push(format!("not as before (- before, + after):\n{shown}"));
+    }
+    if problems.is_empty() {
+        return Ok(reached);
+    }
+    Err(format!("step {step}: {}\n\nstderr:\n{said}", problems.join("\n")))
+}
+
+fn inside(name: &str) -> Result<(), String> {
+    let (script, mode) = name.rsplit_once('/').ok_or("no such case")?;
+    let path = format!("scripts/{script}.rhai");
+    if !Path::new(&path).exists() {
+        return Err(format!("there is no {path}"));
+    }
+    world::shell(world::WORLD)?;
+    let before = Dump::settled()?;
+    let plain = nsscript(&["--host", "--name", "case", "--rm", &path], "")?;
+    let differences = before.compare(Duration::from_secs(6))?;
+    if !differences.is_empty() {
+        return Err(format!("without a cut: not as before:\n{}\n{}", differences.join("\n"), plain.stderr));
+    }
+    let (mut cases, mut missed) = (0, 0);
+    let mut step = 1 + MODES.iter().position(|m| *m == mode).unwrap_or_default() % stride(mode);
+    while missed < 4 && step < 1000 {
+        if one(&path, mode, step, plain.code(), &before)? {
+            (cases, missed) = (cases + 1, 0);
+        } else {
+            missed += 1;
+        }
+        step += stride(mode);
+    }
+    if cases == 0 && plain.code() == 0 {
+        return Err("no step was reached".into());
+    }
+    println!("{name}: {cases} cases, 0 differences");
+    Ok(())
+}
+
+fn main() {
+    let frame = Frame { program: "matrix", threads: 6, bound: common::long(), needs: frame::faults, inside };
+    let dir = common::root().join("scripts");
+    let names = common::files(&dir, "rhai").into_iter().flat_map(|path| {
+        let name = path.strip_prefix(&dir).unwrap_or(&path).with_extension("").to_string_lossy().into_owned();
+        MODES.iter().map(move |mode| format!("{name}/{mode}"))
+    });
+    frame.main(names.collect::<Vec<_>>());
+}

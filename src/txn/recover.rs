@@ -98,6 +98,12 @@ impl Txn {
                 entry.outcome = Some(outcome);
             }
         }
+        // The name was taken before, perhaps by the run itself: it was refused, and nothing of it was done.
+        if let Verb::NetnsAdd { name, cookie } = &verb
+            && self.kernel.find_ns(name).is_ok_and(|found| found.cookie != *cookie)
+        {
+            entry.undo = Undo::Whole;
+        }
         if let Verb::NetnsDel { ns } = &verb
             && matches!(entry.undo, Undo::Rebind { .. })
         {

@@ -284,7 +284,13 @@ impl Dump {
         error.map_or(Ok(found), Err)
     }
 
+    /// Whether the kernel is still at it: duplicate address detection, and links whose state has not followed their
+    /// carrier (linkwatch looks once a second).
     fn tentative(&self) -> bool {
+        let behind = |line: &String| line.contains("\"NO-CARRIER\"") && line.contains("\"LOWER_UP\"");
+        if self.0.iter().any(|(heading, lines)| heading.ends_with(": link") && lines.iter().any(behind)) {
+            return true;
+        }
         self.0.iter().any(|(heading, lines)| {
             heading.ends_with(": addr")
                 && lines.iter().any(|l| l.contains("\"tentative\":true") && !l.contains("NO-CARRIER"))

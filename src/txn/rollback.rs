@@ -412,7 +412,7 @@ impl Txn {
                     },
                     None => Verb::FileRemove { path: path.clone(), folders: folders.clone() },
                 };
-                if self.foreign_file(entry, path) {
+                if self.foreign_file(entry, path, before.as_ref()) {
                     report.differences.push(format!("file `{path}` was changed by somebody else: left"));
                     return;
                 }
@@ -437,10 +437,12 @@ impl Txn {
         }
     }
 
-    /// Whether a file that the step wrote has another content by now.
-    fn foreign_file(&self, entry: &Entry, path: &str) -> bool {
+    /// Whether a file that the step wrote has another content by now: not the old one either, as an undo that was cut short
+    /// leaves it.
+    fn foreign_file(&self, entry: &Entry, path: &str, before: Option<&Content>) -> bool {
         let (Some(Verb::FileWrite { content, .. }), Some(_)) = (&entry.verb, &entry.outcome) else { return false };
-        matches!(self.kernel.read_file(path), Ok(Some((now, _))) if now != *content)
+        let old = |now: &Vec<u8>| before.is_some_and(|b| b.bytes == *now);
+        matches!(self.kernel.read_file(path), Ok(Some((now, _))) if now != *content && !old(&now))
     }
 
     /// Does a verb on the way back. Errors of the kinds `fine` mean that it is so already.

@@ -44,6 +44,10 @@ pub struct Captured {
     pub infos: BTreeMap<u32, LinkInfo>,
     /// The nsids that it has given, and the namespace of each (its place in `spaces`), where that could be found.
     pub nsids: BTreeMap<i32, Option<usize>>,
+    /// The ruleset of nf_tables, in nft's language; empty where there is none.
+    pub ruleset: String,
+    /// Why it could not be read.
+    pub unread: Option<String>,
 }
 
 impl World {
@@ -149,7 +153,11 @@ fn captured(linux: &Linux, ns: &Ns) -> Result<Captured> {
     let writable = all.iter().filter(|(_, (_, writable))| *writable).map(|(key, _)| key.clone()).collect();
     state.sysctls = all.into_iter().map(|(key, (value, _))| (key, value)).collect();
     let nsids = linux.nsids(ns)?.into_iter().map(|id| (id, None)).collect();
-    Ok(Captured { ns: ns.clone(), state, writable, infos, nsids })
+    let (ruleset, unread) = match linux.nft(ns, &["list", "ruleset"], "") {
+        Ok(text) => (text, None),
+        Err(error) => (String::new(), Some(error.message)),
+    };
+    Ok(Captured { ns: ns.clone(), state, writable, infos, nsids, ruleset, unread })
 }
 
 /// Every sysctl below `net` of the calling thread's namespace that can be read.

@@ -77,6 +77,7 @@ pub fn rebuild(linux: &Linux, world: &World) -> Result<Rebuilt> {
     builder.sysctls_of_new()?;
     builder.bring_up()?;
     builder.records()?;
+    builder.rulesets();
     let sysctls = builder.sysctls()?;
     builder.verify(&sysctls)?;
     Ok(builder.out)
@@ -350,6 +351,25 @@ impl<'a> Builder<'a> {
             })?;
         }
         Ok(())
+    }
+
+    /// The rulesets of nf_tables, as `nft` prints and reads them.
+    fn rulesets(&mut self) {
+        let mut unread = BTreeSet::new();
+        for (at, ns, captured) in self.spaces().into_iter().filter(|(at, ..)| self.world.in_sight(*at)) {
+            if let Some(why) = &captured.unread {
+                // Without nft the same of every namespace: said once.
+                if unread.insert(why.clone()) {
+                    self.out.missing.push(format!("firewall rules of {}: {why}", self.world.spaces[at].ns.label()));
+                }
+                continue;
+            }
+            if !captured.ruleset.is_empty()
+                && let Err(error) = self.linux.nft(&ns, &["-f", "-"], &captured.ruleset)
+            {
+                self.out.missing.push(format!("firewall rules of {}: {}", ns.label(), error.message));
+            }
+        }
     }
 
     /// Leads the sysctls of every namespace to what they were, and gives what they are then.

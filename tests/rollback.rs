@@ -64,6 +64,8 @@ const VERBS: &[(&str, &str)] = &[
     ("link_del/and_make_again", r#"link_del("w1:v1"); veth("w1:v1", "w2:v2", #{ up: true, addr: "10.0.0.1/24" })"#),
     ("altname_add", r#"altname_add("w1:v1", "third-name")"#),
     ("altname_del", r#"altname_del("w1:v1", "other-name")"#),
+    ("altname_del/first", r#"altname_del("w1:v1", "v1-with-a-longer-name")"#),
+    ("altname_del/after_an_add", r#"altname_add("w1:v1", "third-name"); altname_del("w1:v1", "other-name")"#),
     ("addr/v4", r#"addr("w1:v1", "10.0.0.4/24")"#),
     ("addr/v6", r#"addr("w1:v1", "fd00::3/64")"#),
     ("addr/several", r#"addr("w1:v1", ["10.20.0.1/24", "10.20.0.2/24", "fd20::1/64"])"#),
@@ -242,6 +244,8 @@ const VERBS: &[(&str, &str)] = &[
         let x = veth("w2:x2", "w1:x3", #{ up: true });
         assert(x.index != e, "the place of a link that left is not taken"); assert_eq(x.name, "x2")"#,
     ),
+    // The filter on q2 mirrors to p1: without it, it can't be made again until p1 is back.
+    ("sequence/target_of_a_filter_then_its_link", r#"link_del("w2:e1"); link_move("w1:q2", "w2")"#),
     ("sequence/multipath_route_down_then_delete", r#"link_down("w1:v1"); link_del("w1:v1")"#),
     ("sequence/multipath_route_bridge_down_then_delete", r#"link_down("w1:br0"); link_del("w1:br0")"#),
     ("sysctl/addrgenmode_before_a_move", r#"link_set("w1:v1", #{ addrgenmode: "none" }); link_move("w1:v1", host())"#),
@@ -382,6 +386,23 @@ const SPECIAL: &[Special] = &[
                 }
             }"#,
         code: 0,
+        ..PLAIN
+    },
+    Special {
+        name: "limbo/what_is_built_upon_goes_along",
+        script: r#"
+            sh("w1", "ip link add link q2 name upper type macvlan && ip addr add 10.77.0.1/24 dev upper");
+            link_del("w1:q2");
+            if links("w1").some(|l| l.name == "upper") { fail("upper is still there"); }
+            fail("x");"#,
+        after: "ip -n w1 addr show upper | grep -q 10.77.0.1/24; ip -n w1 link del upper",
+        ..PLAIN
+    },
+    Special {
+        name: "foreign/alternative_name",
+        script: r#"altname_del("w1:v1", "v1-with-a-longer-name"); sh("w1", "ip link property add dev v1 altname a-strangers-name"); fail("x");"#,
+        says: &["verified"],
+        after: "ip -n w1 -d link show v1 | grep -q a-strangers-name; ip -n w1 link property del dev v1 altname a-strangers-name",
         ..PLAIN
     },
     Special {

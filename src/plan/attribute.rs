@@ -53,9 +53,10 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
                 }
             }
         }
-        Verb::LinkAltname { link, .. } => {
+        Verb::LinkAltname { link, name, .. } => {
             if let (Some(a), Some(n)) = (after.links.get_mut(&link.index), now.links.get(&link.index)) {
-                a.altnames.clone_from(&n.altnames);
+                a.altnames.retain(|other| other != name);
+                a.altnames.extend(n.altnames.iter().filter(|other| *other == name).cloned());
             }
         }
         Verb::RecAdd { rec, .. } => {

@@ -119,11 +119,11 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
             let rest = LinkChange { addrgenmode: None, ..change };
             out.extend([rest, mode].into_iter().filter(|c| !c.is_empty()).map(|c| set(ns, want, c)));
         }
-        for name in want.altnames.iter().filter(|n| !have.altnames.contains(n)) {
-            out.push(Verb::LinkAltname { ns: ns.clone(), link: reference(want), name: name.clone(), add: true });
-        }
-        for name in have.altnames.iter().filter(|n| !want.altnames.contains(n)) {
-            out.push(Verb::LinkAltname { ns: ns.clone(), link: reference(want), name: name.clone(), add: false });
+        // A new one goes last (netdev_name_node_alt_create, net/core/dev.c): what comes after it is added again.
+        let same = have.altnames.iter().zip(&want.altnames).take_while(|(a, b)| a == b).count();
+        let names = have.altnames[same..].iter().map(|n| (n, false));
+        for (name, add) in names.chain(want.altnames[same..].iter().map(|n| (n, true))) {
+            out.push(Verb::LinkAltname { ns: ns.clone(), link: reference(want), name: name.clone(), add });
         }
     }
     // A master that is made again gets all its options first, in the next round: some are refused once it has ports.

@@ -56,13 +56,18 @@ impl State {
             put("txqueuelen", link.txqueuelen.to_string());
             put("group", link.group.to_string());
             put("flags", format!("{:#x}", link.flags));
-            put("altnames", link.altnames.join(" "));
+            for name in &link.altnames {
+                put(&format!("alternative name `{name}`"), "there".into());
+            }
             put("addrgenmode", link.addrgenmode.map_or_else(String::new, |m| m.to_string()));
             for (code, value) in &link.options {
                 put(&format!("option {code}"), format!("{value:02x?}"));
             }
             for (code, value) in &link.port {
                 put(&format!("port option {code}"), format!("{value:02x?}"));
+            }
+            if link.altnames.len() > 1 {
+                out.insert(format!("order the alternative names of link {index}"), link.altnames.join("|"));
             }
         }
         for (group, recs) in groups(&self.recs) {
@@ -333,7 +338,8 @@ fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkSt
             }
         )*};
     }
-    field!(name, up, mtu, mac, broadcast, master, alias, txqueuelen, group, altnames, addrgenmode);
+    field!(name, up, mtu, mac, broadcast, master, alias, txqueuelen, group, addrgenmode);
+    link.altnames = merge_names(&before.altnames, &after.altnames, &now.altnames);
     let changed = before.flags ^ after.flags;
     link.flags = (now.flags & !changed) | (before.flags & changed);
     link.options = merge_options(&before.options, &after.options, &now.options);
@@ -344,6 +350,15 @@ fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkSt
         link.port.clone_from(&before.port);
     }
     (link, conflicts)
+}
+
+/// Alternative names: what the step took away comes back, what it added goes, in the order of before; a stranger's stay.
+fn merge_names(before: &[String], after: &[String], now: &[String]) -> Vec<String> {
+    let added = |n: &String| after.contains(n) && !before.contains(n);
+    let wanted = |n: &&String| now.contains(*n) || !after.contains(*n);
+    let mut out: Vec<String> = before.iter().filter(wanted).cloned().collect();
+    out.extend(now.iter().filter(|n| !before.contains(*n) && !added(n)).cloned());
+    out
 }
 
 type Options = Vec<(u16, Vec<u8>)>;
@@ -527,6 +542,20 @@ mod tests {
             vec!["addr 10.0.0.1/24 dev eth0 is gone", "link `eth0` mtu: was 1500, is 1400"]
         );
         assert!(before.differences(&before, &keys).is_empty());
+    }
+
+    #[test]
+    fn names_are_merged_one_by_one() {
+        let names = |all: &str| all.split(' ').map(str::to_string).collect::<Vec<_>>();
+        // `b` was taken away and is back at the end; `new` was added; `foreign` is somebody else's.
+        let merged = merge_names(&names("a b"), &names("a b new"), &names("a new b foreign"));
+        assert_eq!(merged, names("a b foreign"));
+        assert_eq!(merge_names(&names("a b c"), &names("a c"), &names("a c")), names("a b c"));
+        assert_eq!(
+            merge_names(&names("a b"), &names("a"), &names("x")),
+            names("b x"),
+            "`a` was taken by somebody else"
+        );
     }
 
     #[test]

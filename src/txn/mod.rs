@@ -49,7 +49,7 @@ pub struct Txn {
     /// Links of the run's own whose MAC it may have changed itself, by where they are.
     restyled: HashSet<(u64, u32)>,
     /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
-    owed: Vec<(u64, Verb)>,
+    owed: Vec<rollback::Late>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
 }

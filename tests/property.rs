@@ -165,16 +165,9 @@ fn abridged(text: &str) -> String {
     }
 }
 
-/// The world, but for its nexthop objects. Those of a group that lose their link one after the other, in a savepoint or
-/// while their namespace has no name, do not all come back: to be taken in once that is repaired.
-fn furnish() -> Result<(), String> {
-    world::shell(world::WORLD)?;
-    world::shell("ip -n w1 nexthop flush >/dev/null 2>&1 || true").map(|_| ())
-}
-
 /// One script in a world of its own.
 fn replay(path: &Path) -> Result<(), String> {
-    furnish()?;
+    world::shell(world::WORLD)?;
     run(path, &Dump::settled()?)
 }
 
@@ -246,7 +239,7 @@ fn inside(name: &str) -> Result<(), String> {
         .and_then(|(a, b)| Some((a.parse::<u64>().ok()?, b.parse::<u64>().ok()?)))
         .ok_or("no such case")?;
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
-    furnish()?;
+    world::shell(world::WORLD)?;
     let before = Dump::settled()?;
     let mut cuts: BTreeMap<String, usize> = BTreeMap::new();
     for seed in first..=last {

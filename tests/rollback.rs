@@ -244,6 +244,20 @@ const VERBS: &[(&str, &str)] = &[
         let x = veth("w2:x2", "w1:x3", #{ up: true });
         assert(x.index != e, "the place of a link that left is not taken"); assert_eq(x.name, "x2")"#,
     ),
+    (
+        "sequence/group_of_nexthops_by_their_devices",
+        r#"addr_del("w1:v1", "10.0.0.1/24"); link_del("w1:q2"); link_del("w1:v1")"#,
+    ),
+    (
+        "sequence/group_of_nexthops_and_one_step_before",
+        r#"addr("w2:v2", "fd60::1/64", #{ nodad: true }); addr_del("w1:v1", "10.0.0.1/24"); link_del("w1:q2"); link_del("w1:v1")"#,
+    ),
+    // br0's mtu follows that of its port, and IPv6's follows br0's.
+    (
+        "sequence/mtu_of_a_port_then_of_its_bridge",
+        r#"link_set("w1:p2", #{ mtu: 1280 }); link_set("w1:br0", #{ mtu: 1300 })"#,
+    ),
+    ("sequence/namespace_then_the_other_end_of_its_link", r#"netns_del("w1"); link_del("w2:v2")"#),
     // The filter on q2 mirrors to p1: without it, it can't be made again until p1 is back.
     ("sequence/target_of_a_filter_then_its_link", r#"link_del("w2:e1"); link_move("w1:q2", "w2")"#),
     ("sequence/multipath_route_down_then_delete", r#"link_down("w1:v1"); link_del("w1:v1")"#),
@@ -396,6 +410,18 @@ const SPECIAL: &[Special] = &[
             if links("w1").some(|l| l.name == "upper") { fail("upper is still there"); }
             fail("x");"#,
         after: "ip -n w1 addr show upper | grep -q 10.77.0.1/24; ip -n w1 link del upper",
+        ..PLAIN
+    },
+    Special {
+        // The route over v1 and br0 can't be made while v1 is down; a step in between does not make it forgotten.
+        name: "owed/a_route_refused_by_an_inner_undo",
+        script: r#"
+            link_down("w1:v1");
+            try { transaction(|| { link_move("w1:v1", host()); fail("inner"); }); } catch (e) {}
+            sysctl("w1", "net.ipv4.ip_local_port_range", "20000 30000");
+            fail("x");"#,
+        says: &["undone, but not as it was before the transaction: route", "rolled back 2 steps", "verified"],
+        inner: true,
         ..PLAIN
     },
     Special {

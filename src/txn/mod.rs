@@ -3,12 +3,14 @@
 mod diff;
 pub mod journal;
 pub mod labs;
+mod late;
 mod limbo;
 pub mod log;
 mod nft;
 pub mod papers;
 mod recover;
 mod rollback;
+mod sysctls;
 mod verify;
 
 pub use log::{Entry, InMemory, Undo, UndoLog};
@@ -49,7 +51,7 @@ pub struct Txn {
     /// Links of the run's own whose MAC it may have changed itself, by where they are.
     restyled: HashSet<(u64, u32)>,
     /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
-    owed: Vec<rollback::Late>,
+    owed: Vec<late::Late>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
 }
@@ -507,6 +509,7 @@ impl Txn {
                     let mut sysctls = Vec::new();
                     for (_, index) in places.iter().filter(|(n, _)| n == ns) {
                         sysctls.extend(self.device_sysctls(ns, *index)?);
+                        sysctls.extend(self.mtus(ns, &[*index])?);
                     }
                     changes.push(self.read_before(ns, 0, sysctls)?);
                 }
@@ -551,13 +554,16 @@ impl Txn {
                     .with_hint("do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")"));
                 }
                 let only = if fresh { link.index } else { 0 };
-                let sysctls = match change.mtu {
+                let mut sysctls = match change.mtu {
                     // Below the minimum of IPv6 its sysctls vanish, and come back with defaults.
                     Some(mtu) if mtu < 1280 && !fresh => self.device_sysctls(ns, link.index)?,
-                    // Every other one sets that of IPv6 anew (addrconf_notify, NETDEV_CHANGEMTU).
-                    Some(_) if !fresh => vec![format!("net/ipv6/conf/{}/mtu", link.name)],
                     _ => Vec::new(),
                 };
+                // A bridge's mtu follows its ports.
+                if !fresh && (change.mtu.is_some() || change.master.is_some()) {
+                    let new = change.master.as_ref().map_or(0, |(master, _)| *master);
+                    sysctls.extend(self.mtus(ns, &[link.index, new])?);
+                }
                 let mut changes = vec![self.read_before(ns, only, sysctls)?];
                 if change.up == Some(false) && !fresh {
                     changes.extend(self.peers_nexthops(ns, link.index, since)?);
@@ -572,10 +578,9 @@ impl Txn {
                     return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
                 }
                 self.replaceable_uppers(ns, link, since)?;
-                let mut changes = vec![
-                    self.read_before(ns, 0, self.device_sysctls(ns, link.index)?)?,
-                    self.read_before(to, 0, Vec::new())?,
-                ];
+                let mut sysctls = self.device_sysctls(ns, link.index)?;
+                sysctls.extend(self.mtus(ns, &[link.index])?);
+                let mut changes = vec![self.read_before(ns, 0, sysctls)?, self.read_before(to, 0, Vec::new())?];
                 changes.extend(self.peers_nexthops(ns, link.index, since)?.into_iter().filter(|c| c.ns != *to));
                 let name = name.clone().unwrap_or_default();
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
@@ -709,20 +714,6 @@ impl Txn {
             }
         }
         Ok(())
-    }
-
-    /// The sysctls that a device loses when it leaves its namespace.
-    fn device_sysctls(&self, ns: &Ns, index: u32) -> Result<Vec<String>> {
-        let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(Vec::new()) };
-        // In /proc/sys a `.` in a device's name stays, a `/` can't be in one.
-        let name = &info.state.name;
-        let mut out = Vec::new();
-        for part in ["net/ipv4/conf", "net/ipv4/neigh", "net/ipv6/conf", "net/ipv6/neigh"] {
-            out.extend(self.kernel.sysctl_keys(ns, &format!("{part}/{name}"))?);
-        }
-        // The link's own attribute by another name: it comes back with that.
-        out.retain(|key| !key.ends_with("/addr_gen_mode"));
-        Ok(out)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The way back: every step in reverse order, none left out because another failed, and a look at the result.
 
+use super::late::Late;
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read, same_link};
 use crate::kernel::{By, Cancel};
@@ -83,25 +84,11 @@ pub(super) struct Expected {
     /// Records that the kernel refuses until an earlier step is undone too: a route that outlived the address by which
     /// its gateway is reached can only come back once that is back.
     pub(super) late: Vec<Late>,
-}
-
-/// A record that was refused on the way back, to be tried again.
-#[derive(Clone, Debug)]
-pub(super) struct Late {
-    seq: u64,
-    verb: Verb,
-    /// It was there before its step, and may have come by an earlier step of the run: a filter, say, whose target that
-    /// step had deleted. Then only what was there before that one has to come back.
-    passing: bool,
+    /// The step whose state before is in `states`.
+    pub(super) lowest: BTreeMap<(u64, u32), u64>,
 }
 
 impl Expected {
-    /// Whether the record was there before all of this. Of what is not known it is taken for so.
-    fn wants(&self, verb: &Verb) -> bool {
-        let Verb::RecAdd { ns, rec, .. } = verb else { return true };
-        self.states.get(&(ns.cookie, 0)).is_none_or(|(_, before, ..)| before.recs.contains(rec))
-    }
-
     /// A link of the run's own was deleted: states that were read while it was there are looked at without it.
     fn forget(&mut self, ns: &Ns, index: u32) {
         for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n == ns) {
@@ -238,16 +225,9 @@ impl Txn {
                 report.unwritten(&error);
             }
         }
-        for late in std::mem::take(&mut expected.late) {
-            let mut refused = Report::default();
-            let passed = late.passing && !expected.wants(&late.verb);
-            if passed || self.step(late.seq, &late.verb, &mut refused, &[Kind::Exists, Kind::NotFound]) {
-                continue;
-            }
-            report.merge(refused);
-            if since > 0 {
-                self.owed.push(late);
-            }
+        let rest = self.last_tries(&mut expected, &mut report);
+        if since > 0 {
+            self.owed.extend(rest);
         }
         self.verify(&expected, &mut report);
         self.end_limbo(&mut report);
@@ -567,9 +547,7 @@ impl Txn {
         }
         self.remake_pairs(seq, changes, report);
         // Before the state is read: what comes back here must not be taken for a stranger's.
-        for late in std::mem::take(&mut expected.late) {
-            self.later(late, expected);
-        }
+        self.try_late(expected);
         let carriers: Vec<Option<BTreeSet<u32>>> =
             changes.iter().map(|c| super::carriers(&*self.kernel, entry.verb.as_ref(), c)).collect();
         let mut records = Vec::new();
@@ -587,6 +565,7 @@ impl Txn {
                 restore::device_of(key).is_none_or(|dev| change.before.links.values().any(|l| l.name == dev))
             });
             slot.1 = State { sysctls, ..change.before.clone() };
+            expected.lowest.insert(key, seq);
             let known: BTreeSet<String> = slot.1.sysctls.keys().map(|key| format!("sysctl {key}")).collect();
             slot.2.retain(|key| !key.starts_with("sysctl ") || known.contains(key));
             slot.3.extend(change.sysctls.iter().cloned());
@@ -722,14 +701,6 @@ impl Txn {
                     }
                 }
             }
-        }
-    }
-
-    /// Tries again what was refused.
-    fn later(&mut self, late: Late, expected: &mut Expected) {
-        let mut quiet = Report::default();
-        if !self.step(late.seq, &late.verb, &mut quiet, &[Kind::Exists]) {
-            expected.late.push(late);
         }
     }
 

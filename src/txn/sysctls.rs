@@ -1,0 +1,46 @@
+//! The sysctls that a step on a link changes along with it.
+
+use super::Txn;
+use crate::kernel::By;
+use crate::plan::{Ns, Result};
+use std::collections::BTreeSet;
+
+impl Txn {
+    /// The sysctls that a device loses when it leaves its namespace.
+    pub(super) fn device_sysctls(&self, ns: &Ns, index: u32) -> Result<Vec<String>> {
+        let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(Vec::new()) };
+        // In /proc/sys a `.` in a device's name stays, a `/` can't be in one.
+        let name = &info.state.name;
+        let mut out = Vec::new();
+        for part in ["net/ipv4/conf", "net/ipv4/neigh", "net/ipv6/conf", "net/ipv6/neigh"] {
+            out.extend(self.kernel.sysctl_keys(ns, &format!("{part}/{name}"))?);
+        }
+        // The link's own attribute by another name: it comes back with that.
+        out.retain(|key| !key.ends_with("/addr_gen_mode"));
+        Ok(out)
+    }
+
+    /// IPv6's mtus of these links, of their masters, and of what is on them: every change of a link's mtu sets IPv6's anew
+    /// (`addrconf_notify`, `NETDEV_CHANGEMTU`), and a bridge's mtu follows its ports (`br_mtu_auto_adjust`), that of a vlan its
+    /// lower device.
+    pub(super) fn mtus(&self, ns: &Ns, links: &[u32]) -> Result<Vec<String>> {
+        let all = self.kernel.links(ns, false)?;
+        let mut seen: BTreeSet<u32> = links.iter().copied().filter(|index| *index != 0).collect();
+        loop {
+            let known = seen.len();
+            for link in all.iter().map(|l| &l.state) {
+                if seen.contains(&link.index) && link.master != 0 {
+                    seen.insert(link.master);
+                }
+                if link.needs().iter().any(|lower| seen.contains(lower)) {
+                    seen.insert(link.index);
+                }
+            }
+            if seen.len() == known {
+                break;
+            }
+        }
+        let names = all.iter().filter(|l| seen.contains(&l.state.index)).map(|l| &l.state.name);
+        Ok(names.map(|name| format!("net/ipv6/conf/{name}/mtu")).collect())
+    }
+}

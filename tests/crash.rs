@@ -34,6 +34,8 @@ const SCRIPTS: &[(&str, &str)] = &[
         "change",
         r#"
         link_set("w1:v1", #{ mtu: 1400, alias: "changed", txqueuelen: 77 });
+        link_set("w1:v1", #{ master: "br0" });
+        link_set("w1:v1", #{ nomaster: true });
         addr_del("w1:v1", "10.0.0.1/24");
         addr("w1:v1", ["10.90.0.1/24", "10.90.0.2/24"]);
         route_del("w1", "10.11.0.0/16");

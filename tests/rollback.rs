@@ -257,6 +257,8 @@ const VERBS: &[(&str, &str)] = &[
         "sequence/mtu_of_a_port_then_of_its_bridge",
         r#"link_set("w1:p2", #{ mtu: 1280 }); link_set("w1:br0", #{ mtu: 1300 })"#,
     ),
+    ("sequence/mtu_below_that_of_ipv6_then_down", r#"link_set("w1:v1", #{ mtu: 1000 }); link_down("w1:v1")"#),
+    ("sequence/neighbour_in_a_subnet_that_is_local_for_a_time", r#"addr("w1:lo", "10.0.0.1/24"); link_down("w1:v1")"#),
     ("sequence/namespace_then_the_other_end_of_its_link", r#"netns_del("w1"); link_del("w2:v2")"#),
     // The filter on q2 mirrors to p1: without it, it can't be made again until p1 is back.
     ("sequence/target_of_a_filter_then_its_link", r#"link_del("w2:e1"); link_move("w1:q2", "w2")"#),

@@ -72,6 +72,17 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
         Verb::Sysctl { .. } => after.sysctls.clone_from(&now.sysctls),
         _ => {}
     }
+    // A bridge's MAC and mtu follow its ports (br_stp_recalculate_bridge_id, br_mtu_auto_adjust), and IPv6's mtu follows.
+    for master in followed(verb, before) {
+        if let (Some(a), Some(n)) = (after.links.get_mut(&master), now.links.get(&master)) {
+            a.mac.clone_from(&n.mac);
+            a.mtu = n.mtu;
+            let key = format!("net/ipv6/conf/{}/mtu", a.name);
+            if let (Some(was), Some(is)) = (after.sysctls.get_mut(&key), now.sysctls.get(&key)) {
+                was.clone_from(is);
+            }
+        }
+    }
     // A device that left, or whose mtu was changed, has other sysctls now.
     let names: Vec<&str> = touched.iter().filter_map(|i| before.links.get(i)).map(|l| l.name.as_str()).collect();
     after.sysctls.retain(|key, value| {
@@ -94,6 +105,25 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
     lose(&mut after, before, now, ids);
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
     after
+}
+
+/// The masters that a step on a link can have changed along with it: those that it had, and gets.
+fn followed(verb: &Verb, before: &State) -> Vec<u32> {
+    let had = |index: u32| before.links.get(&index).map_or(0, |l| l.master);
+    let all = match verb {
+        Verb::LinkSet { link, change, .. } => match &change.master {
+            Some((new, _)) => vec![had(link.index), *new],
+            None if change.mtu.is_some() || change.mac.is_some() => vec![had(link.index)],
+            None => Vec::new(),
+        },
+        Verb::LinkDel { link, .. } | Verb::LinkMove { link, .. } => {
+            // The other end of a veth may be a port too.
+            let other = before.links.values().find(|l| l.kind == "veth" && l.lower == link.index);
+            vec![had(link.index), other.map_or(0, |l| l.master)]
+        }
+        _ => Vec::new(),
+    };
+    all.into_iter().filter(|index| *index != 0).collect()
 }
 
 /// Whether a record that is there now is the one that was to be added: same table, family and main address, whatever

@@ -425,10 +425,12 @@ fn neigh(body: &[u8]) -> Option<Rec> {
     if !ours || !(body[0] == AF_INET || body[0] == AF_INET6) {
         return None;
     }
-    let out = rewrite(body, 12, |code, value| match code {
+    let mut out = rewrite(body, 12, |code, value| match code {
         NDA_CACHEINFO | NDA_PROBES => None,
         _ => Some(value.to_vec()),
     })?;
+    // `ndm_type`: what the routes said of the address when the entry was made (arp_constructor), nothing that can be set.
+    out[11] = 0;
     Some(Rec { what: What::Neigh, body: out, ends: None })
 }
 

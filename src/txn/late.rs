@@ -50,7 +50,7 @@ impl Txn {
         let mut rest = expected.take_late();
         loop {
             let (mut refused, before) = (Report::default(), rest.len());
-            rest.retain(|late| !self.step(late.seq, &late.verb, &mut refused, &[Kind::Exists, Kind::NotFound]));
+            rest.retain(|late| !self.step(late.seq, &late.verb, &mut refused, &[Kind::Exists]));
             if rest.is_empty() || rest.len() == before {
                 report.merge(refused);
                 return rest;

@@ -679,10 +679,12 @@ impl Txn {
                 }
                 let last = round + 1 == ROUNDS;
                 for verb in &verbs {
-                    let fine = [Kind::NotFound, Kind::Exists];
+                    // What is to go may be gone; what is to come has not come because its device is not ready.
+                    let adds = matches!(verb, Verb::RecAdd { .. });
+                    let fine: &[Kind] = if adds { &[Kind::Exists] } else { &[Kind::NotFound, Kind::Exists] };
                     // In the last round an error is one; before, the next round finds out.
                     let mut quiet = Report::default();
-                    let done = self.step(seq, verb, &mut quiet, &fine);
+                    let done = self.step(seq, verb, &mut quiet, fine);
                     if last && !done {
                         match verb {
                             Verb::RecAdd { rec, .. } => {

@@ -86,7 +86,7 @@ pub const CASES: &[(&str, Case)] = &[
             format!("```console\n$ sudo nsscript\n{}\n```\n", text.trim_end().trim_end_matches("host>").trim_end());
         let path = common::root().join("README.md");
         let readme = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
-        let (begin, end) = ("<!-- a session, by tests/repl.rs -->\n", "<!-- end -->");
+        let (begin, end) = ("<!-- a session, by tests/repl/commands.rs -->\n", "<!-- end -->");
         let (head, rest) = readme.split_once(begin).ok_or("the README has no place for a session")?;
         let (there, tail) = rest.split_once(end).ok_or("the README's session has no end")?;
         if std::env::var_os("ACCEPT").is_some() {

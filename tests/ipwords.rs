@@ -326,7 +326,10 @@ fn page() -> Result<String, String> {
     out += "Options of a kind are the words of `ip link help KIND`, as far as the kind's function has them (`nsscript doc vxlan`).\n\
             Keywords may be cut to their beginnings as with `ip`, which has its traps: `ip link add a …` reads `a` as\n\
             `address`, and `ip link add name a …` names the link.\n\n\
-            Not understood, and said with the word and its place: `-batch`, `-force`, and the objects addrlabel, fou, ila, ioam,\n\
+            `ip -batch FILE` does the lines of the file, all or nothing; with `-force` each is that by itself, and one that fails\n\
+            is a warning. `-batch -` (standard input) is refused.\n\n\
+            Not understood, and said with the word and its place: the families mpls (`-M`) and bridge (`-B`), `save`, `restore`\n\
+            and `showdump` (`:save FILE` of a session writes a script instead), and the objects addrlabel, fou, ila, ioam,\n\
             l2tp, macsec, maddress, monitor, mptcp, mroute, mrule, netconf, ntable, sr, stats, tcp_metrics, token, tunnel,\n\
             tuntap, vrf, xfrm.\n\n";
     let share = 100.0 * (count() - known.len()) as f64 / count() as f64;

@@ -9,6 +9,10 @@ mod common;
 mod commands;
 #[path = "repl/lessons.rs"]
 mod lessons;
+#[path = "repl/programs.rs"]
+mod programs;
+#[path = "repl/seed.rs"]
+mod seed;
 #[path = "repl/session.rs"]
 mod session;
 #[path = "repl/tty.rs"]
@@ -20,7 +24,7 @@ use common::frame::{self, Frame};
 use tty::{Case, Done};
 
 fn cases() -> impl Iterator<Item = &'static (&'static str, Case)> {
-    [session::CASES, typing::CASES, commands::CASES, lessons::CASES].into_iter().flatten()
+    [session::CASES, typing::CASES, commands::CASES, lessons::CASES, seed::CASES, programs::CASES].into_iter().flatten()
 }
 
 fn inside(name: &str) -> Done {

@@ -1,6 +1,7 @@
 //! Running programs in namespaces, as `ip netns exec` does, in the foreground and in the background.
 
 use crate::engine::Session;
+use crate::engine::session::Foreground;
 use crate::engine::value::{self, Fallible, Opts, put, run, text, throw};
 use crate::kernel::linux::process::{Finished, Output, Spec, Started, Stdin, Stream, signal_by_name};
 use crate::plan::{Error, Kind, Ns, Result, ip};
@@ -145,7 +146,14 @@ impl Lines<'_> {
 const KNOWN: &[&str] = &["stdin", "env", "cwd", "timeout", "check", "tee", "interactive"];
 
 /// Runs a program to its end.
-pub(super) fn execute(session: &Session, ns: &Ns, argv: &[String], options: Map) -> Result<Map> {
+pub(super) fn execute(session: &Session, ns: &Ns, argv: &[String], mut options: Map) -> Result<Map> {
+    let said = |key: &str| options.contains_key(key);
+    match session.foreground() {
+        _ if said("tee") || said("interactive") => {}
+        Foreground::Terminal if !said("stdin") => put(&mut options, "interactive", true),
+        Foreground::Shown => put(&mut options, "tee", true),
+        _ => {}
+    }
     let opts = Opts::new("exec_in", options, KNOWN)?;
     let spec = spec(session, ns, argv, &opts)?;
     let check = opts.bool("check")?.unwrap_or(true);

@@ -79,6 +79,7 @@ fn start(global: &Global, args: ReplArgs, learn: Option<String>, state: &State) 
             file,
             learn,
             quiet: global.quiet,
+            json: global.json,
             setting,
         })
     };

@@ -1,7 +1,7 @@
 //! An engine with a session: runs a script to its end, and says how it ended.
 
 use super::modules::{Modules, Texts};
-use super::session::Session;
+use super::session::{Foreground, Session};
 use super::{Sources, diagnose, diagnose_parse};
 use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Result};
@@ -72,7 +72,13 @@ impl Host {
             });
         });
         let cancel = session.cancel().clone();
-        engine.on_progress(move |_| (cancel.signal() != 0 || stop.get()).then_some(Dynamic::UNIT));
+        let watched = session.clone();
+        engine.on_progress(move |_| {
+            let signal = cancel.signal();
+            // Whether a Ctrl-C is one for us too, a program that has the terminal has shown by how it ended.
+            let late = signal == libc::SIGINT && watched.foreground() == Foreground::Terminal;
+            ((signal != 0 && !late) || stop.get()).then_some(Dynamic::UNIT)
+        });
         Host { engine, session, texts, ast: RefCell::new(AST::empty()) }
     }
 

@@ -70,6 +70,7 @@ struct Inner {
     committed: RefCell<Vec<process::Process>>,
     /// Whether any program was run.
     ran: Cell<bool>,
+    foreground: Cell<Foreground>,
     /// What the last step was refused with, where it was.
     refusal: RefCell<Option<String>>,
     runtime: OnceCell<tokio::runtime::Runtime>,
@@ -123,6 +124,18 @@ pub fn observer(listener: &Listener, wanted: bool) -> Box<dyn Observer> {
     Box::new(Steps { listener: Rc::clone(listener), place: Rc::new(Place::default()), wanted })
 }
 
+/// What a program in the foreground has, where its call says nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Foreground {
+    /// Its output is the call's result.
+    #[default]
+    Captured,
+    /// The same, and its output is shown as it comes (`tee`).
+    Shown,
+    /// The terminal (`interactive`): the person who typed the command has it, as in a shell.
+    Terminal,
+}
+
 impl Session {
     #[must_use]
     pub fn new(setting: Setting) -> Session {
@@ -146,6 +159,7 @@ impl Session {
             renamed: RefCell::default(),
             committed: RefCell::default(),
             ran: Cell::new(false),
+            foreground: Cell::default(),
             refusal: RefCell::default(),
             runtime: OnceCell::new(),
         }))
@@ -290,6 +304,17 @@ impl Session {
             line: self.0.place.line.get(),
             undo: false,
         });
+    }
+
+    /// What programs in the foreground have.
+    #[must_use]
+    pub fn foreground(&self) -> Foreground {
+        self.0.foreground.get()
+    }
+
+    /// Sets what programs in the foreground have from now on.
+    pub fn set_foreground(&self, foreground: Foreground) {
+        self.0.foreground.set(foreground);
     }
 
     /// The runtime for what really waits. Made when first needed.

@@ -5,7 +5,7 @@ use super::places::Input;
 use super::show::cut;
 use super::{Repl, Then, topology};
 use crate::engine::docs::{self, Entry};
-use crate::kernel::Cancel;
+use crate::kernel::By;
 use crate::kernel::linux::process::{self, Output, Spec, Stdin};
 use crate::plan::{Error, Kind, Ns, Result};
 use crate::report::diagnostic::wrap;
@@ -261,6 +261,22 @@ impl Repl {
         Ok(())
     }
 
+    /// The heading of lines that belong into a namespace; one that names a device of the host's namespace leads there.
+    pub(super) fn go_to(&mut self, name: &str) -> Result<()> {
+        let missing = match self.use_namespace(name) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let session = self.interpreter.borrow().session().clone();
+        let host = session.kernel().host();
+        if session.kernel().link(&host, By::Name(name))?.is_none() {
+            return Err(missing);
+        }
+        self.interpreter.borrow_mut().set_place(host);
+        self.say(&format!("`{name}` is a device of the host's namespace: the next lines are for there"));
+        Ok(())
+    }
+
     fn load(&mut self, file: &str) -> Result<Then> {
         if file.is_empty() {
             return Err(Error::invalid("which file?").with_hint(":load FILE"));
@@ -340,7 +356,9 @@ impl Repl {
             }
             line => {
                 let begun = Instant::now();
-                let ended = self.interpreter.borrow_mut().run(Input::typed(line));
+                let (code, command) = self.code_of(line);
+                let ended =
+                    self.run_line(Input { typed: command.then(|| line.to_owned()), ..Input::typed(&code) }, command);
                 let took = begun.elapsed();
                 let then = self.ended(ended);
                 self.took(took);
@@ -370,7 +388,7 @@ impl Repl {
         };
         self.say(&format!("a shell in {label}: `exit` comes back; what it changes is not undone"));
         // Ctrl-C is the shell's.
-        let result = process::run(&spec, &Cancel::never()?, None);
+        let result = process::run(&spec, session.cancel(), None);
         self.restore_terminal();
         if session.cancel().signal() == libc::SIGINT {
             session.cancel().clear();

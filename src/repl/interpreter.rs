@@ -3,6 +3,7 @@
 use super::places::{Input, Places};
 use super::recorder::{Recorder, Seen};
 use crate::builtins;
+use crate::engine::session::Foreground;
 use crate::engine::tokens::{self, Token, What};
 use crate::engine::{Host, Session, Setting, diagnose};
 use crate::plan::{Error, Ns, Result};
@@ -197,6 +198,17 @@ impl Interpreter {
         self.recorder.borrow_mut().take()
     }
 
+    /// Whether any program's output was shown since it was last asked.
+    pub fn took_output(&self) -> bool {
+        self.recorder.borrow_mut().took_output()
+    }
+
+    /// Sets what the programs of the next lines have; `plain`: what they write is written as it is.
+    pub fn set_foreground(&self, foreground: Foreground, plain: bool) {
+        self.session().set_foreground(foreground);
+        self.recorder.borrow_mut().set_plain(plain);
+    }
+
     /// Input that is no part of the session, for the numbers of lines.
     pub fn skip(&mut self, text: &str) {
         self.places.skip(text);
@@ -255,9 +267,14 @@ impl Interpreter {
             Err(error) => return Ended::Error(Box::new(Diagnostic::from(&error)), Report::default()),
         };
         self.seen();
+        self.took_output();
         let result = self.evaluate_at(&name, start, &input.text);
         let exit = self.session().exit_code();
         self.session().forget_exit();
+        let cancel = self.session().cancel();
+        if result.is_ok() && cancel.signal() == libc::SIGINT && self.session().foreground() == Foreground::Terminal {
+            cancel.clear();
+        }
         match (result, exit, self.session().cancel().signal()) {
             (Ok(value), None, 0) if keep => {
                 let acted = self.session().steps_done() != steps;

@@ -2,11 +2,12 @@
 //! takes what is offered. What was typed is judged by what it did to the kernel, not by its words: the step's own code is
 //! done in its place, and both must have led to the same.
 
+use super::Repl;
 use super::interpreter::{Ended, Interpreter};
 use super::picture::Picture;
 use super::places::Input;
+use super::shell::{ip_call, is_ip_line};
 use super::terminal::{Terminal, Typed, offset};
-use super::{Repl, ip_call, is_ip_line};
 use crate::engine::modules::{Modules, STDLIB, Texts};
 use crate::engine::tokens::{self, Token, What};
 use crate::engine::{Session, Setting, Sources, diagnose};

@@ -8,6 +8,7 @@ mod picture;
 mod places;
 mod recorder;
 mod script;
+mod shell;
 mod show;
 mod terminal;
 mod topology;
@@ -15,7 +16,7 @@ mod topology;
 use crate::builtins;
 use crate::engine::docs::Reference;
 use crate::engine::modules::STDLIB;
-use crate::engine::session::Listener;
+use crate::engine::session::{Foreground, Listener};
 use crate::engine::{Setting, tokens};
 use crate::kernel::Cancel;
 use crate::kernel::linux::Linux;
@@ -49,6 +50,8 @@ pub struct Start {
     pub learn: Option<String>,
     /// Whether results are left out (`--quiet`).
     pub quiet: bool,
+    /// Whether events are written as JSON (`--json`).
+    pub json: bool,
 }
 
 /// How a session ended, with its exit status.
@@ -71,6 +74,8 @@ struct Repl {
     sandbox: bool,
     name: Option<String>,
     quiet: bool,
+    /// Whether what programs write is written as it is.
+    plain: bool,
     /// Whether a person sits there: standard input and output are a terminal.
     terminal: bool,
     /// Whether the cursor can be moved.
@@ -99,6 +104,7 @@ pub fn run(start: Start) -> i32 {
         sandbox: start.sandbox,
         name: start.name,
         quiet: start.quiet,
+        plain: !start.json,
         terminal,
         screen: terminal && std::env::var("TERM").is_ok_and(|t| t != "dumb"),
         explain: false,
@@ -132,21 +138,6 @@ pub fn run(start: Start) -> i32 {
     status
 }
 
-/// Whether a line is one of iproute2's.
-#[must_use]
-pub(crate) fn is_ip_line(line: &str) -> bool {
-    let mut words = line.split_whitespace();
-    // `ip = 5` and `ip.x` are code.
-    words.next() == Some("ip") && words.next().is_some_and(|w| !w.starts_with(['=', '+', '(', '.', ';']))
-}
-
-/// The call that an iproute2 line means: the rest of it as a raw string.
-fn ip_call(line: &str) -> String {
-    let rest = line.trim().trim_start_matches("ip").trim();
-    let marks = "#".repeat(1 + rest.matches('#').count());
-    format!("ip({marks}\"{rest}\"{marks})")
-}
-
 /// The inputs of a text that was pasted: whatever is whole by itself.
 fn inputs(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
@@ -157,7 +148,7 @@ fn inputs(text: &str) -> Vec<String> {
             now.push('\n');
         }
         now.push_str(line);
-        let command = now.trim_start().starts_with(':') || is_ip_line(&now);
+        let command = shell::is_whole(&now);
         // A chain of methods, and what belongs to the block before.
         let next = lines.get(n + 1).map_or("", |l| l.trim_start());
         let goes_on = next.starts_with('.') || ["else", "catch", "while", "until"].iter().any(|w| next.starts_with(w));
@@ -176,7 +167,7 @@ impl Repl {
     /// How to show, at the size that the terminal has now.
     fn look(&self) -> Look {
         let width = screen::size().map_or(self.style.width, |(columns, _)| columns);
-        Look { style: Style { width: width.max(20), ..self.style }, cut: self.terminal }
+        Look { style: Style { width: width.max(20), ..self.style }, cut: self.terminal, told: false }
     }
 
     /// A line of data.
@@ -347,7 +338,7 @@ impl Repl {
                 now.push('\n');
             }
             now.push_str(&line);
-            let command = now.trim_start().starts_with(':') || is_ip_line(&now);
+            let command = shell::is_whole(&now);
             if command || !tokens::is_open(&now) {
                 match self.line(&std::mem::take(&mut now)) {
                     Then::On => {}
@@ -389,14 +380,19 @@ impl Repl {
                 }
             };
         }
-        let ip = is_ip_line(text) && self.knows_ip();
-        let input = if ip {
-            Input { typed: Some(text.trim().to_owned()), ..Input::typed(&ip_call(text)) }
-        } else {
-            Input::typed(text)
-        };
+        if let Some(name) = shell::heading(trimmed) {
+            self.interpreter.borrow_mut().skip(text);
+            return match self.go_to(name) {
+                Ok(()) => Then::On,
+                Err(error) => {
+                    self.error(&error);
+                    Then::Failed
+                }
+            };
+        }
         let begun = Instant::now();
-        let ended = self.interpreter.borrow_mut().run(input);
+        let (code, ip) = self.code_of(text);
+        let ended = self.run_line(Input { typed: ip.then(|| trimmed.to_owned()), ..Input::typed(&code) }, ip);
         let then = match ended {
             // What `ip` would print is shown as it would print it.
             Ended::Well(value) if ip && value.is_string() => {
@@ -412,9 +408,40 @@ impl Repl {
         then
     }
 
-    /// Whether there is a function for iproute2's lines.
-    fn knows_ip(&self) -> bool {
-        self.reference.find("ip").iter().any(|e| e.name == "ip")
+    /// The code that a line means, and whether it is other than what was typed: a command of a shell.
+    fn code_of(&self, text: &str) -> (String, bool) {
+        let interpreter = self.interpreter.borrow();
+        let variable = |name: &str| interpreter.scope().get(name).is_some();
+        if shell::is_ip_line(text) && !variable("ip") {
+            (shell::ip_call(text), true)
+        } else if shell::is_ping_line(text) && !variable("ping") {
+            (shell::ping_call(text, &interpreter.place()), true)
+        } else {
+            (text.to_owned(), false)
+        }
+    }
+
+    /// Runs a line. A program that is all that it is about is seen while it runs: a shell's command has the terminal, of a
+    /// call the output is shown as it comes.
+    fn run_line(&self, input: Input, command: bool) -> Ended {
+        let mut interpreter = self.interpreter.borrow_mut();
+        let foreground = match (self.terminal, command) {
+            (true, true) => Foreground::Terminal,
+            (true, false) if shell::only_runs(&input.text) => Foreground::Shown,
+            _ => Foreground::Captured,
+        };
+        // One that came too late for what was before is none for this.
+        if self.terminal && interpreter.session().cancel().signal() == libc::SIGINT {
+            interpreter.session().cancel().clear();
+        }
+        interpreter.set_foreground(foreground, self.plain);
+        let ended = interpreter.run(input);
+        interpreter.set_foreground(Foreground::Captured, false);
+        drop(interpreter);
+        if foreground == Foreground::Terminal {
+            self.restore_terminal();
+        }
+        ended
     }
 
     /// The ip commands that do what the last line did, where they are wanted.
@@ -459,7 +486,8 @@ impl Repl {
         if self.quiet {
             return;
         }
-        let text = show::show(&self.interpreter.borrow(), value, self.look());
+        let told = self.interpreter.borrow().took_output();
+        let text = show::show(&self.interpreter.borrow(), value, Look { told, ..self.look() });
         self.page(&text);
     }
 
@@ -610,18 +638,6 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_of_iproute2_are_told_from_code() {
-        for line in ["ip link", "ip -n h1 addr show", "  ip netns exec h1 ip a"] {
-            assert!(is_ip_line(line), "{line}");
-        }
-        for line in ["ip", "ip(\"link\")", "ip = 5", "ip.len()", "ipx link", "let ip = 1"] {
-            assert!(!is_ip_line(line), "{line}");
-        }
-        assert_eq!(ip_call("ip -n h1 link"), "ip(#\"-n h1 link\"#)");
-        assert_eq!(ip_call("ip link set alias \"a#\""), "ip(##\"link set alias \"a#\"\"##)");
-    }
 
     #[test]
     fn pasted_lines_are_told_apart() {

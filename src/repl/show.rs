@@ -13,6 +13,8 @@ pub struct Look {
     pub style: Style,
     /// Whether what is wider than the terminal is cut: not where a program reads it.
     pub cut: bool,
+    /// Whether what programs wrote was shown as it came: then it is not shown again.
+    pub told: bool,
 }
 
 /// What a table shows first, as far as it has it; the rest follows by name.
@@ -67,7 +69,7 @@ impl Shower<'_> {
         let text = |key: &str| map.get(key).and_then(|v| v.clone().into_string().ok()).unwrap_or_default();
         let mut lines: Vec<String> = Vec::new();
         for part in [text("stdout"), text("stderr")] {
-            if !part.trim_end().is_empty() {
+            if !self.look.told && !part.trim_end().is_empty() {
                 lines.push(part.trim_end_matches('\n').to_owned());
             }
         }
@@ -87,6 +89,9 @@ impl Shower<'_> {
     fn list(&self, all: &Array, width: usize) -> String {
         if !all.is_empty() && all.iter().all(Dynamic::is_map) {
             let rows: Vec<Map> = all.iter().filter_map(|v| v.clone().try_cast::<Map>()).collect();
+            if self.look.told && rows.iter().all(is_command) {
+                return String::new();
+            }
             return self.table(&rows, width);
         }
         let cells: Vec<String> = all.iter().map(|v| self.quoted(v)).collect();

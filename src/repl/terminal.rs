@@ -212,8 +212,11 @@ impl Hinter for Assistant {
 impl Validator for Assistant {
     fn validate(&self, ctx: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = ctx.input();
-        let command = text.trim_start().starts_with(':') || super::is_ip_line(text);
-        Ok(if !command && tokens::is_open(text) { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+        Ok(if !super::shell::is_whole(text) && tokens::is_open(text) {
+            ValidationResult::Incomplete
+        } else {
+            ValidationResult::Valid(None)
+        })
     }
 }
 

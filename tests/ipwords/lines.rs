@@ -23,7 +23,15 @@ pub const DIFFERS: &[(&str, &str)] = &[
         "ip link add br1 addrgenmode none type bridge",
         "the kernel refuses it in the message that makes a link; here it is set afterwards",
     ),
-    ("ip route add 10.20.0.0/16 via 10.0.0.9 congctl reno", "not supported"),
+    (
+        "ip -batch /run/fails",
+        "`ip` leaves what the lines before the one that fails did; here a call that fails changes nothing",
+    ),
+    (
+        "ip -force -batch /run/fails",
+        "the state agrees, but `ip` ends with a status that says failure; here the lines that failed are warnings",
+    ),
+    ("ip -batch - < /run/two", "standard input is not read"),
 ];
 
 pub const LINES: &[Group] = &[
@@ -651,6 +659,56 @@ pub const LINES: &[Group] = &[
         lines: &[
             "ip link add bond1 type bond mode active-backup miimon 100",
             "ip link add bond1 type bond mode 4 lacp_rate fast xmit_hash_policy layer3+4",
+        ],
+    },
+    Group {
+        name: "route, encapsulated",
+        needs: "",
+        given: "",
+        lines: &[
+            "ip route add 10.20.0.0/16 via 10.0.0.9 congctl reno",
+            "ip route add 10.20.0.0/16 via 10.0.0.9 congctl lock reno",
+            "ip route add 10.20.0.0/16 via 10.0.0.9 congctl nosuch",
+            "ip route add 10.20.0.0/16 via 10.0.0.9 fastopen_no_cookie 1",
+            "ip route add 10.20.0.0/16 encap ip id 7 dst 10.9.9.9 ttl 64 dev v0",
+            "ip route add 10.20.0.0/16 encap ip id 7 src 10.0.0.1 dst 10.9.9.9 tos 10 via 10.0.0.9",
+            "ip route add 10.20.0.0/16 encap ip dst fd00::9 dev v0",
+            "ip -6 route add fd20::/64 encap ip6 id 7 dst fd09::9 hoplimit 64 tc 20 dev v0",
+            "ip route add 10.20.0.0/16 encap",
+            "ip route add 10.20.0.0/16 encap frob dev v0",
+            "ip route add 10.20.0.0/16 encap mpls dev v0",
+            "ip route add 10.20.0.0/16 encap mpls 100/x via 10.0.0.9",
+            "ip route add 10.20.0.0/16 encap ip id x dev v0",
+            "ip -6 route add fd20::/64 encap seg6 segs fc00::1 dev v0",
+            "ip nexthop add id 5 encap ip id 7 dst 10.9.9.9 dev v0",
+        ],
+    },
+    Group {
+        name: "route, MPLS",
+        needs: "mpls_routing",
+        given: "",
+        lines: &[
+            "ip route add 10.20.0.0/16 encap mpls 100 via 10.0.0.9",
+            "ip route add 10.20.0.0/16 encap mpls 100/200 ttl 9 via 10.0.0.9 dev v0",
+            "ip nexthop add id 5 encap mpls 100 via 10.0.0.9 dev v0",
+        ],
+    },
+    Group {
+        name: "batch",
+        needs: "",
+        given: "printf 'link add t0 type veth peer name t1\\n# a comment\\n\\naddr add 10.5.0.1/24 \\\\\\n dev t0\\n' > /run/two\nprintf 'link set v2 mtu 1400\\nlink set nosuch up\\nlink set v3 mtu 1300\\n' > /run/fails\nprintf 'ip link set v2 mtu 1400\\n' > /run/ip\nprintf -- '-4 addr\\n' > /run/option\nprintf 'link set lo up\\naddr add 10.5.0.1/24 dev lo\\n' > /run/blue",
+        lines: &[
+            "ip -batch /run/two",
+            "ip -b /run/two",
+            "ip -force -batch /run/two",
+            "ip -n blue -batch /run/blue",
+            "ip -batch /run/fails",
+            "ip -force -batch /run/fails",
+            "ip -batch /run/nosuch",
+            "ip -batch /run/ip",
+            "ip -batch /run/option",
+            "ip -batch",
+            "ip -batch - < /run/two",
         ],
     },
     Group {

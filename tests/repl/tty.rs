@@ -111,8 +111,26 @@ impl Tty {
         Ok(self.since())
     }
 
-    /// Waits until the cursor is behind this prompt, on a line below that of the last input.
+    /// Waits for a prompt, whatever stands in it.
+    pub fn any_prompt(&mut self) -> Done {
+        self.wait("a prompt", |tty| {
+            let (row, column) = tty.screen.screen().cursor_position();
+            let line = tty.text().lines().nth(usize::from(row)).unwrap_or_default().to_owned();
+            usize::from(row) > tty.row && line.ends_with('>') && usize::from(column) == line.chars().count() + 1
+        })
+    }
+
+    /// Clears the screen, as Ctrl-L does; a screen that is full would scroll.
+    pub fn clear(&mut self) -> Done {
+        self.send("\x0c")?;
+        self.wait("a clear screen", |tty| tty.screen.screen().cursor_position().0 == 0)
+    }
+
+    /// Waits until the cursor is behind this prompt, on a line below that of the last input; any prompt, if it is empty.
     pub fn prompt(&mut self, prompt: &str) -> Done {
+        if prompt.is_empty() {
+            return self.any_prompt();
+        }
         self.wait(&format!("the prompt `{prompt}`"), |tty| {
             let (row, column) = tty.screen.screen().cursor_position();
             let line = tty.text().lines().nth(usize::from(row)).unwrap_or_default().to_owned();

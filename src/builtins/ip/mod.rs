@@ -12,8 +12,9 @@ mod text;
 use super::route::table;
 use crate::engine::Session;
 use crate::engine::value::{self, Device, Fallible, Opts, run};
-use crate::plan::ipwords::{Command, Line, Options, Word, parse, split, words};
+use crate::plan::ipwords::{Command, Line, Options, Word, parse, parse_command, split, words};
 use crate::plan::{Error, Kind, Ns, Result};
+use crate::report::Event;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 
@@ -107,15 +108,88 @@ fn perform(session: &Session, ns: Ns, all: &[Word], tee: bool) -> Result<Answer>
     };
     let place = Place { session, ns: ns.clone(), options, tee };
     session.within(ns, || match command {
+        Command::Batch(file, force) => batch(&place, &file, force),
+        other => command_of(&place, other),
+    })
+}
+
+/// A command that is no batch.
+fn command_of(place: &Place<'_>, command: Command) -> Result<Answer> {
+    match command {
+        Command::Batch(..) => Err(Error::internal("a batch within a batch")),
         Command::Help(object) => Ok(Answer::Text(text::help(object).into())),
         Command::Version => Ok(Answer::Text(format!("nsscript {}", env!("CARGO_PKG_VERSION")))),
-        Command::Netns(command) => netns::perform(&place, command),
-        Command::Link(command) => link::perform(&place, command),
-        Command::Addr(command) => records::addr(&place, command),
-        Command::Route(command) => records::route(&place, command),
-        Command::Neigh(command) => records::neigh(&place, command),
-        Command::Rule(command) => policy::rule(&place, command),
-        Command::Nexthop(command) => policy::nexthop(&place, command),
+        Command::Netns(command) => netns::perform(place, command),
+        Command::Link(command) => link::perform(place, command),
+        Command::Addr(command) => records::addr(place, command),
+        Command::Route(command) => records::route(place, command),
+        Command::Neigh(command) => records::neigh(place, command),
+        Command::Rule(command) => policy::rule(place, command),
+        Command::Nexthop(command) => policy::nexthop(place, command),
+    }
+}
+
+/// The lines of a batch, with the number of each (`do_batch`, ip/ip.c): `\` at the end of a line goes on in the next.
+fn batch_lines(text: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut open = false;
+    for (n, line) in text.lines().enumerate() {
+        let (part, more) = line.strip_suffix('\\').map_or((line, false), |l| (l, true));
+        match found.last_mut().filter(|_| open) {
+            Some((_, begun)) => *begun += part,
+            None => found.push((n + 1, part.to_owned())),
+        }
+        open = more;
+    }
+    found
+}
+
+/// `-batch FILE`: its lines, all or nothing. With `-force` each is that by itself, and the error of one that fails is a
+/// warning.
+fn batch(place: &Place<'_>, file: &Word, force: bool) -> Result<Answer> {
+    if file.is("-") {
+        return Err(file
+            .error(Kind::Unsupported, "standard input is not read here")
+            .with_hint("give a file, or the lines themselves, each as a line of its own"));
+    }
+    let text = std::fs::read_to_string(&file.text)
+        .map_err(|e| placed(file, Error::from_io(&e, format!("read `{}`", file.text))))?;
+    let (mut texts, mut data) = (Vec::new(), Array::new());
+    let mut one = |number: usize, line: &str| -> Result<()> {
+        let work = || {
+            let all = split(line)?;
+            if all.is_empty() {
+                return Ok(Answer::Nothing);
+            }
+            let named = all.iter().any(|w| w.matches("table") || w.is("lookup"));
+            let tables = if named { table::names() } else { Vec::new() };
+            command_of(place, parse_command(&all, &Options { tables, ..place.options.clone() })?)
+        };
+        let done = if force { place.session.atomic(work) } else { work() };
+        match done.map_err(|e| Error { message: format!("{}:{number}: {}", file.text, e.message), ..e })? {
+            Answer::Nothing => {}
+            Answer::Text(text) => texts.push(text),
+            Answer::Data(mut all) => data.append(&mut all),
+        }
+        Ok(())
+    };
+    let lines = batch_lines(&text);
+    if force {
+        for (number, line) in &lines {
+            match one(*number, line) {
+                Err(error) if error.kind != Kind::Interrupted => {
+                    place.session.event(&Event::Warning { message: error.message, hint: error.hint });
+                }
+                done => done?,
+            }
+        }
+    } else {
+        place.session.atomic(|| lines.iter().try_for_each(|(number, line)| one(*number, line)))?;
+    }
+    Ok(match (texts.is_empty(), data.is_empty()) {
+        (true, true) => Answer::Nothing,
+        (_, false) => Answer::Data(data),
+        _ => Answer::Text(texts.join("\n")),
     })
 }
 
@@ -128,7 +202,7 @@ pub mod functions {
     ///
     /// Understood: `ip netns` with all of its commands, `link`, `address`, `route`, `neighbour`, `rule`, `nexthop` with `add`, `change`,
     /// `replace`, `delete`, `show`, `flush` and `get`, and the options `-n NS`, `-4`, `-6`, `-f`, `-d`, `-s`, `-br`, `-j`, `-o`,
-    /// `-all`. `docs/ip-syntax.md` says how it was compared with `ip`, and what differs.
+    /// `-all`, `-batch FILE` (all of its lines or none; with `-force` what fails is a warning). `docs/ip-syntax.md` says how it was compared with `ip`, and what differs.
     ///
     /// Works in the current namespace, or in `ns`; `-n` in the line goes before. Returns `()` where something was changed;
     /// for `show`, `get` and the like a text as `ip` prints it, or with `-j` an array of maps with the keys of `ip -j` (a key

@@ -3,6 +3,7 @@
 use super::{Answer, Place, perform as perform_words, text};
 use crate::builtins::{exec, monitor, netns, ping};
 use crate::engine::Session;
+use crate::engine::session::Foreground;
 use crate::engine::value::{self, put};
 use crate::plan::ipwords::Word;
 use crate::plan::ipwords::netns::Netns;
@@ -126,15 +127,19 @@ fn run(place: &Place<'_>, ns: &Ns, command: &[Word]) -> Result<Answer> {
         return perform_words(session, ns.clone(), &command[1..], place.tee);
     }
     let mut options = Map::new();
-    put(&mut options, "tee", place.tee);
+    if place.tee {
+        put(&mut options, "tee", true);
+    }
     match exec::execute(session, ns, &argv, options) {
+        Ok(_) if session.foreground() == Foreground::Terminal && !place.tee => Ok(Answer::Nothing),
         Ok(result) => Ok(Answer::Text(result.get("text").map(ToString::to_string).unwrap_or_default())),
         Err(error) if error.kind == Kind::NotFound && program == "ping" => {
             let text = ping::by_words(session, ns, command)?;
             session.event(&Event::Note { message: "there is no program `ping`: nsscript pings by itself".into() });
             Ok(Answer::Text(text))
         }
-        Err(error) => Err(error),
+        // A status is no result here.
+        Err(error) => Err(Error { hint: error.hint.filter(|h| !h.contains("check: false")), ..error }),
     }
 }
 
@@ -147,6 +152,15 @@ fn run_all(place: &Place<'_>, command: &[Word]) -> Result<Answer> {
     session.atomic(|| {
         for entry in &all {
             let ns = session.kernel().find_ns(&entry.name)?;
+            if session.foreground() == Foreground::Terminal {
+                // What a program writes comes at once: its heading goes before.
+                let show = |text: &str| session.event(&Event::Print { text: text.to_owned() });
+                show(&format!("\nnetns: {}", entry.name));
+                if let Answer::Text(text) = run(place, &ns, command)? {
+                    show(&text);
+                }
+                continue;
+            }
             match run(place, &ns, command)? {
                 Answer::Data(mut more) => data.append(&mut more),
                 Answer::Text(text) => out.push(text::under(&entry.name, &text)),

@@ -420,10 +420,12 @@ ip address { show | flush } [dev] DEV [scope SCOPE] [to PREFIX] [label PATTERN] 
             "ip route { add | del | change | append | prepend | replace } [TYPE] PREFIX [via ADDRESS] [dev DEV] [src ADDRESS]
     [metric N] [table TABLE | vrf NAME] [proto PROTO] [scope SCOPE] [tos TOS] [onlink] [nhid ID] [pref PREF]
     [mtu | advmss | hoplimit | window | cwnd | initcwnd | initrwnd | ssthresh | rtt | rttvar | rto_min [lock] N]
-    [features ecn] [quickack BOOL] [nexthop [via ADDRESS] [dev DEV] [weight N] [onlink]] ...
+    [features ecn] [quickack BOOL] [fastopen_no_cookie BOOL] [congctl [lock] NAME] [encap ENCAP] [nexthop [via ADDRESS] [dev DEV] [weight N] [onlink]] ...
 ip route { show | flush } [[root | match | exact] PREFIX] [table TABLE | vrf NAME] [dev DEV] [via PREFIX] [src PREFIX]
     [proto PROTO] [scope SCOPE] [type TYPE] [metric N]
-ip route get ADDRESS [from ADDRESS iif DEV] [oif DEV] [mark N] [tos TOS] [uid N] [ipproto P] [sport N] [dport N] [fibmatch]"
+ip route get ADDRESS [from ADDRESS iif DEV] [oif DEV] [mark N] [tos TOS] [uid N] [ipproto P] [sport N] [dport N] [fibmatch]
+ENCAP := mpls LABEL[/LABEL ...] [ttl N] | seg6 mode MODE segs ADDRESS[,ADDRESS ...] |
+    ip [id N] [dst ADDRESS] [src ADDRESS] [ttl N] [tos TOS] | ip6 [id N] [dst ADDRESS] [src ADDRESS] [hoplimit N] [tc N]"
         }
         "neighbour" => {
             "ip neighbour { add | del | change | replace } { ADDRESS [lladdr LLADDR] [nud STATE] [router] | proxy ADDRESS } dev DEV
@@ -437,7 +439,7 @@ ip neighbour { show | flush } [[to] PREFIX] [dev DEV] [nud STATE] [proxy] [maste
 ip rule { show | flush } [priority N] [from PREFIX] [to PREFIX] [table TABLE] [fwmark MARK] [iif DEV] [oif DEV] ..."
         }
         "nexthop" => {
-            "ip nexthop { add | replace } id ID { [via ADDRESS] [dev DEV] [onlink] | blackhole |
+            "ip nexthop { add | replace } id ID { [via ADDRESS] [dev DEV] [onlink] [encap ENCAP] | blackhole |
     group ID[,WEIGHT]/... [type { mpath | resilient [buckets N] [idle_timer N] [unbalanced_timer N] }] } [fdb] [protocol PROTO]
 ip nexthop { del | get } id ID
 ip nexthop { show | flush } [id ID] [dev DEV] [vrf NAME | master DEV] [groups] [fdb] [protocol N]"
@@ -446,7 +448,7 @@ ip nexthop { show | flush } [id ID] [dev DEV] [vrf NAME | master DEV] [groups] [
             "ip [OPTIONS] OBJECT { COMMAND | help }
 OBJECT := { address | link | neighbour | netns | nexthop | route | rule }
 OPTIONS := { -n[etns] NAME | -4 | -6 | -f[amily] { inet | inet6 | link } | -d[etails] | -s[tatistics] | -br[ief] |
-             -j[son] | -o[neline] | -a[ll] }"
+             -j[son] | -o[neline] | -a[ll] | -b[atch] FILE | -force }"
         }
     }
 }

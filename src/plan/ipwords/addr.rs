@@ -104,7 +104,7 @@ pub fn parse(mut words: Words<'_>, options: &Options) -> Result<Option<Addr>> {
         }
         "flush" => return Ok(filter(&mut words, options)?.map(|f| Addr::Flush(Box::new(f)))),
         "help" => return Ok(None),
-        _ => return Err(verb.unsupported("address")),
+        _ => return Err(super::no_dump(verb, "address")),
     };
     modify(verb, &mut words, options, Some(mode))
 }

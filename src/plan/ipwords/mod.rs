@@ -6,6 +6,7 @@
 //! `ip neighbour`, `ip netn` is `ip netns`.
 
 pub mod addr;
+pub mod encap;
 pub mod link;
 pub mod neigh;
 pub mod netns;
@@ -34,6 +35,10 @@ pub struct Options {
     pub oneline: bool,
     /// `-all`: every namespace, of `netns exec` and `netns delete`.
     pub all: bool,
+    /// `-batch FILE`.
+    pub batch: Option<Word>,
+    /// `-force`: a batch goes on behind a line that fails.
+    pub force: bool,
     /// Routing tables that have names beside the kernel's own three (/etc/iproute2/rt_tables).
     pub tables: Vec<(u32, String)>,
 }
@@ -65,6 +70,8 @@ pub enum Command {
     /// `ip OBJECT help`, or `ip help` where it is empty.
     Help(&'static str),
     Version,
+    /// The lines of a file: its name, and whether those after one that fails are done.
+    Batch(Word, bool),
     Netns(netns::Netns),
     Link(link::Link),
     Addr(addr::Addr),
@@ -160,6 +167,28 @@ pub fn parse(all: &[Word], tables: &[(u32, String)]) -> Result<Line> {
     if let Some(command) = read_options(&mut words, &mut options)? {
         return Ok(Line { options, command });
     }
+    if let Some(file) = options.batch.clone() {
+        let command = Command::Batch(file, options.force);
+        return Ok(Line { options, command });
+    }
+    let command = read_command(words, &options)?;
+    Ok(Line { options, command })
+}
+
+/// Reads a line of a batch: the same without options (`do_cmd`, ip/ip.c).
+///
+/// # Errors
+/// As of [`parse`].
+pub fn parse_command(all: &[Word], options: &Options) -> Result<Command> {
+    match all.first() {
+        Some(first) if first.is("ip") || first.text.starts_with('-') => {
+            Err(first.bad("a line of a batch begins with its object").with_hint("link, addr, route …, without `ip`"))
+        }
+        _ => read_command(Words::new(all), options),
+    }
+}
+
+fn read_command(mut words: Words<'_>, options: &Options) -> Result<Command> {
     let Some(object) = words.next() else {
         return Err(Error::invalid("`ip` without an object does nothing")
             .with_hint("ip link, ip addr, ip route, ip neigh, ip netns …; `ip help`"));
@@ -167,7 +196,7 @@ pub fn parse(all: &[Word], tables: &[(u32, String)]) -> Result<Line> {
     let Some((name, ours)) = OBJECTS.iter().find(|(name, _)| object.matches(name)) else {
         return Err(object.unknown("", OBJECTS.iter().filter(|(_, ours)| !ours.is_empty()).map(|(name, _)| *name)));
     };
-    let command = match *ours {
+    Ok(match *ours {
         "netns" => netns::parse(words, &options)?.map_or(Command::Help("netns"), Command::Netns),
         "link" => link::parse(words)?.map_or(Command::Help("link"), Command::Link),
         "addr" => addr::parse(words, &options)?.map_or(Command::Help("address"), Command::Addr),
@@ -177,8 +206,7 @@ pub fn parse(all: &[Word], tables: &[(u32, String)]) -> Result<Line> {
         "nexthop" => nexthop::parse(words, &options)?.map_or(Command::Help("nexthop"), Command::Nexthop),
         "help" => Command::Help(""),
         _ => return Err(object.unsupported(name)),
-    };
-    Ok(Line { options, command })
+    })
 }
 
 /// Reads the options; a command where one of them is a command by itself.
@@ -194,7 +222,8 @@ fn read_options(words: &mut Words<'_>, options: &mut Options) -> Result<Option<C
             "-4" => options.family = Some(AF_INET),
             "-6" => options.family = Some(AF_INET6),
             "-0" => options.family = Some(17),
-            "-M" | "-B" => return Err(word.unsupported("-M and -B")),
+            "-M" => return Err(other_family(word, "mpls")),
+            "-B" => return Err(other_family(word, "bridge")),
             // `-c` is brief's neighbour in no table: matches_color() takes `-c`, `-color` and `-color=WHEN`.
             text if text.starts_with("-c") && "-color".starts_with(text.split('=').next().unwrap_or_default()) => {}
             text => {
@@ -206,7 +235,8 @@ fn read_options(words: &mut Words<'_>, options: &mut Options) -> Result<Option<C
                 match (*name, value) {
                     ("-family", Some(value)) => options.family = Some(family(value)?),
                     ("-netns", Some(value)) => options.netns = Some(value.clone()),
-                    ("-batch", Some(_)) => return Err(word.unsupported("-batch")),
+                    ("-batch", Some(value)) => options.batch = Some(value.clone()),
+                    ("-force", _) => options.force = true,
                     ("-stats" | "-statistics", _) => options.stats += 1,
                     ("-details", _) => options.details = true,
                     ("-oneline", _) => options.oneline = true,
@@ -224,13 +254,30 @@ fn read_options(words: &mut Words<'_>, options: &mut Options) -> Result<Option<C
     Ok(None)
 }
 
+/// `save`, `restore` and `showdump`: dumps of netlink on standard output and input.
+fn no_dump(verb: &Word, object: &str) -> Error {
+    verb.unsupported(object).with_hint(format!(
+        "what a script changes is restored by its undo; `ip -j {object} show` writes what is there for other programs, and \
+         `:save` of a session a script that builds it again"
+    ))
+}
+
+/// The families of which `ip` knows and these words do not.
+fn other_family(word: &Word, name: &str) -> Error {
+    let hint = match name {
+        "mpls" => "route(100, #{ family: \"mpls\", to: 200, via: \"10.0.0.2\" }) makes a route of MPLS",
+        _ => "`ip link show type bridge` and `ip link show master br0` show bridges and their ports",
+    };
+    word.unsupported(&format!("-f {name}")).with_hint(hint)
+}
+
 /// A family by name (`read_family`, lib/utils.c).
 fn family(word: &Word) -> Result<u8> {
     match word.text.as_str() {
         "inet" => Ok(AF_INET),
         "inet6" => Ok(AF_INET6),
         "link" => Ok(17),
-        "mpls" | "bridge" => Err(word.unsupported("-family")),
+        "mpls" | "bridge" => Err(other_family(word, &word.text)),
         _ => Err(word.bad("this is no family").with_hint("inet, inet6 or link")),
     }
 }

@@ -135,7 +135,8 @@ fn modify(words: &mut Words<'_>, options: &Options) -> Result<Option<NexthopSpec
             }
             "idle_timer" if resilient => idle = timer(words, word)?,
             "unbalanced_timer" if resilient => unbalanced = timer(words, word)?,
-            "encap" | "hw_stats" => return Err(word.unsupported("nexthop")),
+            "encap" => spec.encap = Some(super::encap::parse(word, words)?),
+            "hw_stats" => return Err(word.unsupported("nexthop")),
             "help" => return Ok(None),
             _ if word.matches("protocol") => {
                 let value = words.value(word)?;

@@ -2,7 +2,7 @@
 
 use super::words::{address, number, prefix};
 use super::{Options, Word, Words, family_word, keyword};
-use crate::plan::addr::{HopSpec, RouteSpec, family, proto_of, scope_of, type_of};
+use crate::plan::addr::{HopSpec, RTAX_CC_ALGO, RouteSpec, family, proto_of, scope_of, type_of};
 use crate::plan::error::Result;
 use crate::plan::link::KindOption;
 use crate::plan::record::{AF_INET, AF_INET6};
@@ -66,7 +66,7 @@ const VERBS: &[&str] = &[
 
 const WORDS: &[&str] = &[
     "via", "dev", "src", "metric", "table", "proto", "scope", "tos", "mtu", "advmss", "onlink", "nexthop", "nhid",
-    "vrf", "pref", "hoplimit", "initcwnd", "initrwnd", "window", "rtt", "quickack", "features",
+    "vrf", "pref", "encap", "congctl", "hoplimit", "initcwnd", "initrwnd", "window", "rtt", "quickack", "features",
 ];
 
 /// The word of a plain metric, and its `RTAX_…`; `true`: it may be cut.
@@ -112,7 +112,7 @@ pub fn parse(mut words: Words<'_>, options: &Options) -> Result<Option<Route>> {
         }
         "flush" => return Ok(filter(&mut words, options)?.map(|f| Route::Flush(Box::new(f)))),
         "help" => return Ok(None),
-        _ => return Err(verb.unsupported("route")),
+        _ => return Err(super::no_dump(verb, "route")),
     };
     let found = modify(verb, &mut words, options)?;
     Ok(found.map(|(spec, vrf)| Route::Add { spec: Box::new(spec), mode, vrf }))
@@ -212,7 +212,8 @@ fn modify(verb: &Word, words: &mut Words<'_>, options: &Options) -> Result<Optio
                 // RTA_EXPIRES
                 route.more.push(more(23, &seconds.to_ne_bytes(), format!("expires {seconds}")));
             }
-            "as" | "from" | "encap" | "ttl-propagate" => return Err(word.unsupported("route")),
+            "encap" => route.encap = Some(super::encap::parse(word, words)?),
+            "as" | "from" | "ttl-propagate" => return Err(word.unsupported("route")),
             _ => {
                 if metric(&mut route, &mut locked, words, word)? || long(&mut route, &mut vrf, words, word, options)? {
                     continue;
@@ -260,6 +261,14 @@ fn metric(route: &mut RouteSpec, locked: &mut u32, words: &mut Words<'_>, word: 
     } else if word.matches("quickack") {
         let value = number(words.value(word)?, "quickack", 1)?;
         route.metrics.push((15, u32::try_from(value).unwrap_or(1)));
+    } else if word.matches("congctl") {
+        if words.take("lock") {
+            *locked |= 1 << RTAX_CC_ALGO;
+        }
+        route.congctl = Some(words.value(word)?.text.clone());
+    } else if word.matches("fastopen_no_cookie") {
+        let value = number(words.value(word)?, "fastopen_no_cookie", 1)?;
+        route.metrics.push((17, u32::try_from(value).unwrap_or(1)));
     } else if word.matches("rttvar") {
         if words.take("lock") {
             *locked |= 1 << 5;
@@ -306,8 +315,6 @@ fn long(
         let (text, realms) = realms(words.value(word)?)?;
         // RTA_FLOW
         route.more.push(more(11, &realms.to_ne_bytes(), format!("realms {text}")));
-    } else if word.matches("congctl") || word.matches("fastopen_no_cookie") {
-        return Err(word.unsupported("route"));
     } else if word.matches("protocol") {
         route.proto = Some(named(words.value(word)?, "protocol", proto_of)?);
     } else if word.matches("table") {

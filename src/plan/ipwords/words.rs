@@ -43,7 +43,9 @@ impl Word {
         )
     }
 
-    fn error(&self, kind: Kind, what: impl std::fmt::Display) -> Error {
+    /// An error of a kind about this word.
+    #[must_use]
+    pub fn error(&self, kind: Kind, what: impl std::fmt::Display) -> Error {
         Error::new(kind, format!("`{}` (word {}, column {}): {what}", self.text, self.number, self.column))
             .with_target(&self.text)
     }

@@ -49,6 +49,9 @@ pub const TAG: &str = "NSSCRIPT_PROC";
 /// How long a command may take to end after SIGTERM, at a timeout or Ctrl-C, before SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How often another signal is looked for while a program has the terminal and a Ctrl-C was its own.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// The longest that the handlers of one Ctrl-C are apart.
 const CTRL_C: Duration = Duration::from_millis(100);
 
@@ -127,7 +130,9 @@ pub struct Finished {
 /// (SIGTERM, after at most 500 ms SIGKILL), also what has left the tree if we are a subreaper. `tee` is called with
 /// each piece of output as it comes.
 ///
-/// The program stays in our process group: the terminal's Ctrl-C reaches it too, and a shell may be interactive. What
+/// The program stays in our process group: the terminal's Ctrl-C reaches it too, and a shell may be interactive. One that
+/// has the terminal ([`Stdin::Inherit`] and [`Output::Inherit`]) decides itself what a Ctrl-C is: unless it dies of it (or
+/// ends with status 130, as a shell tells that), it was none for us, and is forgotten, as a shell does with its jobs. What
 /// it leaves in the background when it ends runs on, without anybody who reads its output.
 ///
 /// # Errors
@@ -148,8 +153,12 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
     let mut finished = Finished { pid: child.id.pid, warnings: spawned.warnings, ..Finished::default() };
     let mut pump = Pump::new(spawned.pipes, tee);
     let mut woken = false;
+    let has_terminal = spec.stdin == Stdin::Inherit && spec.output == Output::Inherit;
     loop {
         finished.cancelled = cancelled(cancel, woken);
+        // A Ctrl-C that is the program's own.
+        let theirs = has_terminal && finished.cancelled && cancel.signal() == libc::SIGINT;
+        finished.cancelled &= !theirs;
         finished.timed_out = !finished.cancelled && deadline.is_some_and(|d| Instant::now() >= d);
         if finished.cancelled || finished.timed_out {
             let ending = tree::end_all(|| tree::own_members(&spawned.lineage), GRACE, Some(&mut pump));
@@ -160,7 +169,14 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
             let mut fds =
                 vec![PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN), PollFd::new(cancel.fd(), PollFlags::POLLIN)];
             fds.extend(pump.poll_fds());
-            poll(&mut fds, deadline)?;
+            let mut until = deadline;
+            if theirs {
+                // The descriptor stays readable: whether another signal came is looked at now and then.
+                fds[1] = PollFd::new(cancel.fd(), PollFlags::empty());
+                let look = Instant::now() + LOOK;
+                until = Some(deadline.map_or(look, |d| d.min(look)));
+            }
+            poll(&mut fds, until)?;
             woken = ready(&fds[1]);
             (ready(&fds[0]), pump.ready(&fds))
         };
@@ -172,12 +188,18 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
     pump.finish();
     if let Some(ended) = child.try_wait() {
         (finished.code, finished.signal) = (ended.code, ended.signal);
+        if has_terminal && ended.code == Some(128 + libc::SIGINT) && cancel.signal() == libc::SIGINT {
+            finished.cancelled = true;
+        }
         // The terminal's Ctrl-C is for both of us: the child may have ended of it before our handler ran.
         if ended.signal == Some(libc::SIGINT) && !finished.cancelled {
             let mut fds = [PollFd::new(cancel.fd(), PollFlags::POLLIN)];
             poll(&mut fds, Instant::now().checked_add(CTRL_C))?;
             finished.cancelled = cancelled(cancel, ready(&fds[0]));
         }
+    }
+    if has_terminal && !finished.cancelled && cancel.signal() == libc::SIGINT {
+        cancel.clear();
     }
     let [stdout, stderr] = pump.data;
     (finished.stdout, finished.stderr) = (stdout, stderr);

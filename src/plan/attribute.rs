@@ -103,6 +103,7 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
     let ids = on_links.filter_map(|r| r.attr_u32(NHA_ID)).chain(deleted).collect();
     after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
     lose(&mut after, before, now, ids);
+    super::bridge::attribute(verb, before, now, &mut after);
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
     after
 }
@@ -156,6 +157,7 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                     && (found.what == super::What::Class || found.tc_parent() == asked.tc_parent())
             }
             super::What::Rule => super::rule::alike(found, asked),
+            super::What::Vlan | super::What::Fdb | super::What::Mdb => super::bridge::same_place(found, asked),
             super::What::Nexthop => false,
         }
 }

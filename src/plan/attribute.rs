@@ -156,8 +156,10 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                     && asked.devices().iter().all(|d| *d == 0 || found.devices().contains(d))
             }
             super::What::Neigh => {
-                found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST)
-                    && found.devices() == asked.devices()
+                // A loopback or point-to-point device has one for all (arp_constructor, net/ipv4/arp.c).
+                let all = found.ip(super::record::NDA_DST).is_some_and(|ip| ip.is_unspecified());
+                found.devices() == asked.devices()
+                    && (all || found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST))
             }
             super::What::Qdisc | super::What::Class | super::What::Filter => {
                 // Handle and priority are the kernel's to choose where they are not given.

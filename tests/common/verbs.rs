@@ -232,6 +232,12 @@ pub const VERBS: &[(&str, &str)] = &[
         assert(x.index != e, "the place of a link that left is not taken"); assert_eq(x.name, "x2")"#,
     ),
     (
+        "sequence/a_link_comes_to_where_a_deleted_one_was",
+        r#"
+        let q = link("w1:q2").index; netns_add("fresh"); let x = veth("fresh:x1", "w1:x2", #{ up: true, a: #{ index: q } }); link_del("w1:q2");
+        link_move(x, "w1"); assert(x.index != q, "the place of a deleted link is not taken")"#,
+    ),
+    (
         "sequence/group_of_nexthops_by_their_devices",
         r#"addr_del("w1:v1", "10.0.0.1/24"); link_del("w1:q2"); link_del("w1:v1")"#,
     ),

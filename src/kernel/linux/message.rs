@@ -8,7 +8,7 @@ use crate::plan::link::{
     IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES,
     IFLA_PROP_LIST, IFLA_TXQLEN, VETH_INFO_PEER,
 };
-use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY};
+use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY, RTA_NH_ID};
 use crate::plan::{AddMode, Error, Kind, KindOption, LinkChange, LinkSpec, Ns, Rec, Verb, What, bridge, nla};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -305,6 +305,9 @@ pub fn add_flags(mode: AddMode) -> u16 {
     }
 }
 
+/// The type of a route to somewhere (include/uapi/linux/rtnetlink.h).
+const RTN_UNICAST: u8 = 1;
+
 /// The record's body as it is sent: with the seconds that are left of a limited life.
 #[must_use]
 pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
@@ -320,6 +323,7 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
         // net/core/neighbour.c), so it can't come from what was read.
         state.copy_from_slice(&crate::plan::record::NUD_PERMANENT.to_ne_bytes());
     }
+    as_made(rec, &mut body);
     if let Some((valid, preferred)) = rec.ends {
         let left = |end: u64| {
             if end == u64::MAX { FOREVER } else { u32::try_from(end.saturating_sub(now).max(1)).unwrap_or(FOREVER - 1) }
@@ -341,6 +345,17 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
     body
 }
 
+/// A route by a blackhole nexthop is shown as one (`fib_dump_info`, net/ipv4/fib_semantics.c), but is found as what it was
+/// made as only.
+fn as_made(rec: &Rec, body: &mut [u8]) {
+    if rec.what == What::Route
+        && rec.attr(RTA_NH_ID).is_some()
+        && let Some(kind) = body.get_mut(7)
+    {
+        *kind = RTN_UNICAST;
+    }
+}
+
 /// What is sent to delete the record: of a nexthop its id alone.
 #[must_use]
 pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
@@ -348,8 +363,16 @@ pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
         What::Nexthop => {
             crate::plan::nexthop::removal(rec.attr_u32(crate::plan::nexthop::NHA_ID).unwrap_or_default()).body
         }
+<<<<<<< HEAD
         What::Mdb => bridge::mdb::Mdb::of(rec).map_or_else(Vec::new, |m| m.removal().body),
         _ => rec.body.clone(),
+=======
+        _ => {
+            let mut body = rec.body.clone();
+            as_made(rec, &mut body);
+            body
+        }
+>>>>>>> main
     }
 }
 

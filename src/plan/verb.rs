@@ -15,6 +15,12 @@ pub struct Ns {
 }
 
 impl Ns {
+    /// Whether both are one namespace, which may have several names.
+    #[must_use]
+    pub fn is(&self, other: &Ns) -> bool {
+        self.cookie == other.cookie
+    }
+
     /// The name as messages write it.
     #[must_use]
     pub fn label(&self) -> String {
@@ -199,6 +205,9 @@ impl Verb {
                 What::Qdisc => "qdisc_add",
                 What::Class => "class_add",
                 What::Filter => "filter_add",
+                What::Vlan => "bridge_vlan_add",
+                What::Fdb => "fdb_add",
+                What::Mdb => "mdb_add",
             },
             Verb::RecDel { rec, .. } => match rec.what {
                 What::Addr => "addr_del",
@@ -209,6 +218,9 @@ impl Verb {
                 What::Qdisc => "qdisc_del",
                 What::Class => "class_del",
                 What::Filter => "filter_del",
+                What::Vlan => "bridge_vlan_del",
+                What::Fdb => "fdb_del",
+                What::Mdb => "mdb_del",
             },
             Verb::Sysctl { .. } => "sysctl",
             Verb::NftLoad { .. } => "nft",

@@ -363,16 +363,12 @@ pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
         What::Nexthop => {
             crate::plan::nexthop::removal(rec.attr_u32(crate::plan::nexthop::NHA_ID).unwrap_or_default()).body
         }
-<<<<<<< HEAD
         What::Mdb => bridge::mdb::Mdb::of(rec).map_or_else(Vec::new, |m| m.removal().body),
-        _ => rec.body.clone(),
-=======
         _ => {
             let mut body = rec.body.clone();
             as_made(rec, &mut body);
             body
         }
->>>>>>> main
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::commands::COMMANDS;
 use super::interpreter::Interpreter;
+use super::shell;
 use super::terminal::offset;
 use crate::builtins::link::{COMMON, KINDS};
 use crate::engine::docs::{Entry, Reference};
@@ -9,8 +10,15 @@ use crate::engine::modules::STDLIB;
 use crate::engine::tokens::{self, KEYWORDS, Token, What};
 use crate::engine::value::{LinkHandle, NsHandle};
 use crate::plan::Ns;
+use crate::plan::ipwords::{objects, verbs};
 use rhai::Dynamic;
 use std::path::Path;
+
+/// Words of `ip` that come later in a line.
+const LATER: &[&str] = &[
+    "address", "alias", "dev", "down", "master", "metric", "mtu", "name", "netns", "nomaster", "peer", "proto",
+    "scope", "src", "table", "type", "up", "via",
+];
 
 /// Something that may stand there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,8 +112,15 @@ pub fn complete(interpreter: &Interpreter, reference: &Reference, line: &str, po
     let head = line.get(..pos).unwrap_or(line);
     let at = Place { interpreter, reference };
     let blanks = head.len() - head.trim_start().len();
-    let (start, mut found) =
-        if head.trim_start().starts_with(':') { at.command(head, blanks) } else { at.code(head, 0) };
+    let (start, mut found) = if head.trim_start().starts_with(':') {
+        at.command(head, blanks)
+    } else if shell::is_command_begun(head)
+        && interpreter.variable(head.split_whitespace().next().unwrap_or_default()).is_none()
+    {
+        at.shell(head)
+    } else {
+        at.code(head, 0)
+    };
     found.sort();
     found.dedup();
     // `name(` before a `(` that is there already.
@@ -201,11 +216,7 @@ impl Place<'_> {
                 found.push(Candidate { text: format!("{}(", own.name), shown });
             }
         }
-        for (name, _, _) in self.interpreter.scope().iter_raw() {
-            if name.starts_with(word) && name != super::interpreter::LAST {
-                found.push(plain(name));
-            }
-        }
+        found.extend(self.interpreter.variables().filter(|name| name.starts_with(word)).map(plain));
         for import in self.interpreter.imports() {
             if let Some(name) = import.trim_end_matches(';').rsplit(' ').next()
                 && name.starts_with(word)
@@ -231,7 +242,7 @@ impl Place<'_> {
     /// The value of an expression that is one word.
     fn value(&self, what: What, text: &str) -> Option<Dynamic> {
         match what {
-            What::Name => self.interpreter.scope().get(text).map(Dynamic::flatten_clone),
+            What::Name => self.interpreter.variable(text),
             What::Text => Some(text.trim_matches(['"', '`']).to_owned().into()),
             _ => None,
         }
@@ -386,6 +397,48 @@ impl Place<'_> {
         self.interpreter.session().kernel().find_ns(name).ok()
     }
 
+    /// A word of an `ip` command: its objects and verbs, then namespaces and devices where they stand.
+    fn shell(&self, head: &str) -> (usize, Vec<Candidate>) {
+        let word = head.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let start = head.len() - word.len();
+        let words: Vec<&str> = head[..start].split_whitespace().collect();
+        // From the last `ip`: `ip netns exec h1 ip link`.
+        let inner = words.iter().rposition(|w| *w == "ip").unwrap_or_default();
+        let words_of_it = words.get(inner + 1..).unwrap_or_default();
+        let named = after(words_of_it, "-n").or_else(|| after(words_of_it, "-netns"));
+        let ns = named.or_else(|| after(words.get(..inner).unwrap_or_default(), "exec"));
+        let ns = ns.and_then(|name| self.interpreter.session().kernel().find_ns(name).ok());
+        let ns = ns.unwrap_or_else(|| self.interpreter.place());
+        let mut plain_words: Vec<&str> = Vec::new();
+        let mut rest = words_of_it.iter();
+        while let Some(word) = rest.next() {
+            match *word {
+                "-n" | "-netns" | "-f" | "-family" | "-b" | "-batch" => drop(rest.next()),
+                option if option.starts_with('-') => {}
+                word => plain_words.push(word),
+            }
+        }
+        let last = words.last().copied().unwrap_or_default();
+        let devices = || self.devices(&ns);
+        let all: Vec<String> = match (last, plain_words.as_slice()) {
+            ("-n" | "-netns" | "netns", _) if last != "netns" || plain_words.len() > 1 => self.namespaces(),
+            ("-b" | "-batch", _) => return (start, files(word, false)),
+            ("ip", _) | (_, []) => objects().map(str::to_owned).collect(),
+            ("type", ["link", ..]) => KINDS.iter().map(|(kind, ..)| (*kind).to_owned()).collect(),
+            ("dev" | "master" | "link" | "oif" | "iif" | "vrf", [_, _, ..]) => devices(),
+            (_, [object]) => verbs(object).iter().map(|v| (*v).to_owned()).collect(),
+            (_, ["netns", verb]) if !["list", "add", "monitor", "identify", "list-id"].contains(verb) => {
+                self.namespaces()
+            }
+            (_, ["netns", "exec", _]) => vec!["ip".to_owned(), "ping".to_owned()],
+            (_, ["link", "set" | "show" | "delete" | "del" | "s"]) => {
+                devices().into_iter().chain([String::from("dev")]).collect()
+            }
+            _ => LATER.iter().map(|w| (*w).to_owned()).collect(),
+        };
+        (start, all.into_iter().filter(|w| w.starts_with(word)).map(plain).collect())
+    }
+
     fn namespaces(&self) -> Vec<String> {
         let kernel = self.interpreter.session().kernel();
         kernel.list_ns(&kernel.host()).map(|all| all.into_iter().map(|e| e.name).collect()).unwrap_or_default()
@@ -415,6 +468,12 @@ impl Place<'_> {
         }
         found
     }
+}
+
+/// The word after the last `key`.
+fn after<'a>(all: &[&'a str], key: &str) -> Option<&'a str> {
+    let at = all.iter().rposition(|w| *w == key)?;
+    all.get(at + 1).copied()
 }
 
 /// Whether a text token lacks its closing quote.

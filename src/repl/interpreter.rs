@@ -97,6 +97,8 @@ pub struct Interpreter {
     lines: Vec<Line>,
     /// What was undone, the last first to be done again.
     undone: Vec<Input>,
+    /// Variables of a lesson, which completion knows beside its own.
+    lent: Vec<(String, Dynamic)>,
 }
 
 impl Interpreter {
@@ -131,6 +133,7 @@ impl Interpreter {
             place,
             lines: Vec::new(),
             undone: Vec::new(),
+            lent: Vec::new(),
         }
     }
 
@@ -147,6 +150,24 @@ impl Interpreter {
     #[must_use]
     pub fn scope(&self) -> &Scope<'static> {
         &self.scope
+    }
+
+    /// Sets the variables of the lesson that is gone through; none, when it is over.
+    pub fn lend(&mut self, variables: Vec<(String, Dynamic)>) {
+        self.lent = variables;
+    }
+
+    /// What can be named: the session's variables, and a lesson's.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let lent = self.lent.iter().map(|(name, _)| name.as_str());
+        self.scope.iter_raw().map(|(name, ..)| name).filter(|name| *name != LAST).chain(lent)
+    }
+
+    /// The value of a variable.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<Dynamic> {
+        let lent = self.lent.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.flatten_clone());
+        lent.or_else(|| self.scope.get(name).map(Dynamic::flatten_clone))
     }
 
     /// What the lines so far define.

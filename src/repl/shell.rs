@@ -23,6 +23,12 @@ pub fn is_whole(line: &str) -> bool {
     line.trim_start().starts_with(':') || is_ip_line(line) || is_ping_line(line)
 }
 
+/// Whether a line is one of iproute2's as far as it goes.
+#[must_use]
+pub fn is_command_begun(line: &str) -> bool {
+    line.trim_start().starts_with("ip ") && (is_ip_line(line) || line.trim() == "ip")
+}
+
 fn is_command(line: &str, name: &str) -> bool {
     let mut words = line.split_whitespace();
     // `ip = 5` and `ip.x` are code.

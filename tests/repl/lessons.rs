@@ -52,4 +52,27 @@ pub const CASES: &[(&str, Case)] = &[
         has(&tty.text(), "verified")?;
         same(&before)
     }),
+    // What is offered names the lesson's variables: it can be typed as it stands, and completed.
+    ("learn_variables", || {
+        let before = prepared()?;
+        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let mut tty = Tty::start_with(&["--host", "learn", "3"], &[], home)?;
+        tty.prompt("learn> ")?;
+        for _ in 0..20 {
+            if tty.text().contains("link_move(veth0, \"ns0\");") {
+                break;
+            }
+            tty.line("", "learn> ")?;
+        }
+        tty.keys(&format!("link_move(vet{TAB}"))?;
+        for variable in ["veth0", "veth1"] {
+            tty.see(variable)?;
+        }
+        tty.cancel()?;
+        has(&tty.line("link_move(veth0, \"ns0\")", "learn> ")?, "so far; still to come")?;
+        has(&tty.line("link_move(veth1, \"ns1\")", "learn> ")?, "right: the kernel is as it should be")?;
+        tty.keys(":quit\r")?;
+        tty.end(0)?;
+        same(&before)
+    }),
 ];

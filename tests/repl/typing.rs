@@ -48,10 +48,40 @@ pub const CASES: &[(&str, Case)] = &[
         complete("import \"topo", &["import \"topology"])?;
         complete(":und", &[":undo "])?;
         complete(":use w", &["w1", "w2"])?;
+        // Options of several functions, of an end of a cable, and none twice.
+        complete("exec_in(\"w1\", \"true\", #{ ", &["check", "cwd", "env", "stdin", "tee", "timeout"])?;
+        complete("netns_add(\"x\", #{ l", &["lo:"])?;
+        complete("veth(\"w1:x\", \"w2:y\", #{ up: true, a: #{ ad", &["addr:"])?;
+        complete("route(\"w1\", \"default\", #{ vi", &["via:"])?;
+        complete("vxlan(\"w1:x\", #{ re", &["remote"])?;
+        complete("qdisc(\"w1:v1\", #{ ra", &["rate:"])?;
+        complete("start(\"w1\", \"sleep 9\", #{ re", &["ready:"])?;
+        complete("rule(\"w1\", #{ fw", &["fwmark"])?;
+        complete("sysctl(\"", &["w1", "w2"])?;
+        // Files, for what is imported and for what is run.
+        complete("import \"/etc/host", &["import \"/etc/host"])?;
+        complete("exec_in(\"w1\", \"cat /etc/host", &["/etc/hostname", "/etc/hosts"])?;
+        complete(":load /etc/hos", &[":load /etc/hos"])?;
+        // ip: objects, verbs, namespaces, devices of the one that is named, kinds.
+        complete("ip ne", &["neighbour", "netns", "nexthop"])?;
+        complete("ip netns ", &["add", "exec", "list-id", "monitor"])?;
+        complete("ip netns exec ", &["w1", "w2"])?;
+        complete("ip -n ", &["w1", "w2"])?;
+        complete("ip -n w1 link set ", &["br0", "p1", "q2", "v1"])?;
+        complete("ip -n w2 addr add 10.9.0.1/24 dev e", &["dev e1"])?;
+        complete("ip netns exec w2 ip link set e", &["set e1"])?;
+        complete("ip -n w1 link set p1 master b", &["master br0"])?;
+        complete("ip link add x type vx", &["type vxlan"])?;
         complete(":help netns_a", &["netns_add", "netns_attach"])?;
         tty.line("let h = netns(\"w1\"); let result = links(h)[0]", "host +1> ")?;
         tty.keys(&format!("h.coo{TAB}"))?;
         tty.see("h.cookie")?;
+        tty.cancel()?;
+        tty.keys(&format!("links(h).fil{TAB}"))?;
+        tty.see("links(h).filter(")?;
+        tty.cancel()?;
+        tty.keys(&format!("link_up(h, \"v{TAB}"))?;
+        tty.see("link_up(h, \"v1")?;
         tty.cancel()?;
         tty.keys(&format!("resu{TAB}.mt{TAB}"))?;
         tty.see("result.mtu")?;

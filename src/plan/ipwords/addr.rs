@@ -43,7 +43,7 @@ pub struct Filter {
     pub flags: u32,
 }
 
-const VERBS: &[&str] =
+pub(super) const VERBS: &[&str] =
     &["add", "change", "replace", "delete", "list", "show", "lst", "flush", "save", "showdump", "restore", "help"];
 
 /// Flags by name: bit, whether it can be set, whether it is for IPv6 only.

@@ -147,6 +147,27 @@ const OPTIONS: &[(&str, bool)] = &[
     ("-all", false),
 ];
 
+/// The objects that are understood.
+pub fn objects() -> impl Iterator<Item = &'static str> {
+    OBJECTS.iter().filter(|(_, ours)| !ours.is_empty()).map(|(name, _)| *name)
+}
+
+/// What can be done with an object, by its word.
+#[must_use]
+pub fn verbs(object: &str) -> &'static [&'static str] {
+    let ours = OBJECTS.iter().find(|(name, _)| !object.is_empty() && name.starts_with(object)).map_or("", |(_, o)| *o);
+    match ours {
+        "netns" => netns::VERBS,
+        "link" => &["add", "delete", "set", "show", "property", "help"],
+        "addr" => addr::VERBS,
+        "route" => route::VERBS,
+        "neigh" => &["add", "change", "replace", "delete", "get", "show", "flush", "help"],
+        "rule" => &["add", "delete", "show", "flush", "help"],
+        "nexthop" => &["add", "replace", "delete", "get", "show", "flush", "help"],
+        _ => &[],
+    }
+}
+
 /// The keyword of `all` that a word is or begins, the first in order.
 fn keyword<'k>(word: &Word, all: &[&'k str]) -> Option<&'k str> {
     all.iter().copied().find(|k| word.matches(k))
@@ -266,7 +287,7 @@ fn no_dump(verb: &Word, object: &str) -> Error {
 fn other_family(word: &Word, name: &str) -> Error {
     let hint = match name {
         "mpls" => "route(100, #{ family: \"mpls\", to: 200, via: \"10.0.0.2\" }) makes a route of MPLS",
-        _ => "`ip link show type bridge` and `ip link show master br0` show bridges and their ports",
+        _ => "fdb(…), bridge_vlan(…) and mdb(…) are for bridges; `ip link show type bridge` shows them",
     };
     word.unsupported(&format!("-f {name}")).with_hint(hint)
 }

@@ -25,7 +25,7 @@ pub enum Netns {
     ListId(Option<u32>, Option<u32>),
 }
 
-const VERBS: &[&str] = &[
+pub(super) const VERBS: &[&str] = &[
     "list", "show", "lst", "list-id", "help", "add", "set", "delete", "identify", "pids", "exec", "monitor", "attach",
 ];
 

@@ -59,7 +59,7 @@ pub struct Filter {
     pub matched: Option<Option<IpNet>>,
 }
 
-const VERBS: &[&str] = &[
+pub(super) const VERBS: &[&str] = &[
     "add", "change", "replace", "prepend", "append", "test", "delete", "list", "show", "lst", "get", "flush", "save",
     "restore", "showdump", "help",
 ];

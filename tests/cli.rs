@@ -43,6 +43,11 @@ macro_rules! isolated {
     };
 }
 
+#[path = "cli/doctor.rs"]
+mod doctor;
+#[path = "cli/monitor.rs"]
+mod monitor;
+
 struct Ran {
     code: Option<i32>,
     out: String,
@@ -107,6 +112,12 @@ fn with_stdin(args: &[&str], text: &str) -> Ran {
     let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     child.wait_with_output().unwrap().into()
+}
+
+#[track_caller]
+fn ip(args: &str) {
+    let status = Command::new("ip").args(args.split_whitespace()).status().unwrap();
+    assert!(status.success(), "ip {args}");
 }
 
 /// A script in a file of its own.
@@ -271,155 +282,6 @@ fn a_reader_that_goes_early_is_no_error() {
 }
 
 // ---------------------------------------------------------------------------------------------------------------
-// doctor
-
-/// (area, name) → state.
-fn states(survey: &Value) -> Vec<(String, String)> {
-    let text = |v: &Value| v.as_str().unwrap().to_owned();
-    survey["findings"].as_array().unwrap().iter().map(|f| (text(&f["name"]), text(&f["state"]))).collect()
-}
-
-/// The interfaces of our namespace.
-fn interfaces() -> String {
-    std::fs::read_to_string("/proc/self/net/dev")
-        .unwrap()
-        .lines()
-        .map(|l| l.split(':').next().unwrap().to_owned())
-        .collect()
-}
-
-#[test]
-fn the_doctor_finds_what_there_is_and_changes_nothing() {
-    let before = interfaces();
-    let ran = line("doctor --json");
-    let survey: Value = serde_json::from_str(&ran.out).unwrap();
-    let states = states(&survey);
-    let state = |name: &str| states.iter().find(|(n, _)| n == name).map(|(_, s)| s.as_str());
-    assert_eq!(ran.code, Some(if survey["ok"] == true { 0 } else { 1 }));
-    for name in [
-        "kernel",
-        "network namespaces",
-        "user namespaces",
-        "privileges",
-        "veth",
-        "bridge",
-        "vlan",
-        "vxlan",
-        "macvlan",
-        "ipvlan",
-        "dummy",
-        "ifb",
-        "vrf",
-        "bond",
-        "gre",
-        "gretap",
-        "ipip",
-        "sit",
-        "ip6tnl",
-        "vti",
-        "geneve",
-        "wireguard",
-        "macsec",
-        "tun",
-        "xfrm",
-        "netkit",
-        "nlmon",
-        "team",
-        "bridge vlan_filtering",
-        "netem",
-        "tbf",
-        "htb",
-        "fq_codel",
-        "fq",
-        "sfq",
-        "prio",
-        "cake",
-        "ingress",
-        "clsact",
-        "flower",
-        "u32",
-        "matchall",
-        "nexthop objects",
-        "mpls",
-        "nf_tables",
-        "rename while up",
-        "raw ICMP",
-        "nft",
-        "tcpdump",
-        "newuidmap",
-    ] {
-        assert!(state(name).is_some(), "{name} is not in {states:?}");
-    }
-    // The tests of this project need these, so they are there; and what `ip` can make, the doctor can.
-    assert_eq!((state("network namespaces"), state("veth")), (Some("yes"), Some("yes")));
-    let table = line("doctor");
-    for part in ["machine\n", "link kinds\n", "  veth ", "programs that help\n"] {
-        assert!(table.out.contains(part), "{part}\n{}", table.out);
-    }
-    assert_eq!(interfaces(), before);
-}
-
-#[test]
-fn the_doctor_agrees_with_ip() {
-    isolated!("the_doctor_agrees_with_ip");
-    // A full kernel loads modules that make devices by themselves: only what is registered is compared.
-    let survey: Value = serde_json::from_str(&line("doctor --json").out).unwrap();
-    let states = states(&survey);
-    for kind in
-        ["bridge", "dummy", "ifb", "vxlan", "wireguard", "vrf", "bond", "macsec", "geneve", "gre", "vti", "netkit"]
-    {
-        let more = match kind {
-            "vxlan" | "geneve" => "id 7 remote 192.0.2.1 dstport 4789",
-            "vrf" => "table 7",
-            "gre" | "vti" => "remote 192.0.2.1",
-            "macsec" => continue,
-            _ => "",
-        };
-        let mut ip = Command::new("ip");
-        ip.args(["link", "add", "probed", "type", kind]).args(more.split_whitespace());
-        let Ok(made) = ip.output() else { return };
-        let said = String::from_utf8_lossy(&made.stderr);
-        let doctor = states.iter().find(|(n, _)| n == kind).map(|(_, s)| s.as_str()).unwrap();
-        match doctor {
-            "yes" => assert!(
-                made.status.success() || said.contains("ip link help") || said.contains("nknown"),
-                "{kind}: {said}"
-            ),
-            "no" => assert!(!made.status.success(), "{kind}: ip makes it"),
-            _ => {}
-        }
-        let _ = Command::new("ip").args(["link", "del", "probed"]).output();
-    }
-}
-
-#[test]
-fn the_doctor_serves_an_ordinary_user() {
-    if !nix::unistd::geteuid().is_root() {
-        return; // then every test here is that one
-    }
-    // The program may lie where that user can't go.
-    let place = Script::new("x", "");
-    let copy = place.0.with_file_name("nsscript");
-    std::fs::copy(PROGRAM, &copy).unwrap();
-    let ran: Ran = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(&copy)
-        .args(["doctor", "--json"])
-        .output()
-        .unwrap()
-        .into();
-    let survey: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}{}", ran.out, ran.err));
-    assert_eq!(survey["privileged"], false);
-    let states = states(&survey);
-    let state = |name: &str| states.iter().find(|(n, _)| n == name).map(|(_, s)| s.as_str());
-    if state("user namespaces") == Some("yes") {
-        assert_eq!((state("privileges"), state("veth"), state("raw ICMP")), (Some("yes"), Some("yes"), Some("yes")));
-    } else {
-        assert_eq!((ran.code, state("privileges")), (Some(1), Some("no")));
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------------
 // netns
 
 #[test]
@@ -515,137 +377,6 @@ fn netns_without_rights_says_so() {
     for args in [&["netns", "add", "x"][..], &["netns", "del", "x"], &["netns", "exec", "x", "true"]] {
         as_nobody(args).ends(1).prints("").says("not allowed to you");
     }
-}
-
-// ---------------------------------------------------------------------------------------------------------------
-// monitor
-
-/// Starts a monitor and waits until it listens: a first event that the test makes again and again.
-fn monitor(args: &[&str], poke: fn(), is_poke: fn(&str) -> bool) -> (std::process::Child, impl FnMut() -> String) {
-    let mut child = command(args).stdout(Stdio::piped()).spawn().unwrap();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let (sender, lines) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        while reader.read_line(&mut text).is_ok_and(|n| n > 0) {
-            let _ = sender.send(std::mem::take(&mut text));
-        }
-    });
-    let wait = std::time::Duration::from_millis(50);
-    for _ in 0..200 {
-        poke();
-        if lines.recv_timeout(wait).is_ok() {
-            break;
-        }
-    }
-    let next = move || loop {
-        let line = lines.recv_timeout(std::time::Duration::from_secs(10)).expect("no event came");
-        if !is_poke(&line) {
-            return line.trim_end().to_owned();
-        }
-    };
-    (child, next)
-}
-
-#[track_caller]
-fn ip(args: &str) {
-    let status = Command::new("ip").args(args.split_whitespace()).status().unwrap();
-    assert!(status.success(), "ip {args}");
-}
-
-/// An event of names.
-fn poke_names() {
-    std::fs::create_dir_all("/run/netns").unwrap();
-    std::fs::write("/run/netns/poke", "").unwrap();
-    std::fs::remove_file("/run/netns/poke").unwrap();
-}
-
-fn end(mut child: std::process::Child, signal: nix::sys::signal::Signal) -> Option<i32> {
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, signal).unwrap();
-    child.wait().unwrap().code()
-}
-
-#[test]
-fn the_monitor_shows_names() {
-    isolated!("the_monitor_shows_names");
-    use nix::sys::signal::Signal;
-    // /run/netns is not there yet.
-    let (child, mut next) = monitor(&["netns", "monitor"], poke_names, |l| l.contains("poke"));
-    line("netns add h1").ends(0);
-    assert_eq!(next(), "add h1");
-    ip("netns add h2");
-    assert_eq!(next(), "add h2");
-    line("netns del h1").ends(0);
-    assert_eq!(next(), "delete h1");
-    assert_eq!(end(child, Signal::SIGINT), Some(130));
-    let (child, mut next) = monitor(&["--json", "monitor", "netns"], poke_names, |l| l.contains("poke"));
-    ip("netns del h2");
-    let event = &objects(&next())[0];
-    assert_eq!(event, &serde_json::json!({ "event": "netns", "action": "delete", "name": "h2" }));
-    assert_eq!(end(child, Signal::SIGTERM), Some(143));
-}
-
-#[test]
-fn the_monitor_shows_objects() {
-    isolated!("the_monitor_shows_objects");
-    line("netns add h1").ends(0);
-    let poke = || {
-        ip("-n h1 link set lo up");
-        ip("-n h1 link set lo down");
-    };
-    let is_poke: fn(&str) -> bool =
-        |l| l.contains(": lo") || l.contains("127.0.0") || l.contains("::1") || l.contains("dev lo");
-    let what = ["monitor", "--ns", "h1", "link", "addr", "route", "neigh"];
-    let (child, mut next) = monitor(&what, poke, is_poke);
-    ip("-n h1 link add va type veth peer vb");
-    let (first, second) = (next(), next());
-    assert!(first.starts_with("link    add    ") && first.contains("veth down mtu 1500 mac "), "{first}");
-    assert!(second.starts_with("link    add    "), "{second}");
-    ip("-n h1 link set va up");
-    ip("-n h1 link set vb up");
-    ip("-n h1 addr add 10.0.0.1/24 dev va");
-    ip("-n h1 route add 10.9.0.0/16 dev va");
-    ip("-n h1 neigh add 10.0.0.2 dev va lladdr 02:00:00:00:00:01");
-    ip("-n h1 link del va");
-    let mut all: Vec<String> = Vec::new();
-    loop {
-        all.push(next());
-        if all.iter().filter(|l| l.starts_with("link    delete")).count() == 2 {
-            break;
-        }
-    }
-    for want in [
-        "link    change ",
-        "addr    add    10.0.0.1/24 dev va",
-        "route   add    10.9.0.0/16 dev va",
-        "neigh   add    10.0.0.2 dev va lladdr 02:00:00:00:00:01 ",
-    ] {
-        assert!(all.iter().any(|l| l.starts_with(want)), "no {want:?} in {all:#?}");
-    }
-    end(child, nix::sys::signal::Signal::SIGINT);
-    line("monitor --ns nosuch link").ends(1).says("no namespace");
-}
-
-#[test]
-fn the_monitor_ends_by_itself() {
-    isolated!("the_monitor_ends_by_itself");
-    line("monitor --timeout 10ms").ends(0).prints("");
-    let (mut child, _) = monitor(&["monitor", "netns", "--count", "1"], poke_names, |_| false);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    let text = "let n = netns_monitor(|e| fail(\"no\"), #{ timeout: \"10ms\" }); print(n);";
-    run(&["--host", "-e", text]).ends(0).prints("0\n");
-    // A script hears of what others do: of what it started itself.
-    let text = r#"
-        start(host(), ["sh", "-c", "while sleep 0.02; do ip netns add a; ip netns del a; done"]);
-        let seen = [];
-        let n = netns_monitor(|e| { seen.push(e); seen.len() < 3 }, #{ timeout: "10s" });
-        print(`${n} ${seen[0].name} ${seen[0].event != seen[1].event} ${seen[0].event == seen[2].event}`);
-        exit(0);
-    "#;
-    run(&["--host", "--rm", "-e", text]).ends(0).prints("3 a true true\n");
-    let text = "netns_monitor(|e| true, #{ timeuot: 1 });";
-    run(&["--host", "-e", text]).ends(1).says("did you mean `timeout`?");
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 mod common;
 
 use common::frame::{self, Frame};
+use common::verbs::VERBS;
 use common::world::{self, Dump, nsscript};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -71,6 +72,16 @@ const SCRIPTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Every change of the rollback tests is cut too. A process that was killed wrote nothing of what the kernel did along with
+/// it: so it is these that show whether the recovery knows.
+fn verb_modes() -> &'static [&'static str] {
+    if torture() { &["kill-before", "kill-after", "kill-twice"] } else { &["kill-after"] }
+}
+
+fn torture() -> bool {
+    std::env::var_os("NSSCRIPT_TORTURE").is_some()
+}
+
 const MODES: &[&str] = &["error", "kill-before", "kill-after", "int", "kill-twice"];
 
 /// The most steps that a script here can have, on its way there and back.
@@ -78,7 +89,7 @@ const MOST: usize = 1000;
 
 /// From one step to the next that is tried: all of them in `just torture`, fewer of an undo's many here.
 fn stride(step: usize) -> usize {
-    if step < 25 || std::env::var_os("NSSCRIPT_TORTURE").is_some() { 1 } else { 5 }
+    if step < 25 || torture() { 1 } else { 5 }
 }
 
 /// One step of one script in one mode. False: there is no such step.
@@ -124,15 +135,22 @@ fn one(script: &Path, mode: &str, step: usize, before: &Dump) -> Result<bool, St
 
 /// Inside: the world, then every step.
 fn inside(name: &str) -> Result<(), String> {
-    let (script, mode) = name.split_once('/').ok_or("no such case")?;
-    let text = SCRIPTS.iter().find(|(n, _)| *n == script).map(|(_, t)| *t).ok_or("no such script")?;
+    let (script, mode) = name.rsplit_once('/').ok_or("no such case")?;
+    let verb = script.strip_prefix("verb/");
+    let text = match verb {
+        Some(verb) => VERBS.iter().find(|(n, _)| *n == verb),
+        None => SCRIPTS.iter().find(|(n, _)| *n == script),
+    };
+    let (_, text) = text.ok_or("no such script")?;
+    // The first steps of a verb are those forward.
+    let most = if verb.is_some() && !torture() { 4 } else { MOST };
     world::shell(world::WORLD)?;
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
     let path = common::write(folder.path(), "case.rhai", text);
     let before = Dump::settled()?;
     let (mut cases, mut missed, mut step) = (0, 0, 1);
     // A step that has no moment after it is not reached by `kill-after`.
-    while missed < 4 && step < MOST {
+    while missed < 4 && step < most {
         if one(&path, mode, step, &before)? {
             (cases, missed) = (cases + 1, 0);
         } else {
@@ -141,7 +159,7 @@ fn inside(name: &str) -> Result<(), String> {
         step += stride(step);
     }
     // The signal of a step of the undo is not heard, so that mode ends with the last step forward.
-    if cases < 5 {
+    if cases < if verb.is_some() { 1 } else { 5 } {
         return Err(format!("only {cases} steps were reached"));
     }
     println!("{name}: {cases} cases, 0 differences");
@@ -151,5 +169,7 @@ fn inside(name: &str) -> Result<(), String> {
 fn main() {
     // A hundred steps and more, each with a run, a recovery and a look at everything.
     let frame = Frame { program: "crash", threads: 6, bound: common::long(), needs: frame::faults, inside };
-    frame.main(SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}"))));
+    let scripts = SCRIPTS.iter().flat_map(|(script, _)| MODES.iter().map(move |mode| format!("{script}/{mode}")));
+    let verbs = VERBS.iter().flat_map(|(verb, _)| verb_modes().iter().map(move |mode| format!("verb/{verb}/{mode}")));
+    frame.main(scripts.chain(verbs));
 }

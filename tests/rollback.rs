@@ -8,304 +8,12 @@
 mod common;
 
 use common::frame::{self, Frame};
+use common::verbs::VERBS;
 use common::world::{self, Dump};
 use common::{flat, poll};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-/// What changes the world, by name. Each runs twice: the script fails after it, or a transaction around it does.
-const VERBS: &[(&str, &str)] = &[
-    ("link_set/mtu", r#"link_set("w1:v1", #{ mtu: 1400 })"#),
-    ("link_set/mtu_below_v6", r#"link_set("w1:v1", #{ mtu: 1000 })"#),
-    ("link_set/mac", r#"link_set("w1:v1", #{ mac: "02:00:00:00:99:01" })"#),
-    ("link_set/broadcast", r#"link_set("w1:v1", #{ broadcast: "ff:ff:ff:ff:ff:fe" })"#),
-    ("link_set/alias", r#"link_set("w1:v1", #{ alias: "another" })"#),
-    ("link_set/no_alias", r#"link_set("w1:v1", #{ alias: "" })"#),
-    ("link_set/txqueuelen", r#"link_set("w1:v1", #{ txqueuelen: 5 })"#),
-    ("link_set/promisc", r#"link_set("w1:v1", #{ promisc: true })"#),
-    ("link_set/group", r#"link_set("w1:v1", #{ group: 3 })"#),
-    ("link_set/arp", r#"link_set("w1:v1", #{ arp: false })"#),
-    ("link_set/multicast", r#"link_set("w1:v1", #{ multicast: false })"#),
-    ("link_set/allmulticast", r#"link_set("w1:v1", #{ allmulticast: true })"#),
-    ("link_set/dynamic", r#"link_set("w1:v1", #{ dynamic: true })"#),
-    ("link_set/addrgenmode", r#"link_set("w1:v1", #{ addrgenmode: "none" })"#),
-    ("link_set/down", r#"link_set("w1:v1", #{ up: false })"#),
-    ("link_set/master", r#"link_set("w1:v1", #{ master: "br0" })"#),
-    ("link_set/nomaster", r#"link_set("w1:p1", #{ nomaster: true })"#),
-    ("link_set/port", r#"link_set("w1:p1", #{ port: #{ cost: 9, isolated: false, learning: true, hairpin: true } })"#),
-    ("link_set/bridge", r#"link_set("w1:br0", #{ ageing_time: 77, stp: true, priority: 4096, mcast_snooping: true })"#),
-    (
-        "link_set/many",
-        r#"link_set("w1:v1", #{ mtu: 1300, mac: "02:00:00:00:99:01", alias: "x", txqueuelen: 3, promisc: true, group: 1, arp: false, up: false })"#,
-    ),
-    ("link_up", r#"link_down("w1:v1"); link_up("w1:v1")"#),
-    ("link_up/of_what_was_down", r#"link_up("w2:lo")"#),
-    ("link_down", r#"link_down("w1:v1")"#),
-    ("link_down/bridge", r#"link_down("w1:br0")"#),
-    ("link_down/peer", r#"link_down("w2:v2")"#),
-    ("link_down/port", r#"link_down("w1:p1")"#),
-    ("link_rename", r#"link_rename("w1:v1", "renamed")"#),
-    ("link_rename/swap", r#"link_rename("w1:v1", "tmp"); link_rename("w1:q2", "v1"); link_rename("w1:tmp", "q2")"#),
-    ("link_move", r#"link_move("w1:v1", "w2")"#),
-    ("link_move/there_and_back", r#"let v = link_up("w1:v1"); link_move(v, "w2"); link_move(v, "w1")"#),
-    ("link_move/port", r#"link_move("w1:p1", "w2")"#),
-    ("link_move/to_the_host", r#"link_move("w1:q2", host())"#),
-    (
-        "link_move/round",
-        r#"let v = link_up("w1:v1"); link_move(v, host()); link_rename(v, "z"); link_move(v, "w2"); link_up(v); addr(v, "10.77.0.1/24")"#,
-    ),
-    ("link_move/to_a_new_one", r#"netns_add("fresh"); link_move("w1:v1", "fresh")"#),
-    ("link_del/end", r#"link_del("w1:v1")"#),
-    ("link_del/other_end", r#"link_del("w2:v2")"#),
-    ("link_del/pair_in_one", r#"link_del("w1:q2")"#),
-    ("link_del/host", r#"link_del("h0")"#),
-    ("link_del/port", r#"link_del("w1:p1")"#),
-    ("link_del/bridge", r#"link_del("w1:br0")"#),
-    ("link_del/and_make_again", r#"link_del("w1:v1"); veth("w1:v1", "w2:v2", #{ up: true, addr: "10.0.0.1/24" })"#),
-    ("altname_add", r#"altname_add("w1:v1", "third-name")"#),
-    ("altname_del", r#"altname_del("w1:v1", "other-name")"#),
-    ("altname_del/first", r#"altname_del("w1:v1", "v1-with-a-longer-name")"#),
-    ("altname_del/after_an_add", r#"altname_add("w1:v1", "third-name"); altname_del("w1:v1", "other-name")"#),
-    ("addr/v4", r#"addr("w1:v1", "10.0.0.4/24")"#),
-    ("addr/v6", r#"addr("w1:v1", "fd00::3/64")"#),
-    ("addr/several", r#"addr("w1:v1", ["10.20.0.1/24", "10.20.0.2/24", "fd20::1/64"])"#),
-    ("addr/replace", r#"addr("w1:v1", "10.0.3.1/24", #{ valid: 100, preferred: 50, replace: true })"#),
-    ("addr_del/primary", r#"addr_del("w1:v1", "10.0.0.1/24")"#),
-    ("addr_del/secondary", r#"addr_del("w1:v1", "10.0.0.2/24")"#),
-    ("addr_del/label", r#"addr_del("w1:v1", "10.0.0.3/24")"#),
-    ("addr_del/peer", r#"addr_del("w1:v1", "10.0.2.1")"#),
-    ("addr_del/lifetime", r#"addr_del("w1:v1", "10.0.3.1/24")"#),
-    ("addr_del/v6", r#"addr_del("w1:v1", "fd00::1/64")"#),
-    ("addr_del/v6_lifetime", r#"addr_del("w1:v1", "fd00::2/64")"#),
-    ("addr_del/bridge", r#"addr_del("w1:br0", "10.4.0.1/24")"#),
-    ("addr_flush", r#"addr_flush("w1:v1")"#),
-    ("addr_flush/inet", r#"addr_flush("w1:v1", #{ family: "inet" })"#),
-    ("addr_flush/inet6", r#"addr_flush("w1:v1", #{ family: "inet6" })"#),
-    ("route/add", r#"route("w1", "10.30.0.0/16", #{ via: "10.0.0.9" })"#),
-    ("route/multipath", r#"route("w1", "10.30.0.0/16", #{ nexthops: [#{ via: "10.0.0.9" }, #{ via: "10.4.0.9" }] })"#),
-    ("route/blackhole", r#"route("w1", "10.30.0.0/16", #{ type: "blackhole", table: 77 })"#),
-    ("route/v6", r#"route("w1", "fd30::/64", #{ via: "fd00::9" })"#),
-    ("route/replace", r#"route("w1", "default", #{ via: "10.4.0.9", replace: true })"#),
-    ("route/replace_multipath", r#"route("w1", "10.11.0.0/16", #{ via: "10.4.0.9", replace: true })"#),
-    ("route/replace_v6", r#"route("w1", "fd10::/64", #{ via: "fd04::9", metric: 33, replace: true })"#),
-    ("route/append", r#"route("w1", "10.11.0.0/16", #{ via: "10.4.0.9", append: true })"#),
-    ("route/append_v6", r#"route("w1", "fd10::/64", #{ via: "fd04::9", metric: 33, append: true })"#),
-    ("route_del/default", r#"route_del("w1", "default")"#),
-    ("route_del/src", r#"route_del("w1", "10.10.0.0/16", #{ via: "10.0.0.9" })"#),
-    ("route_del/second_of_two", r#"route_del("w1", "10.10.0.0/16", #{ via: "10.0.0.8" })"#),
-    ("route_del/multipath", r#"route_del("w1", "10.11.0.0/16")"#),
-    ("route_del/blackhole", r#"route_del("w1", "10.12.0.0/16")"#),
-    ("route_del/table", r#"route_del("w1", "10.13.0.0/16", #{ table: 100 })"#),
-    ("route_del/connected", r#"route_del("w1", "10.0.0.0/24")"#),
-    ("route_del/v6", r#"route_del("w1", "fd10::/64")"#),
-    ("route_del/v6_blackhole", r#"route_del("w1", "fd12::/64")"#),
-    ("rule/add", r#"rule("w1", #{ from: "10.0.0.1", fwmark: "1/3", table: 77 })"#),
-    ("rule/same_priority", r#"rule("w1", #{ from: "10.0.0.1", table: 77, priority: 600 })"#),
-    ("rule/v6", r#"rule("w1", #{ to: "fd00::/64", type: "blackhole", priority: 5 })"#),
-    ("rule_del/plain", r#"rule_del("w1", #{ priority: 500 }); rule_del("w1", #{ priority: 500, family: "inet6" })"#),
-    ("rule_del/first_of_three", r#"rule_del("w1", #{ priority: 600 })"#),
-    ("rule_del/middle_of_three", r#"rule_del("w1", #{ priority: 600, type: "prohibit" })"#),
-    (
-        "rule_del/the_kernels",
-        r#"rule_del("w1", #{ priority: 32766 }); rule_del("w1", #{ priority: 0, table: "local" })"#,
-    ),
-    (
-        "nexthop/add",
-        r#"nexthop("w1", 30, #{ via: "10.0.0.8", dev: "v1" }); route("w1", "10.31.0.0/16", #{ nhid: 30 })"#,
-    ),
-    ("nexthop/group", r#"nexthop("w1", 30, #{ group: [11, #{ id: 12, weight: 7 }], type: "resilient", buckets: 8 })"#),
-    ("nexthop/replace", r#"nexthop("w1", 11, #{ via: "10.0.0.8", dev: "v1", replace: true })"#),
-    ("nexthop/replace_group", r#"nexthop("w1", 20, #{ group: [12], replace: true })"#),
-    ("nexthop_del/single", r#"nexthop_del("w1", 11)"#),
-    ("nexthop_del/group", r#"nexthop_del("w1", 20)"#),
-    ("nexthop_del/last_of_a_group", r#"nexthop_del("w1", 11); nexthop_del("w1", 12)"#),
-    ("nexthop_del/v6", r#"nexthop_del("w1", 13)"#),
-    ("neigh/add", r#"neigh("w1:v1", "10.0.0.51", "02:00:00:00:05:51")"#),
-    ("neigh/replace", r#"neigh("w1:v1", "10.0.0.50", "02:00:00:00:05:99", #{ replace: true })"#),
-    ("neigh/proxy", r#"neigh("w1:v1", "10.0.0.61", #{ proxy: true })"#),
-    ("neigh_del", r#"neigh_del("w1:v1", "10.0.0.50")"#),
-    ("neigh_del/v6", r#"neigh_del("w1:v1", "fd00::50")"#),
-    ("neigh_del/proxy", r#"neigh_del("w1:v1", "10.0.0.60")"#),
-    ("neigh_flush", r#"neigh_flush("w1:v1", #{ all: true })"#),
-    (
-        "nft/new_table",
-        r#"nft("w1", "add table ip fresh; add chain ip fresh c { type filter hook input priority 5; }"); masquerade("w1", "v1")"#,
-    ),
-    (
-        "nft/rule_of_a_strangers",
-        r#"nft("w1", "add rule ip nat post oifname q2 masquerade; flush chain inet stranger more")"#,
-    ),
-    (
-        "nft/elements",
-        r#"nft("w1", "add element inet stranger blocked { 10.66.0.3 }; delete element inet stranger ports { 80 : 10.0.0.9 }")"#,
-    ),
-    ("nft/delete_last_table", r#"nft("w1", "delete table ip nat")"#),
-    (
-        "nft/flush_ruleset",
-        r#"nft("w1", "flush ruleset"); nft("w1", "add table inet stranger; add set inet stranger blocked { type ipv4_addr; }")"#,
-    ),
-    ("nft/dormant", r#"nft("w1", "add table ip nat { flags dormant; }")"#),
-    ("nft/host", r#"drop(host(), #{ proto: "tcp", dport: 23 })"#),
-    (
-        "nft/refused",
-        r#"try { nft("w1", "add table ip fresh; add rule ip nowhere c accept"); } catch (e) {} drop("w1", #{ proto: "icmp" })"#,
-    ),
-    (
-        "route/encap",
-        r#"route("w1", "10.30.0.0/16", #{ via: "10.0.0.9", encap: #{ type: "ip", id: 7, dst: "10.0.0.9" }, congctl: "lock reno", rto_min: "300ms" })"#,
-    ),
-    (
-        "sysctl/tree",
-        r#"sysctl("w1", #{ "net.ipv4": #{ ip_forward: 1, conf: #{ "v1.arp_filter": 0, "all.rp_filter": 1 } } })"#,
-    ),
-    ("sysctl/forwarding", r#"forwarding("w1", true)"#),
-    ("qdisc/on_a_new_link", r#"veth("w1:a", "w2:b"); qdisc("w1:a", "tbf", #{ rate: "1mbit" })"#),
-    ("qdisc/where_none_was", r#"qdisc("w2:v2", "tbf", #{ rate: "10mbit" })"#),
-    (
-        "qdisc/where_none_was_tree",
-        r#"qdisc("w2:v2", "htb", #{ handle: "1:", default_class: "10" }); tc_class("w2:v2", "1:1", #{ rate: "10mbit" }); tc_class("w2:v2", "1:10", #{ parent: "1:1", rate: "1mbit" }); qdisc("w2:v2", "pfifo", #{ parent: "1:10" })"#,
-    ),
-    ("qdisc/replace_another_kind", r#"qdisc("w1:v1", "tbf", #{ rate: "10mbit", replace: true })"#),
-    ("qdisc/replace_the_same_kind", r#"qdisc(":h0", "tbf", #{ rate: "10mbit", burst: "9kb", replace: true })"#),
-    ("qdisc/change", r#"qdisc(":h0", "tbf", #{ rate: "10mbit", burst: "9kb", change: true })"#),
-    ("qdisc/change_child", r#"qdisc("w1:v1", "tbf", #{ parent: "1:10", handle: "10:", rate: "9mbit", change: true })"#),
-    ("qdisc/change_fifo", r#"qdisc("w1:p1", "bfifo", #{ limit: "10kb", change: true })"#),
-    ("qdisc/child", r#"qdisc("w1:v1", "tbf", #{ parent: "1:30", rate: "9mbit", replace: true })"#),
-    ("qdisc/clsact", r#"qdisc("w1:v1", "clsact")"#),
-    ("qdisc_del/tree", r#"qdisc_del("w1:v1")"#),
-    ("qdisc_del/child", r#"qdisc_del("w1:v1", #{ handle: "10:" })"#),
-    ("qdisc_del/clsact", r#"qdisc_del("w1:q2", #{ parent: "ingress" })"#),
-    ("qdisc_del/host", r#"qdisc_del(":h0")"#),
-    (
-        "qdisc_del/and_make_again",
-        r#"qdisc_del("w1:v1"); qdisc("w1:v1", "htb", #{ handle: "1:" }); tc_class("w1:v1", "1:10", #{ rate: "1mbit" })"#,
-    ),
-    ("tc_class/add", r#"tc_class("w1:v1", "1:40", #{ parent: "1:1", rate: "3mbit" })"#),
-    ("tc_class/change", r#"tc_class("w1:v1", "1:10", #{ parent: "1:1", rate: "3mbit", ceil: "4mbit", change: true })"#),
-    ("tc_class/change_the_outer", r#"tc_class("w1:v1", "1:1", #{ rate: "30mbit", replace: true })"#),
-    ("tc_class/del", r#"tc_filter_del("w1:v1", #{ parent: "1:" }); tc_class_del("w1:v1", "1:10")"#),
-    (
-        "tc_filter/add",
-        r#"tc_filter("w1:v1", "u32", #{ parent: "1:", protocol: "ip", prio: 5, dst: "10.0.0.50", classid: "1:30" })"#,
-    ),
-    (
-        "tc_filter/add_in_front",
-        r#"tc_filter("w1:v1", "u32", #{ parent: "1:", protocol: "ip", prio: 1, dst: "10.0.0.50", classid: "1:30" })"#,
-    ),
-    (
-        "tc_filter/add_mirred",
-        r#"tc_filter("w1:q2", "u32", #{ parent: "ingress", action: #{ kind: "mirred", dev: "p1" } })"#,
-    ),
-    (
-        "tc_filter_del/one",
-        r#"tc_filter_del("w1:v1", #{ parent: "1:", protocol: "ip", prio: 5, kind: "u32", handle: "800::800" })"#,
-    ),
-    ("tc_filter_del/first_priority", r#"tc_filter_del("w1:v1", #{ parent: "1:", protocol: "ip", prio: 5 })"#),
-    ("tc_filter_del/last_priority", r#"tc_filter_del("w1:v1", #{ parent: "1:", protocol: "ip", prio: 7 })"#),
-    ("tc_filter_del/all", r#"tc_filter_del("w1:v1", #{ parent: "1:" })"#),
-    ("tc_filter_del/egress", r#"tc_filter_del("w1:q2", #{ parent: "egress" })"#),
-    ("tc_filter_del/ingress", r#"tc_filter_del("w1:q2", #{ parent: "ingress", protocol: "ip", prio: 3 })"#),
-    ("sysctl/device", r#"sysctl("w1", "net.ipv4.conf.v1.arp_filter", 0)"#),
-    ("sysctl/ip_forward", r#"sysctl("w1", "net.ipv4.ip_forward", 1)"#),
-    ("sysctl/conf_all_forwarding", r#"sysctl("w1", "net.ipv4.conf.all.forwarding", 1)"#),
-    ("sysctl/conf_all_v6_forwarding", r#"sysctl("w1", "net.ipv6.conf.all.forwarding", 1)"#),
-    ("sysctl/conf_default", r#"sysctl("w1", "net.ipv4.conf.default.rp_filter", 2)"#),
-    ("sysctl/conf_default_forwarding", r#"sysctl("w1", "net.ipv6.conf.default.forwarding", 1)"#),
-    ("sysctl/disable_ipv6", r#"sysctl("w1", "net.ipv6.conf.v1.disable_ipv6", 1)"#),
-    ("sysctl/disable_ipv6_all", r#"sysctl("w1", "net.ipv6.conf.all.disable_ipv6", 1)"#),
-    ("sysctl/text", r#"sysctl("w1", "net.ipv4.ip_local_port_range", "20000 30000")"#),
-    ("sysctl/host", r#"sysctl(host(), "net.ipv4.ip_forward", 1)"#),
-    ("netns_del", r#"netns_del("w1")"#),
-    ("netns_del/both", r#"netns_del("w1"); netns_del("w2")"#),
-    ("netns_del/all", r#"netns_del_all()"#),
-    ("netns_del/and_make_again", r#"netns_del("w1"); netns_add("w1"); veth("w1:v1", "w2:other")"#),
-    ("netns_del/changed_before", r#"link_set("w1:v1", #{ mtu: 1400 }); addr_flush("w1:v1"); netns_del("w1")"#),
-    ("netns_add", r#"netns_add("fresh", #{ lo: true })"#),
-    (
-        "netns_add/with_content",
-        r#"netns_add("fresh"); veth("fresh:a", "w1:a", #{ up: true, b: #{ addr: "10.40.0.1/24", master: "br0" } })"#,
-    ),
-    ("netns_attach", r#"netns_attach("again", "/run/netns/w1")"#),
-    (
-        "netns_attach/changed_by_its_own_name",
-        r#"netns_attach("again", "/run/netns/w1"); link_set("w1:v1", #{ alias: "x" })"#,
-    ),
-    ("netns_attach/host", r#"netns_attach("the-host", "/proc/self/ns/net")"#),
-    ("netns_attach/after_a_change", r#"addr_del("w1:v1", "fd00::1/64"); netns_attach("again", "/run/netns/w1")"#),
-    ("netns_attach/after_a_move", r#"link_move("w1:p2", host()); netns_attach("again", "/run/netns/w1")"#),
-    (
-        "sysctl/default_reaches_devices",
-        r#"sysctl(host(), "net.ipv4.conf.default.rp_filter", 1); link_move("h1", "w1"); link_up("w1:h1")"#,
-    ),
-    (
-        "sequence/a_new_link_after_another_left",
-        r#"
-        let e = link("w2:e1").index; link_move("w2:e1", "w1"); link_del("w2:v2");
-        let x = veth("w2:x2", "w1:x3", #{ up: true });
-        assert(x.index != e, "the place of a link that left is not taken"); assert_eq(x.name, "x2")"#,
-    ),
-    (
-        "sequence/group_of_nexthops_by_their_devices",
-        r#"addr_del("w1:v1", "10.0.0.1/24"); link_del("w1:q2"); link_del("w1:v1")"#,
-    ),
-    (
-        "sequence/group_of_nexthops_and_one_step_before",
-        r#"addr("w2:v2", "fd60::1/64", #{ nodad: true }); addr_del("w1:v1", "10.0.0.1/24"); link_del("w1:q2"); link_del("w1:v1")"#,
-    ),
-    // br0's mtu follows that of its port, and IPv6's follows br0's.
-    (
-        "sequence/mtu_of_a_port_then_of_its_bridge",
-        r#"link_set("w1:p2", #{ mtu: 1280 }); link_set("w1:br0", #{ mtu: 1300 })"#,
-    ),
-    ("sequence/mtu_below_that_of_ipv6_then_down", r#"link_set("w1:v1", #{ mtu: 1000 }); link_down("w1:v1")"#),
-    ("sequence/neighbour_in_a_subnet_that_is_local_for_a_time", r#"addr("w1:lo", "10.0.0.1/24"); link_down("w1:v1")"#),
-    ("sequence/namespace_then_the_other_end_of_its_link", r#"netns_del("w1"); link_del("w2:v2")"#),
-    // The filter on q2 mirrors to p1: without it, it can't be made again until p1 is back.
-    ("sequence/target_of_a_filter_then_its_link", r#"link_del("w2:e1"); link_move("w1:q2", "w2")"#),
-    ("sequence/multipath_route_down_then_delete", r#"link_down("w1:v1"); link_del("w1:v1")"#),
-    ("sequence/multipath_route_bridge_down_then_delete", r#"link_down("w1:br0"); link_del("w1:br0")"#),
-    ("sysctl/addrgenmode_before_a_move", r#"link_set("w1:v1", #{ addrgenmode: "none" }); link_move("w1:v1", host())"#),
-    (
-        "own/moved_after_a_step_beside_it",
-        r#"veth("w2:x1", "x2", #{ up: true }); link_del("w1:v1"); link_move("w2:x1", host())"#,
-    ),
-    (
-        "own/deleted_after_a_step_beside_it",
-        r#"veth("x1", "w1:x2", #{ up: true, a: #{ addr: "10.62.0.5/24" } }); route(host(), "10.14.0.0/16", #{ dev: "h1" }); link_del("x1")"#,
-    ),
-    ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
-    (
-        "veth/across",
-        r#"veth("w1:a", "w2:b", #{ up: true, addr: "10.40.0.1/24" }); route("w1", "10.41.0.0/16", #{ via: "10.40.0.9" })"#,
-    ),
-    ("bridge/steals_a_port", r#"bridge("w1:br1", #{ up: true }); link_set("w1:p1", #{ master: "br1" })"#),
-    ("write_file/over", r#"write_file("/run/files/file", "new content")"#),
-    ("write_file/new", r#"write_file("/run/files/new", "new content")"#),
-    ("remove_file", r#"remove_file("/run/files/file")"#),
-    ("start", r#"start("w1", "sleep 1000"); start(host(), "sleep 1000")"#),
-    (
-        "sequence/address_then_route_then_down",
-        r#"addr("w1:q2", "10.50.0.1/24"); route("w1", "10.51.0.0/16", #{ via: "10.50.0.9" }); link_down("w1:q2"); addr_flush("w1:q2")"#,
-    ),
-    ("sequence/rename_move_delete", r#"let v = link_rename("w1:v1", "x"); link_move(v, "w2"); link_del(v)"#),
-    (
-        "sequence/twice_the_same",
-        r#"link_set("w1:v1", #{ mtu: 1400 }); link_set("w1:v1", #{ mtu: 1350 }); addr("w1:v1", "10.50.0.1/24"); addr_del("w1:v1", "10.50.0.1/24"); addr("w1:v1", "10.50.0.1/24")"#,
-    ),
-    (
-        "sequence/twenty_namespaces",
-        r#"
-        for i in 0..20 {
-            netns_add(`n${i}`, #{ lo: true });
-            veth(`w1:n${i}`, `n${i}:eth0`, #{ up: true, a: #{ master: "br0" }, b: #{ addr: `10.4.0.${i + 20}/24` } });
-        }
-        link_set("w1:v1", #{ mtu: 1400 });
-        addr_del("w1:v1", "10.0.0.1/24");
-        addr("w1:v1", "10.60.0.1/24");
-        route("w1", "10.61.0.0/16", #{ via: "10.60.0.9" });
-        link_rename("w1:v1", "uplink")"#,
-    ),
-];
 
 /// A case that is not one of [`VERBS`] in the usual frame.
 struct Special {
@@ -320,12 +28,23 @@ struct Special {
     signals: &'static [i32],
     /// Whether stdout's reader goes away first.
     closed: bool,
+    /// How many bytes its memory may have; what the kernel or the allocator ends is recovered.
+    memory: Option<u64>,
     /// Whether a transaction in it can't be undone as it was, and says so.
     inner: bool,
 }
 
-const PLAIN: Special =
-    Special { name: "", script: "", code: 1, says: &[], after: "", signals: &[], closed: false, inner: false };
+const PLAIN: Special = Special {
+    name: "",
+    script: "",
+    code: 1,
+    says: &[],
+    after: "",
+    signals: &[],
+    closed: false,
+    memory: None,
+    inner: false,
+};
 
 const SPECIAL: &[Special] = &[
     Special {
@@ -601,6 +320,51 @@ const SPECIAL: &[Special] = &[
         says: &["verified"],
         ..PLAIN
     },
+    Special {
+        name: "limit/a_string_without_an_end",
+        script: r#"link_down("w1:v1"); netns_del("w2"); let s = "x"; while true { s += s; }"#,
+        says: &["too large", "case.rhai:1", "verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "limit/an_array_without_an_end",
+        script: r#"link_del("w1:q2"); let a = [1]; while true { a += a; }"#,
+        says: &["too large", "verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "limit/calls_without_an_end",
+        script: r#"fn deep(n) { link_set("w1:v1", #{ alias: `${n}` }); deep(n + 1) } link_del("w1:br0"); deep(0);"#,
+        says: &["nested more than 256 deep", "verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "limit/operations",
+        script: r#"//--max-operations 20000
+            let n = 0;
+            try { link_del("w1:v1"); while true { n += 1; } } catch (e) { netns_del("w1"); while true {} }"#,
+        says: &["the script took more than 20000 operations", "is there a loop without an end?", "verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "limit/operations_in_a_transaction",
+        script: r#"//--max-operations 20000
+            link_set("w1:v1", #{ mtu: 1400 });
+            on_rollback(|| { let n = 0; while n < 1000 { n += 1; } });
+            transaction(|| { transaction(|| { link_del("w1:v1"); while true {} }); });"#,
+        says: &["the script took more than 20000 operations", "verified"],
+        ..PLAIN
+    },
+    Special {
+        // The allocator ends the process where it stands: what is left is for `recover`.
+        name: "limit/memory",
+        script: r#"link_del("w1:v1"); netns_del("w2"); netns_add("w2"); addr_flush("w1:br0");
+            let s = "x"; s.pad(200000000, "x"); let a = s + "a"; let b = s + "b"; let c = s + "c"; let d = s + "d"; let e = s + "e"; let f = s + "f";"#,
+        code: 128 + libc::SIGABRT,
+        says: &["memory allocation of", "run `case` was killed", "verified"],
+        memory: Some(1 << 30),
+        ..PLAIN
+    },
     Special { name: "nothing_done_nothing_said", script: r#"print(links("w1").len()); fail("x");"#, ..PLAIN },
     Special {
         name: "rm_takes_all_down",
@@ -683,10 +447,28 @@ fn compare(name: &str) -> Result<(), String> {
 fn run_script(case: &Special, path: &std::path::Path) -> Result<common::Ended, String> {
     let mut command = Command::new(common::NSSCRIPT);
     command.args(["--host", "--color", "never"]);
-    if std::fs::read_to_string(path).is_ok_and(|t| t.starts_with("//--rm")) {
-        command.arg("--rm");
-    }
+    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+    command.args(
+        text.lines()
+            .next()
+            .and_then(|l| l.strip_prefix("//--"))
+            .into_iter()
+            .flat_map(|words| format!("--{words}").split(' ').map(str::to_string).collect::<Vec<_>>()),
+    );
     command.arg(path).env("LC_ALL", "C.UTF-8");
+    if let Some(bytes) = case.memory {
+        let limited = move || {
+            nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_AS, bytes, bytes)?;
+            Ok(())
+        };
+        // SAFETY: it makes one system call, and allocates nothing.
+        let ended = common::run(unsafe { command.pre_exec(limited) }, Duration::from_secs(60))?;
+        let recovered = world::nsscript(&["recover"], "")?;
+        if recovered.code() != 0 {
+            return Err(format!("recover: exit status {}\n{}", recovered.code(), recovered.stderr));
+        }
+        return Ok(common::Ended { stderr: format!("{}{}", ended.stderr, recovered.stderr), ..ended });
+    }
     if case.signals.is_empty() && !case.closed {
         return common::run(&mut command, Duration::from_secs(60));
     }

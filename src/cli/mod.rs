@@ -91,6 +91,9 @@ pub struct RunArgs {
     /// The lab's name; by default the file's, without `.rhai`
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// End the script with an error, and undo it, after so many operations of its own (a loop without an end); none by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_operations: Option<u64>,
     /// The script; `-` is standard input
     pub file: Option<String>,
     /// Its arguments, `args()` in the script

@@ -111,6 +111,7 @@ pub fn run(global: &Global, args: RunArgs, prepared: Prepared) -> i32 {
         Ok(host) => host,
         Err(error) => return report_error(global, &error),
     };
+    let host = host.bounded(args.max_operations);
     let session = host.session().clone();
     // Held to the end: the locks of runs that are under way outside.
     let mut laid = Laid::default();

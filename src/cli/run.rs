@@ -108,7 +108,8 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
         return report_error(global, &error);
     }
     let prepared = Cancel::install()
-        .and_then(|cancel| host(global, args.args, (&script.lab, &script.source), Rc::clone(&listener), cancel));
+        .and_then(|cancel| host(global, args.args, (&script.lab, &script.source), Rc::clone(&listener), cancel))
+        .map(|host| host.bounded(args.max_operations));
     let host = match prepared {
         Ok(host) => host,
         Err(error) => return report_error(global, &error),

@@ -76,6 +76,14 @@ impl Host {
         Host { engine, session, texts, ast: RefCell::new(AST::empty()) }
     }
 
+    /// The same, with a script that ends in an error after so many operations of Rhai's (a statement, a call, a turn of a
+    /// loop is some of them).
+    #[must_use]
+    pub fn bounded(mut self, operations: Option<u64>) -> Host {
+        self.engine.set_max_operations(operations.unwrap_or(0));
+        self
+    }
+
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine

@@ -712,7 +712,7 @@ impl Session {
         spaces.dedup();
         for ns in spaces {
             let only: Vec<(u32, Ipv6Addr)> =
-                all.iter().filter(|(n, _, _)| *n == ns).map(|(_, index, ip)| (*index, *ip)).collect();
+                all.iter().filter(|(n, _, _)| n.is(&ns)).map(|(_, index, ip)| (*index, *ip)).collect();
             let dad = match self.0.kernel.wait_dad(&ns, Some(&only), DAD_BOUND, self.cancel()) {
                 Ok(dad) => dad,
                 Err(error) if error.kind == Kind::NotFound => continue,

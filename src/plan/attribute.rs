@@ -2,9 +2,10 @@
 //! this verb can have done counts. What differs otherwise is somebody else's, and stays.
 
 use super::nexthop::{NHA_ID, members};
-use super::record::{RTA_NH_ID, Rec};
+use super::record::{RTA_DST, RTA_NH_ID, RTA_PREFSRC, Rec};
 use super::state::State;
 use super::verb::Verb;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The state after the verb, as far as it can have caused it: `before`, with what it was to change as it is now, and
 /// without what it can have taken along and is gone now.
@@ -32,6 +33,11 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
                 let flags = [change.promisc, change.allmulticast, change.arp, change.multicast, change.dynamic];
                 if flags.iter().any(Option::is_some) {
                     a.flags = n.flags;
+                }
+                if change.up == Some(true) && n.kind.is_empty() {
+                    after.recs.extend(
+                        now.recs.iter().filter(|r| loopbacks(r, link.index) && !before.recs.contains(r)).cloned(),
+                    );
                 }
             }
         }
@@ -69,7 +75,10 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
             }
         }
         Verb::RecDel { rec, .. } => touched.extend(rec.devices()),
-        Verb::Sysctl { .. } => after.sysctls.clone_from(&now.sysctls),
+        Verb::Sysctl { key, .. } => {
+            after.sysctls.clone_from(&now.sysctls);
+            after.recs.retain(|r| now.recs.contains(r) || !dropped(r, key, before));
+        }
         _ => {}
     }
     // A bridge's MAC and mtu follow its ports (br_stp_recalculate_bridge_id, br_mtu_auto_adjust), and IPv6's mtu follows.
@@ -103,6 +112,9 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
     let ids = on_links.filter_map(|r| r.attr_u32(NHA_ID)).chain(deleted).collect();
     after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
     lose(&mut after, before, now, ids);
+    if matches!(verb, Verb::LinkDel { .. } | Verb::LinkMove { .. }) {
+        aimless(&mut after, now, &touched);
+    }
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
     after
 }
@@ -140,11 +152,13 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
             super::What::Route => {
                 found.destination() == asked.destination()
                     && found.table() == asked.table()
-                    && (asked.devices().is_empty() || found.devices() == asked.devices())
+                    && asked.devices().iter().all(|d| *d == 0 || found.devices().contains(d))
             }
             super::What::Neigh => {
-                found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST)
-                    && found.devices() == asked.devices()
+                // A loopback or point-to-point device has one for all (arp_constructor, net/ipv4/arp.c).
+                let all = found.ip(super::record::NDA_DST).is_some_and(|ip| ip.is_unspecified());
+                found.devices() == asked.devices()
+                    && (all || found.ip(super::record::NDA_DST) == asked.ip(super::record::NDA_DST))
             }
             super::What::Qdisc | super::What::Class | super::What::Filter => {
                 // Handle and priority are the kernel's to choose where they are not given.
@@ -160,9 +174,20 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
         }
 }
 
+/// Whether the record is an address that the kernel gives a loopback device with its first up (inetdev_event,
+/// net/ipv4/devinet.c; init_loopback, net/ipv6/addrconf.c), or a route with it. They stay when it is set down.
+fn loopbacks(rec: &Rec, index: u32) -> bool {
+    let own = |ip: Option<IpAddr>| ip.is_some_and(|ip| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST);
+    let kernels = rec.what == super::What::Route && rec.byte(5) == 2;
+    rec.devices() == [index]
+        && match rec.what {
+            super::What::Addr => own(rec.local()),
+            _ => kernels && (own(rec.ip(RTA_PREFSRC)) || own(rec.ip(RTA_DST))),
+        }
+}
+
 /// Whether the kernel made this route (`RTPROT_KERNEL`) with that address: to it, from it, or to its subnet.
 fn comes_with(route: &Rec, addr: &Rec) -> bool {
-    use super::record::{RTA_DST, RTA_PREFSRC};
     let kernels = route.what == super::What::Route && addr.what == super::What::Addr && route.byte(5) == 2;
     let on_it = route.devices() == addr.devices() && route.family() == addr.family();
     let subnet = addr.local().and_then(|ip| ipnet::IpNet::new(ip, addr.byte(1)).ok()).map(|n| n.network());
@@ -204,6 +229,17 @@ fn lose(after: &mut State, before: &State, now: &State, mut ids: Vec<u32>) {
     for group in groups {
         let shrunk = now.recs.iter().find(|r| id(r).is_some() && id(r) == id(group));
         after.recs.extend(shrunk.filter(|r| !after.recs.contains(r)).cloned());
+    }
+}
+
+/// Filters that mirror or redirect to a device lose their target when it goes (`mirred_device_event`, net/sched/act_mirred.c).
+fn aimless(after: &mut State, now: &State, links: &[u32]) {
+    for filter in after.recs.iter_mut().filter(|r| r.what == super::What::Filter && !now.recs.contains(r)) {
+        if super::tc::filter::targets(filter).iter().any(|index| links.contains(index))
+            && let Some(is) = now.recs.iter().find(|r| r.what == filter.what && alike(r, filter))
+        {
+            filter.clone_from(is);
+        }
     }
 }
 
@@ -255,11 +291,29 @@ fn concerned(rec: &Rec, links: &[u32], verb: &Verb) -> bool {
         Verb::RecDel { rec: deleted, .. } if deleted.what == super::What::Rule => {
             rec.what == deleted.what && super::rule::covers(deleted, rec)
         }
-        Verb::RecDel { rec: deleted, .. } => alike(rec, deleted) || rec.ip(super::record::RTA_PREFSRC).is_some(),
+        Verb::RecDel { rec: deleted, .. } => alike(rec, deleted) || rec.ip(RTA_PREFSRC).is_some(),
         // What was replaced may have been on another device.
         Verb::RecAdd { rec: new, mode: super::AddMode::Replace, .. } => replaced(rec, new),
+        // An IPv6 route that is appended becomes a further hop of the one that is there.
+        Verb::RecAdd { rec: new, mode: super::AddMode::Append, .. } => {
+            new.family() == super::record::AF_INET6 && replaced(rec, new)
+        }
         _ => false,
     }
+}
+
+/// Whether a sysctl can drop this record: IPv6 switched off takes all that is IPv6's (`addrconf_disable_ipv6`), a smaller
+/// table of labels the routes beyond it (`resize_platform_label_table`).
+fn dropped(rec: &Rec, key: &str, before: &State) -> bool {
+    use super::record::{AF_INET6, AF_MPLS};
+    if key == "net/mpls/platform_labels" {
+        return rec.family() == AF_MPLS;
+    }
+    let Some(place) = key.strip_prefix("net/ipv6/conf/").and_then(|k| k.strip_suffix("/disable_ipv6")) else {
+        return false;
+    };
+    let on = |index: &u32| before.links.get(index).is_some_and(|l| l.name == place);
+    rec.family() == AF_INET6 && rec.what != super::What::Rule && (place == "all" || rec.devices().iter().any(on))
 }
 
 #[cfg(test)]

@@ -30,11 +30,14 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
         Phase::Links => links(ns, now, target),
         Phase::Up => ups(ns, now, target),
         Phase::Records => {
-            let (del, mut add) = record_steps(&now.recs, &target.recs);
             // What the kernel had made by itself of a link that is to be down again can't be there, and was not. A route of
             // several hops outlives the loss of one: it is tried, and comes back once an earlier step has that up again.
             let down = |index: u32| target.links.get(&index).is_some_and(|l| !l.up);
-            add.retain(|r| r.what != What::Route || !r.hops().is_empty() || !r.devices().into_iter().any(down));
+            let refused = |r: &super::record::Rec| {
+                r.what == What::Route && r.hops().is_empty() && r.devices().into_iter().any(down)
+            };
+            let (del, mut add) = record_steps(&now.recs, &target.recs, refused);
+            add.retain(|r| !refused(r));
             let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
             let del = del.into_iter().map(|rec| Verb::RecDel { ns: ns.clone(), words: words(&rec), rec });
             let add = add.into_iter().map(|rec| Verb::RecAdd {

@@ -421,9 +421,9 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
 }
 
 /// What to delete and what to add, in order, so that `now` becomes `target`. Queues have a way of their own
-/// ([`super::tc::steps`]).
+/// ([`super::tc::steps`]). What is `stuck` the kernel would not take again as things are.
 #[must_use]
-pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
+pub fn record_steps(now: &[Rec], target: &[Rec], stuck: impl Fn(&Rec) -> bool) -> (Vec<Rec>, Vec<Rec>) {
     let others = |all: &[Rec]| all.iter().filter(|r| !r.is_tc()).cloned().collect::<Vec<Rec>>();
     let (now, target) = (others(now), others(target));
     let (have, want) = (groups(&now), groups(&target));
@@ -433,7 +433,8 @@ pub fn record_steps(now: &[Rec], target: &[Rec]) -> (Vec<Rec>, Vec<Rec>) {
         let mut have: Vec<&Rec> = have.get(name).cloned().unwrap_or_default();
         let mut want: Vec<&Rec> = want.get(name).cloned().unwrap_or_default();
         let Some(sample) = have.first().or(want.first()) else { continue };
-        if ordered(sample) {
+        // What could not be made again keeps its place.
+        if ordered(sample) && !have.iter().any(|r| stuck(r) && want.contains(r)) {
             // The kernel puts a new IPv6 address in front of its like (ipv6_link_dev_addr, net/ipv6/addrconf.c), a new
             // IPv4 address or appended route behind.
             if sample.what == What::Addr && sample.family() == super::record::AF_INET6 {
@@ -524,7 +525,7 @@ mod tests {
     #[test]
     fn order_is_restored_by_adding_again() {
         let (a, b, c) = (addr(2, 1), addr(2, 2), addr(2, 3));
-        let (del, add) = record_steps(&[b.clone(), c.clone()], &[a.clone(), b.clone(), c.clone()]);
+        let (del, add) = record_steps(&[b.clone(), c.clone()], &[a.clone(), b.clone(), c.clone()], |_| false);
         assert_eq!(del, vec![c.clone(), b.clone()]);
         assert_eq!(add, vec![a, b, c]);
     }

@@ -15,6 +15,12 @@ pub struct Ns {
 }
 
 impl Ns {
+    /// Whether both are one namespace, which may have several names.
+    #[must_use]
+    pub fn is(&self, other: &Ns) -> bool {
+        self.cookie == other.cookie
+    }
+
     /// The name as messages write it.
     #[must_use]
     pub fn label(&self) -> String {

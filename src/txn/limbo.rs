@@ -27,9 +27,9 @@ impl Txn {
     pub(super) fn parking(&mut self, places: &[(Ns, u32)], changes: &[Change]) -> Result<Vec<Back>> {
         let mut backs = Vec::new();
         for (at, (ns, index)) in places.iter().enumerate() {
-            let Some(state) = changes.iter().find(|c| c.ns == *ns).map(|c| &c.before) else { return Ok(Vec::new()) };
+            let Some(state) = changes.iter().find(|c| c.ns.is(ns)).map(|c| &c.before) else { return Ok(Vec::new()) };
             let Some(link) = state.links.get(index) else { return Ok(Vec::new()) };
-            let ends = |l: u32| places.iter().any(|(n, i)| n == ns && *i == l);
+            let ends = |l: u32| places.iter().any(|(n, i)| n.is(ns) && *i == l);
             let built_upon =
                 state.links.values().any(|l| (l.needs().contains(index) && !ends(l.index)) || l.master == *index);
             if !link.is_virtual() || built_upon {
@@ -140,7 +140,7 @@ pub(super) fn delete(kernel: &dyn Kernel, verb: &Verb, backs: &mut Vec<Back>) ->
 
 /// Where a link of an unfinished step got to: its index there, 0 where it did not leave.
 pub(super) fn arrived(kernel: &dyn Kernel, back: &Back, changes: &[Change]) -> u32 {
-    let was = changes.iter().find(|c| c.ns == back.to).map(|c| &c.before);
+    let was = changes.iter().find(|c| c.ns.is(&back.to)).map(|c| &c.before);
     let new = |index: u32| back.parked() || was.is_some_and(|b| !b.links.contains_key(&index));
     [&back.name, &back.link.name]
         .into_iter()

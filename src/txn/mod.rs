@@ -46,6 +46,8 @@ pub struct Txn {
     keys: HashMap<u64, Vec<(u64, u32)>>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
+    /// Where links were that went with a step: their places are kept for the undo.
+    vacated: HashSet<(u64, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
     held: Vec<Ns>,
     /// Links of the run's own whose MAC it may have changed itself, by where they are.
@@ -80,6 +82,7 @@ impl Txn {
             ever: HashMap::new(),
             keys: HashMap::new(),
             moved: HashMap::new(),
+            vacated: HashSet::new(),
             restyled: HashSet::new(),
             owed: Vec::new(),
             held: Vec::new(),
@@ -323,7 +326,10 @@ impl Txn {
 
     /// Keeps links out of the places that others left: what was known by index there must not be taken for them.
     fn avoid(&self, verb: &mut Verb, given: (u32, u32)) {
-        let left = |ns: &Ns, index: u32| self.moved.contains_key(&(ns.cookie, index));
+        let left = |ns: &Ns, index: u32| {
+            let place = (ns.cookie, index);
+            self.moved.contains_key(&place) || self.vacated.contains(&place)
+        };
         let free = |ns: &Ns, from: u32| {
             let free = |i: &u32| !left(ns, *i) && matches!(self.kernel.link(ns, By::Index(*i)), Ok(None));
             (from.saturating_add(1)..i32::MAX.unsigned_abs()).find(free).unwrap_or(0)
@@ -401,6 +407,13 @@ impl Txn {
 
     /// Keeps account of what the run made and where it is.
     fn note(&mut self, entry: &Entry, outcome: &Outcome) {
+        if let Undo::Restore { changes, .. } = &entry.undo {
+            for change in changes {
+                let stays = |index: &u32| change.after.as_ref().is_none_or(|after| after.links.contains_key(index));
+                let gone = change.before.links.keys().filter(|index| !stays(index));
+                self.vacated.extend(gone.map(|index| (change.ns.cookie, *index)));
+            }
+        }
         match &entry.verb {
             Some(Verb::NetnsAdd { .. }) => {
                 if let Some(ns) = &outcome.ns {
@@ -502,12 +515,12 @@ impl Txn {
                 }
                 let mut changes: Vec<Change> = Vec::new();
                 for (at, (ns, _)) in places.iter().enumerate() {
-                    if places[..at].iter().any(|(n, _)| n == ns) {
+                    if places[..at].iter().any(|(n, _)| n.is(ns)) {
                         continue;
                     }
                     // Both ends may be here.
                     let mut sysctls = Vec::new();
-                    for (_, index) in places.iter().filter(|(n, _)| n == ns) {
+                    for (_, index) in places.iter().filter(|(n, _)| n.is(ns)) {
                         sysctls.extend(self.device_sysctls(ns, *index)?);
                         sysctls.extend(self.mtus(ns, &[*index])?);
                     }

@@ -91,7 +91,7 @@ pub(super) struct Expected {
 impl Expected {
     /// A link of the run's own was deleted: states that were read while it was there are looked at without it.
     fn forget(&mut self, ns: &Ns, index: u32) {
-        for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n == ns) {
+        for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n.is(ns)) {
             let Some(link) = before.links.get(&index).cloned() else { continue };
             before.remove_link(index);
             let of_link = format!("link {index} ");

@@ -30,7 +30,7 @@ impl Txn {
                     }
                 }
                 // One of the run's own, which went with all that was in it.
-                Err(error) if error.kind == Kind::NotFound && expected.names.contains(ns) => {}
+                Err(error) if error.kind == Kind::NotFound && expected.names.iter().any(|n| n.is(ns)) => {}
                 Err(error) => report.errors.push(error.to_string()),
             }
         }
@@ -39,7 +39,7 @@ impl Txn {
             let belongs = expected
                 .states
                 .values()
-                .any(|(n, before, ..)| n == ns && before.links.get(&link.index).is_some_and(|l| l.name == link.name));
+                .any(|(n, before, ..)| n.is(ns) && before.links.get(&link.index).is_some_and(|l| l.name == link.name));
             if belongs {
                 continue;
             }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start programs, and pause between two looks")]
 
 pub mod frame;
+pub mod verbs;
 pub mod world;
 
 use std::collections::HashMap;

@@ -1,7 +1,6 @@
 //! Random scripts over the world of `common::world`. The generator keeps a rough account of what there is, so that most
 //! calls succeed; those that don't are caught by the script, and have to have changed nothing.
 
-use super::common;
 use std::fmt::Write as _;
 
 /// SplitMix64: a seed is a sequence, on every machine.
@@ -117,8 +116,8 @@ impl Link {
 
 pub struct Generator<'a> {
     pub rng: &'a mut Rng,
-    /// Script functions that there are.
-    functions: Vec<String>,
+    /// Whether there is an nft.
+    nft: bool,
     /// Deletes nothing that was there: what a committed lab deleted, nobody brings back.
     gentle: bool,
     spaces: Vec<String>,
@@ -135,9 +134,6 @@ const ROUTES6: &[&str] = &["default", "fd10::/64", "fd12::/64", "fd13::/64"];
 
 impl<'a> Generator<'a> {
     pub fn new(rng: &'a mut Rng, gentle: bool) -> Generator<'a> {
-        let mut functions: Vec<String> = common::functions().into_iter().map(|f| f.name).collect();
-        functions.sort();
-        functions.dedup();
         let links = [
             ("w1", "v1", "veth"),
             ("w1", "p1", "veth"),
@@ -169,7 +165,7 @@ impl<'a> Generator<'a> {
         ];
         Generator {
             rng,
-            functions,
+            nft: super::common::has_program("nft"),
             gentle,
             spaces: vec!["w1".into(), "w2".into(), String::new()],
             links: links.iter().map(|(s, n, k)| Link { space: (*s).into(), name: (*n).into(), kind: k }).collect(),
@@ -206,10 +202,6 @@ impl<'a> Generator<'a> {
             }
         }
         out
-    }
-
-    fn has(&self, function: &str) -> bool {
-        self.functions.iter().any(|f| f == function)
     }
 
     fn name(&mut self, prefix: &str) -> String {
@@ -249,7 +241,7 @@ impl<'a> Generator<'a> {
 
     fn call(&mut self) -> String {
         loop {
-            let made = match self.rng.below(100) {
+            let made = match self.rng.below(118) {
                 0..=4 => self.netns(),
                 5..=11 => self.make_link(),
                 12..=25 => Some(self.link_set()),
@@ -646,9 +638,127 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// What not every version has.
+    /// Rules, nexthops, queues, the firewall, and links of other kinds.
     fn more(&mut self) -> Option<String> {
-        let _ = self.has("rule");
-        None
+        match self.rng.below(24) {
+            0..=2 => Some(self.rule()),
+            3 | 4 => {
+                let space = Self::expression(&self.space());
+                let by = *self.rng.pick(&[
+                    "priority: 500",
+                    "priority: 600",
+                    "priority: 600, type: \"prohibit\"",
+                    "priority: 500, family: \"inet6\"",
+                    "priority: 32766",
+                    "priority: 700",
+                ]);
+                Some(format!("rule_del({space}, #{{ {by} }})"))
+            }
+            5..=8 => Some(self.nexthop()),
+            9 => {
+                let space = Self::expression(&self.space());
+                Some(format!("nexthop_del({space}, {})", self.rng.pick(&[11, 12, 13, 14, 20, 31, 32, 33])))
+            }
+            10 => {
+                let space = Self::expression(&self.space());
+                let dst = self.destination(false);
+                Some(format!("route({space}, {dst:?}, #{{ nhid: {} }})", self.rng.pick(&[11, 12, 14, 20, 31, 32, 33])))
+            }
+            11..=15 => Some(self.queue()),
+            16 | 17 if self.nft => Some(self.firewall()),
+            18 => Some(format!("forwarding({}, {})", Self::expression(&self.space()), self.rng.one_in(2))),
+            19..=23 => Some(self.other_kind()),
+            _ => None,
+        }
+    }
+
+    fn rule(&mut self) -> String {
+        let space = Self::expression(&self.space());
+        let what = match self.rng.below(5) {
+            0 => "from: \"fd00::1\", table: 100".to_string(),
+            1 => format!("to: \"10.9.{}.0/24\", type: \"blackhole\"", self.rng.below(4)),
+            2 => format!("fwmark: {}, table: 100", 1 + self.rng.below(3)),
+            3 => format!("iif: \"{}\", table: 77", self.link().name),
+            _ => format!("from: \"10.0.0.{}\", table: 100", self.rng.below(9)),
+        };
+        let priority = self.rng.pick(&["", ", priority: 500", ", priority: 600", ", priority: 700"]);
+        format!("rule({space}, #{{ {what}{priority} }})")
+    }
+
+    fn nexthop(&mut self) -> String {
+        let link = self.link();
+        let space = Self::expression(&link.space);
+        let id = *self.rng.pick(&[11, 12, 13, 20, 31, 32, 33]);
+        let replace = if self.rng.one_in(2) { ", replace: true" } else { "" };
+        let what = match self.rng.below(5) {
+            0 => "blackhole: true".to_string(),
+            1 | 2 => format!("group: [{}, {}]", self.rng.pick(&[11, 12, 31]), self.rng.pick(&[14, 32, 12])),
+            3 => format!("via: {:?}, dev: {:?}", self.rng.pick(GATEWAYS6), link.name),
+            _ => format!("via: {:?}, dev: {:?}", self.rng.pick(GATEWAYS), link.name),
+        };
+        format!("nexthop({space}, {id}, #{{ {what}{replace} }})")
+    }
+
+    fn queue(&mut self) -> String {
+        let dev = if self.rng.one_in(3) { "\"w1:v1\"".to_string() } else { self.link().dev() };
+        let replace = if self.rng.one_in(2) { ", replace: true" } else { "" };
+        let mbit = 1 + self.rng.below(90);
+        match self.rng.below(12) {
+            0 | 1 => format!("qdisc({dev}, \"tbf\", #{{ rate: \"{mbit}mbit\"{replace} }})"),
+            2 => format!("qdisc({dev}, \"htb\", #{{ handle: \"1:\"{replace} }})"),
+            3 => format!("qdisc({dev}, \"pfifo\", #{{ limit: {mbit}{replace} }})"),
+            4 => format!("qdisc({dev}, \"clsact\")"),
+            5 => format!("qdisc_del({dev})"),
+            6 => format!("qdisc_del({dev}, #{{ parent: \"ingress\" }})"),
+            7 => {
+                format!(
+                    "tc_class({dev}, \"1:{:x}\", #{{ rate: \"{mbit}mbit\"{replace} }})",
+                    16 * (1 + self.rng.below(6))
+                )
+            }
+            8 => format!("tc_class_del({dev}, \"1:{:x}\")", 16 * (1 + self.rng.below(4))),
+            9 => format!(
+                "tc_filter({dev}, \"u32\", #{{ parent: \"1:\", prio: {}, dst: \"10.0.0.{mbit}\", classid: \"1:30\" }})",
+                1 + self.rng.below(9)
+            ),
+            10 => {
+                let target = self.link().name;
+                format!(
+                    "tc_filter({dev}, \"u32\", #{{ parent: \"ingress\", action: #{{ kind: \"mirred\", dev: {target:?} }} }})"
+                )
+            }
+            _ => format!("tc_filter_del({dev}, #{{ parent: \"{}\" }})", self.rng.pick(&["1:", "ingress", "egress"])),
+        }
+    }
+
+    fn firewall(&mut self) -> String {
+        let space = Self::expression(&self.space());
+        match self.rng.below(6) {
+            0 => format!("masquerade({space}, {:?})", self.link().name),
+            1 => format!("drop({space}, #{{ proto: \"tcp\", dport: {} }})", 1 + self.rng.below(99)),
+            2 => format!("nft({space}, \"add element inet stranger blocked {{ 10.66.0.{} }}\")", self.rng.below(9)),
+            3 => format!("nft({space}, \"flush chain inet stranger more\")"),
+            4 => format!("nft({space}, \"add table ip fresh{}\")", self.rng.below(2)),
+            _ => format!("nft({space}, \"delete table ip {}\")", self.rng.pick(&["nat", "fresh0", "fresh1"])),
+        }
+    }
+
+    /// A link on top of another, or one that stands alone.
+    fn other_kind(&mut self) -> String {
+        let below = self.link();
+        let up = self.rng.one_in(2);
+        let made = Link { space: below.space.clone(), name: self.name("x"), kind: "other" };
+        let dev = made.dev();
+        self.links.push(made);
+        let lower = &below.name;
+        let id = 1 + self.rng.below(50);
+        match self.rng.below(6) {
+            0..=2 => format!("macvlan({dev}, #{{ link: {lower:?}, mode: \"bridge\", up: {up} }})"),
+            3 => {
+                format!("vxlan({dev}, #{{ id: {id}, dev: {lower:?}, group: \"239.1.1.1\", dstport: 4789, up: {up} }})")
+            }
+            4 => format!("tap({dev}, #{{ up: {up} }})"),
+            _ => format!("ifb({dev}, #{{ up: {up} }})"),
+        }
     }
 }

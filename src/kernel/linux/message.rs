@@ -442,8 +442,9 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
     };
     let errno = refusal.errno;
     let base = match errno {
-        libc::EEXIST => Error::new(Kind::Exists, format!("{pair} exists already in {place}"))
-            .with_hint("choose another name, or delete the link first: link_del(…)"),
+        libc::EEXIST => Error::new(Kind::Exists, format!("{pair} exists already in {place}")).with_hint(
+            "choose another name, or another index where one is given, or delete the link first: link_del(…)",
+        ),
         // The kind is known, but not what was asked of it: such as vlan_filtering of a bridge.
         libc::EOPNOTSUPP if !spec.options.is_empty() && refusal.words.as_deref() != Some(UNKNOWN_KIND) => {
             let words: Vec<&str> = spec.options.iter().map(|o| o.words.as_str()).filter(|w| !w.is_empty()).collect();

@@ -129,6 +129,13 @@ pub fn decode(list: &[u8]) -> Vec<Value> {
     nla::attrs(list).map(|(_, act)| Value::Map(one(act))).collect()
 }
 
+/// The devices that the actions in a list lead to, by ifindex (tc_mirred).
+#[must_use]
+pub fn targets(list: &[u8]) -> Vec<u32> {
+    let mirred = nla::attrs(list).filter(|(_, act)| nla::attr(act, 1).map(nla::text).as_deref() == Some("mirred"));
+    mirred.filter_map(|(_, act)| nla::attr(nla::attr(act, 2)?, 2)?.get(24..).and_then(nla::u32_of)).collect()
+}
+
 fn one(act: &[u8]) -> Vec<(&'static str, Value)> {
     let kind = nla::attr(act, 1).map(nla::text).unwrap_or_default();
     let options = nla::attr(act, 2).unwrap_or_default();

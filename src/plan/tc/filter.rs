@@ -6,7 +6,7 @@ use super::{ROOT, handle_text, parse_handle};
 use crate::plan::addr::{octets, parse_cidr};
 use crate::plan::error::{Error, Result};
 use crate::plan::nla;
-use crate::plan::record::ip_of;
+use crate::plan::record::{Rec, ip_of};
 
 /// Protocols of packets by name (`ETH_P_…`, include/uapi/linux/if_ether.h).
 const PROTOCOLS: &[(&str, u16)] = &[
@@ -291,6 +291,13 @@ pub fn decode(kind: &str, handle: u32, options: &[u8]) -> Vec<(&'static str, Val
         out.push(("actions", Value::List(action::decode(list))));
     }
     out
+}
+
+/// The devices that a filter's actions lead to, by ifindex.
+#[must_use]
+pub fn targets(filter: &Rec) -> Vec<u32> {
+    let actions = actions_in(&filter.tc_kind()).and_then(|code| nla::attr(filter.tc_options(), code));
+    action::targets(actions.unwrap_or_default())
 }
 
 /// The class of a filter.

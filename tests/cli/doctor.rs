@@ -1,0 +1,149 @@
+//! `nsscript doctor`.
+
+use super::*;
+
+/// (area, name) → state.
+fn states(survey: &Value) -> Vec<(String, String)> {
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    survey["findings"].as_array().unwrap().iter().map(|f| (text(&f["name"]), text(&f["state"]))).collect()
+}
+
+/// The interfaces of our namespace.
+fn interfaces() -> String {
+    std::fs::read_to_string("/proc/self/net/dev")
+        .unwrap()
+        .lines()
+        .map(|l| l.split(':').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_doctor_finds_what_there_is_and_changes_nothing() {
+    let before = interfaces();
+    let ran = line("doctor --json");
+    let survey: Value = serde_json::from_str(&ran.out).unwrap();
+    let states = states(&survey);
+    let state = |name: &str| states.iter().find(|(n, _)| n == name).map(|(_, s)| s.as_str());
+    assert_eq!(ran.code, Some(if survey["ok"] == true { 0 } else { 1 }));
+    for name in [
+        "kernel",
+        "network namespaces",
+        "user namespaces",
+        "privileges",
+        "veth",
+        "bridge",
+        "vlan",
+        "vxlan",
+        "macvlan",
+        "ipvlan",
+        "dummy",
+        "ifb",
+        "vrf",
+        "bond",
+        "gre",
+        "gretap",
+        "ipip",
+        "sit",
+        "ip6tnl",
+        "vti",
+        "geneve",
+        "wireguard",
+        "macsec",
+        "tun",
+        "xfrm",
+        "netkit",
+        "nlmon",
+        "team",
+        "bridge vlan_filtering",
+        "netem",
+        "tbf",
+        "htb",
+        "fq_codel",
+        "fq",
+        "sfq",
+        "prio",
+        "cake",
+        "ingress",
+        "clsact",
+        "flower",
+        "u32",
+        "matchall",
+        "nexthop objects",
+        "mpls",
+        "nf_tables",
+        "rename while up",
+        "raw ICMP",
+        "nft",
+        "tcpdump",
+        "newuidmap",
+    ] {
+        assert!(state(name).is_some(), "{name} is not in {states:?}");
+    }
+    // The tests of this project need these, so they are there; and what `ip` can make, the doctor can.
+    assert_eq!((state("network namespaces"), state("veth")), (Some("yes"), Some("yes")));
+    let table = line("doctor");
+    for part in ["machine\n", "link kinds\n", "  veth ", "programs that help\n"] {
+        assert!(table.out.contains(part), "{part}\n{}", table.out);
+    }
+    assert_eq!(interfaces(), before);
+}
+
+#[test]
+fn the_doctor_agrees_with_ip() {
+    isolated!("doctor::the_doctor_agrees_with_ip");
+    // A full kernel loads modules that make devices by themselves: only what is registered is compared.
+    let survey: Value = serde_json::from_str(&line("doctor --json").out).unwrap();
+    let states = states(&survey);
+    for kind in
+        ["bridge", "dummy", "ifb", "vxlan", "wireguard", "vrf", "bond", "macsec", "geneve", "gre", "vti", "netkit"]
+    {
+        let more = match kind {
+            "vxlan" | "geneve" => "id 7 remote 192.0.2.1 dstport 4789",
+            "vrf" => "table 7",
+            "gre" | "vti" => "remote 192.0.2.1",
+            "macsec" => continue,
+            _ => "",
+        };
+        let mut ip = Command::new("ip");
+        ip.args(["link", "add", "probed", "type", kind]).args(more.split_whitespace());
+        let Ok(made) = ip.output() else { return };
+        let said = String::from_utf8_lossy(&made.stderr);
+        let doctor = states.iter().find(|(n, _)| n == kind).map(|(_, s)| s.as_str()).unwrap();
+        match doctor {
+            "yes" => assert!(
+                made.status.success() || said.contains("ip link help") || said.contains("nknown"),
+                "{kind}: {said}"
+            ),
+            "no" => assert!(!made.status.success(), "{kind}: ip makes it"),
+            _ => {}
+        }
+        let _ = Command::new("ip").args(["link", "del", "probed"]).output();
+    }
+}
+
+#[test]
+fn the_doctor_serves_an_ordinary_user() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // then every test here is that one
+    }
+    // The program may lie where that user can't go.
+    let place = Script::new("x", "");
+    let copy = place.0.with_file_name("nsscript");
+    std::fs::copy(PROGRAM, &copy).unwrap();
+    let ran: Ran = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&copy)
+        .args(["doctor", "--json"])
+        .output()
+        .unwrap()
+        .into();
+    let survey: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}{}", ran.out, ran.err));
+    assert_eq!(survey["privileged"], false);
+    let states = states(&survey);
+    let state = |name: &str| states.iter().find(|(n, _)| n == name).map(|(_, s)| s.as_str());
+    if state("user namespaces") == Some("yes") {
+        assert_eq!((state("privileges"), state("veth"), state("raw ICMP")), (Some("yes"), Some("yes"), Some("yes")));
+    } else {
+        assert_eq!((ran.code, state("privileges")), (Some(1), Some("no")));
+    }
+}

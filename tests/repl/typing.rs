@@ -1,0 +1,128 @@
+//! How lines are typed: several at once, completed, remembered, on terminals that know little.
+
+use crate::common::world;
+use crate::tty::*;
+use std::path::Path;
+
+pub const CASES: &[(&str, Case)] = &[
+    ("multi_line", || {
+        let mut tty = Tty::start()?;
+        tty.line("for n in [\"a\", \"b\"] {\r  netns_add(n);\r}", "host +1> ")?;
+        has(&world::shell("ip netns list")?, "b a")?;
+        has(&tty.line("`x\ry`.len()", "host +1> ")?, "\n3")?;
+        // A paste in brackets: each line by itself, and those of a block together.
+        tty.keys("\x1b[200~netns_add(\"c\")\nfor n in [\"d\"] {\n  netns_add(n)\n}\nnetns_list().len()\x1b[201~\r")?;
+        tty.prompt("host +3> ")?;
+        has(&tty.since(), "\n4")?;
+        // After one that fails nothing of the paste is run.
+        tty.keys("\x1b[200~netns_add(\"e\")\nnosuch()\nnetns_add(\"f\")\x1b[201~\r")?;
+        tty.prompt("host +4> ")?;
+        has(&tty.since(), "the 1 lines after it were not run")?;
+        tty.keys(CTRL_D)?;
+        tty.see("[t]ake it down")?;
+        tty.send("t\r")?;
+        tty.end(0)?;
+        has(&(world::shell("ip netns list")? + "none"), "none")
+    }),
+    ("completion", || {
+        prepared()?;
+        let mut tty = Tty::start()?;
+        let mut complete = |typed: &str, seen: &[&str]| -> Done {
+            tty.keys(&format!("{typed}{TAB}"))?;
+            for text in seen {
+                tty.see(text)?;
+            }
+            tty.cancel()
+        };
+        complete("netns_ad", &["netns_add("])?;
+        complete("link_u", &["link_up("])?;
+        complete("netns_", &["netns_add(name[, options])", "netns_list()"])?;
+        // Devices of the namespace that is named, as the kernel has them.
+        complete("link_up(\"w1\", \"", &["br0", "p1", "q2", "v1"])?;
+        complete("link_up(\"w2:", &["w2:e1", "w2:v2"])?;
+        complete("netns_del(\"", &["w1", "w2"])?;
+        complete("link_set(\"w1:p1\", #{ master: \"b", &["master: \"br0"])?;
+        // Options of the function that is called, those not yet given.
+        complete("ping(\"w1\", \"10.0.0.9\", #{ co", &["count:"])?;
+        complete("bridge(\"w1:b\", #{ ", &["ageing_time", "mtu", "stp"])?;
+        complete("import \"topo", &["import \"topology"])?;
+        complete(":und", &[":undo "])?;
+        complete(":use w", &["w1", "w2"])?;
+        complete(":help netns_a", &["netns_add", "netns_attach"])?;
+        tty.line("let h = netns(\"w1\"); let result = links(h)[0]", "host +1> ")?;
+        tty.keys(&format!("h.coo{TAB}"))?;
+        tty.see("h.cookie")?;
+        tty.cancel()?;
+        tty.keys(&format!("resu{TAB}.mt{TAB}"))?;
+        tty.see("result.mtu")?;
+        tty.send("\r")?;
+        tty.prompt("host +1> ")?;
+        has(&tty.since(), "65536")?;
+        // Behind a bracket the arguments are shown.
+        tty.keys("ping(")?;
+        tty.see("ns, dst")?;
+        tty.cancel()?;
+        tty.quit()
+    }),
+    ("history", || {
+        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let mut tty = Tty::start_with(&["--host"], &[], home)?;
+        for line in ["1 + 1", "2 + 2", " \"secret\".len()", "1 + 1"] {
+            tty.line(line, "host> ")?;
+        }
+        tty.line("fn f() {\r 3 }", "host +1> ")?;
+        tty.keys(CTRL_D)?;
+        tty.end(0)?;
+        let home = std::mem::replace(&mut tty.home, tempfile::tempdir().map_err(|e| e.to_string())?);
+        let file = home.path().join(".local/state/nsscript/history");
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        if lines != ["2 + 2", "1 + 1", "fn f() {\\n 3 }"] {
+            return Err(format!("{lines:?}"));
+        }
+        use std::os::unix::fs::PermissionsExt as _;
+        for path in [file.as_path(), file.parent().unwrap_or(Path::new("/"))] {
+            let mode = std::fs::metadata(path).map_err(|e| e.to_string())?.permissions().mode();
+            if mode & 0o077 != 0 {
+                return Err(format!("{}: {mode:o}", path.display()));
+            }
+        }
+        // The next session has them: back by the arrow, and by Ctrl-R.
+        let mut tty = Tty::start_with(&["--host"], &[], home)?;
+        tty.keys(&format!("{UP}{UP}{UP}\r"))?;
+        tty.see("\n2")?;
+        tty.keys(&format!("{CTRL_R}2 +"))?;
+        tty.see("2 + 2")?;
+        tty.send("\r")?;
+        tty.see("\n4")?;
+        // vi's keys.
+        tty.line(":vi", "host> ")?;
+        tty.keys("4 + 4")?;
+        tty.see("4 + 4")?;
+        // An escape is one once nothing follows it for a while: then the cursor goes one back.
+        let column = tty.screen.screen().cursor_position().1;
+        tty.send(ESCAPE)?;
+        tty.wait("command mode", |tty| tty.screen.screen().cursor_position().1 + 1 == column)?;
+        tty.send("0rx\r")?;
+        tty.prompt("host> ")?;
+        has(&tty.since(), "there is no variable `x`")?;
+        tty.quit()
+    }),
+    ("terminals", || {
+        // A terminal that knows nothing.
+        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let mut tty = Tty::start_with(&["--host"], &[("TERM", "dumb")], home)?;
+        tty.keys("netns_add(\"a\")\r")?;
+        tty.see("host +1>")?;
+        tty.keys("1 + 1\r")?;
+        tty.see("2")?;
+        tty.keys(":quit\r")?;
+        tty.see("[t]ake it down")?;
+        tty.send("\r")?;
+        tty.end(0)?;
+        if tty.text().contains('\x1b') {
+            return Err("escapes on a dumb terminal".into());
+        }
+        Ok(())
+    }),
+];

@@ -204,7 +204,7 @@ pub const VERBS: &[(&str, &str)] = &[
     ("sysctl/host", r#"sysctl(host(), "net.ipv4.ip_forward", 1)"#),
     ("netns_del", r#"netns_del("w1")"#),
     ("netns_del/both", r#"netns_del("w1"); netns_del("w2")"#),
-    ("netns_del/all", r#"netns_del_all()"#),
+    ("netns_del/all", r"netns_del_all()"),
     ("netns_del/and_make_again", r#"netns_del("w1"); netns_add("w1"); veth("w1:v1", "w2:other")"#),
     ("netns_del/changed_before", r#"link_set("w1:v1", #{ mtu: 1400 }); addr_flush("w1:v1"); netns_del("w1")"#),
     ("netns_add", r#"netns_add("fresh", #{ lo: true })"#),

@@ -97,6 +97,27 @@ const EXAMPLES: &[Example] = &[
     },
     Example { name: "slow-link", ..EXAMPLE },
     Example {
+        name: "vlan-trunk",
+        lines: &[
+            "s1 trunk: 10",
+            "s1 blue1: 20 untagged",
+            "red: 1 of 1 pings answered",
+            "red1 in network 20: blue2 answers",
+            "without 10 on the trunk: red is cut, blue is not",
+        ],
+        needs: &["kernel bridge_vlan"],
+        ..EXAMPLE
+    },
+    Example {
+        name: "vxlan-overlay",
+        lines: &[
+            "by flooding to the other end: 12 of 12 pings answered",
+            "by the table: 12 of 12 pings answered",
+            "without its entry h4 is not reached, h3 is",
+        ],
+        ..EXAMPLE
+    },
+    Example {
         name: "nat",
         lines: &[
             "echo requests from the router's address: 3, from the home network's: 0",

@@ -2,6 +2,7 @@
 //! anything itself.
 
 pub mod addr;
+pub mod bridge;
 pub mod etc;
 pub mod exec;
 pub mod file;
@@ -38,6 +39,10 @@ macro_rules! family {
 pub fn modules() -> Vec<Module> {
     vec![
         family!(addr::functions),
+        family!(bridge::fdb::functions),
+        family!(bridge::mdb::functions),
+        family!(bridge::stp::functions),
+        family!(bridge::vlan::functions),
         family!(etc::functions),
         family!(exec::functions),
         family!(file::functions),

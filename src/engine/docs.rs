@@ -46,6 +46,7 @@ pub struct Entry {
 /// What the families are about.
 const TITLES: &[(&str, &str)] = &[
     ("addr", "addresses of links"),
+    ("bridge", "tables of bridges: VLANs, forwarding entries, multicast groups; the wait for their ports"),
     ("etc", "files of a namespace's own under /etc"),
     ("exec", "running programs"),
     ("file", "reading and writing files"),

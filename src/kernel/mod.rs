@@ -200,6 +200,13 @@ pub trait Kernel {
     /// `interrupted`, or netlink refuses.
     fn wait_links(&self, ns: &Ns, links: &[u32], bound: std::time::Duration, cancel: &Cancel) -> Result<()>;
 
+    /// Waits, by the kernel's events and at most `bound`, until no port of a bridge listens or learns (STP) that is up and has
+    /// carrier. False: the bound was reached.
+    ///
+    /// # Errors
+    /// `interrupted`, or netlink refuses.
+    fn wait_ports(&self, ns: &Ns, bridge: u32, bound: std::time::Duration, cancel: &Cancel) -> Result<bool>;
+
     /// Ends the processes that are in one of these namespaces, and waits until they are gone. Returns how many.
     ///
     /// # Errors

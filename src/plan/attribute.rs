@@ -112,6 +112,7 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
     let ids = on_links.filter_map(|r| r.attr_u32(NHA_ID)).chain(deleted).collect();
     after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
     lose(&mut after, before, now, ids);
+    super::bridge::attribute(verb, before, now, &mut after);
     if matches!(verb, Verb::LinkDel { .. } | Verb::LinkMove { .. }) {
         aimless(&mut after, now, &touched);
     }
@@ -170,6 +171,7 @@ fn alike(found: &Rec, asked: &Rec) -> bool {
                     && (found.what == super::What::Class || found.tc_parent() == asked.tc_parent())
             }
             super::What::Rule => super::rule::alike(found, asked),
+            super::What::Vlan | super::What::Fdb | super::What::Mdb => super::bridge::same_place(found, asked),
             super::What::Nexthop => false,
         }
 }

@@ -75,6 +75,11 @@ fn tc(ns: &Ns) -> String {
     if ns.is_host() { "tc".into() } else { format!("tc -n {}", word(&ns.name)) }
 }
 
+/// `bridge`, or `bridge -n NS`.
+fn bridge(ns: &Ns) -> String {
+    if ns.is_host() { "bridge".into() } else { format!("bridge -n {}", word(&ns.name)) }
+}
+
 /// A word as a shell would have to be given it.
 #[must_use]
 pub fn word(text: &str) -> String {
@@ -95,6 +100,9 @@ fn object(ns: &Ns, what: What, family: u8) -> String {
         What::Qdisc => format!("{} qdisc", tc(ns)),
         What::Class => format!("{} class", tc(ns)),
         What::Filter => format!("{} filter", tc(ns)),
+        What::Vlan => format!("{} vlan", bridge(ns)),
+        What::Fdb => format!("{} fdb", bridge(ns)),
+        What::Mdb => format!("{} mdb", bridge(ns)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod addr;
 pub mod attribute;
+pub mod bridge;
 pub mod encap;
 pub mod error;
 pub mod ip;

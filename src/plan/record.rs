@@ -21,6 +21,9 @@ pub enum What {
     Qdisc,
     Class,
     Filter,
+    Vlan,
+    Fdb,
+    Mdb,
 }
 
 /// One object of the kernel: its message body, normalised, and when it ends.
@@ -116,6 +119,8 @@ impl Rec {
             What::Rule => Some(Rec { what, body: super::rule::normalise(body)?, ends: None }),
             What::Nexthop => Some(Rec { what, body: super::nexthop::normalise(body)?, ends: None }),
             What::Qdisc | What::Class | What::Filter => super::tc::of(what, body),
+            // Of a bridge's tables a message has several, and the links have a say: `bridge::records`.
+            What::Vlan | What::Fdb | What::Mdb => None,
         }
     }
 
@@ -126,6 +131,9 @@ impl Rec {
             What::Addr | What::Nexthop => 8,
             What::Route | What::Neigh | What::Rule => 12,
             What::Qdisc | What::Class | What::Filter => super::tc::HEADER,
+            What::Vlan => super::bridge::vlan::HEADER,
+            What::Fdb => super::bridge::fdb::HEADER,
+            What::Mdb => super::bridge::mdb::HEADER,
         }
     }
 
@@ -196,6 +204,7 @@ impl Rec {
                 all
             }
             What::Rule => Vec::new(),
+            What::Vlan | What::Fdb | What::Mdb => super::bridge::devices(self),
             // The filters of a shared block are on no device.
             What::Qdisc | What::Class | What::Filter => {
                 Some(self.tc_index()).filter(|i| *i != super::tc::SHARED_BLOCK).into_iter().collect()
@@ -281,6 +290,7 @@ impl Rec {
             What::Rule => text = super::rule::describe(self),
             What::Nexthop => text = super::nexthop::describe(self, name),
             What::Qdisc | What::Class | What::Filter => text = super::tc::words(self, name),
+            What::Vlan | What::Fdb | What::Mdb => text = super::bridge::words(self, name),
         }
         text
     }

@@ -8,6 +8,9 @@ use super::record::What;
 use super::state::{State, record_steps, supersedes};
 use super::tc;
 use super::verb::{AddMode, LinkRef, Ns, Verb};
+use std::collections::BTreeSet;
+
+const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 
 /// Bytes of an Ethernet address.
 const MAC: usize = 6;
@@ -48,14 +51,45 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
                     What::Route => AddMode::Append,
                     // Of two equal rules `Create` would refuse the second.
                     What::Rule => AddMode::Append,
+                    What::Fdb => super::bridge::mode(&rec),
                     What::Nexthop if now.recs.iter().any(|old| supersedes(&rec, old)) => AddMode::Replace,
                     _ => AddMode::Create,
                 },
                 rec,
             });
-            del.chain(add).chain(queues(ns, now, target)).collect()
+            members_while_up(ns, target, del.chain(add).chain(queues(ns, now, target)).collect())
         }
     }
+}
+
+/// The kernel takes members of multicast groups of a bridge only while that is up and looks at multicast (`br_mdb_add`,
+/// net/bridge/br_mdb.c), and keeps them when it is not.
+fn members_while_up(ns: &Ns, target: &State, verbs: Vec<Verb>) -> Vec<Verb> {
+    let bridges: BTreeSet<u32> = verbs
+        .iter()
+        .filter_map(|v| match v {
+            Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. } if rec.what == What::Mdb => {
+                rec.devices().first().copied()
+            }
+            _ => None,
+        })
+        .collect();
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    for link in bridges.iter().filter_map(|index| target.links.get(index)) {
+        let snoops = |on: bool| LinkChange {
+            kind: Some((link.kind.clone(), options(&[(IFLA_BR_MCAST_SNOOPING, vec![u8::from(on)])]))),
+            ..LinkChange::default()
+        };
+        if link.options.iter().any(|o| *o == (IFLA_BR_MCAST_SNOOPING, vec![0])) {
+            first.push(set(ns, link, snoops(true)));
+            last.push(set(ns, link, snoops(false)));
+        }
+        if !link.up {
+            first.push(set(ns, link, LinkChange { up: Some(true), ..LinkChange::default() }));
+            last.push(set(ns, link, LinkChange { up: Some(false), ..LinkChange::default() }));
+        }
+    }
+    first.into_iter().chain(verbs).chain(last).collect()
 }
 
 /// Qdiscs, classes and filters.

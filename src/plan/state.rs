@@ -182,6 +182,9 @@ fn rec_key(rec: &Rec) -> String {
         What::Qdisc => "qdisc ",
         What::Class => "class ",
         What::Filter => "filter ",
+        What::Vlan => "vlan ",
+        What::Fdb => "fdb ",
+        What::Mdb => "mdb ",
     }
     .to_string();
     for byte in &rec.body {
@@ -220,6 +223,7 @@ pub fn groups(recs: &[Rec]) -> BTreeMap<String, Vec<&Rec>> {
             ),
             What::Nexthop => "nexthops".into(),
             What::Qdisc | What::Class | What::Filter => "queues".into(),
+            What::Vlan | What::Fdb | What::Mdb => "bridge tables".into(),
         };
         out.entry(group).or_default().push(rec);
     }
@@ -451,6 +455,8 @@ pub fn record_steps(now: &[Rec], target: &[Rec], stuck: impl Fn(&Rec) -> bool) -
     }
     // A nexthop that changed is replaced where the kernel can: deleted, it would take its routes along.
     del.retain(|old| old.what != What::Nexthop || !add.iter().any(|new| supersedes(new, old)));
+    // A VLAN that is there changes as it is said again; deleted, it would take forwarding entries along.
+    del.retain(|old| old.what != What::Vlan || !add.iter().any(|new| super::bridge::same_place(new, old)));
     // Nexthops before the groups of them, and both before the routes that use them; routes without a gateway before
     // those whose gateway they reach.
     let rank = |r: &Rec| {

@@ -3,7 +3,7 @@
 use super::late::Late;
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read, same_link};
-use crate::kernel::{By, Cancel};
+use crate::kernel::{By, Cancel, Kernel};
 use crate::plan::attribute::flushed;
 use crate::plan::nft::Table;
 use crate::plan::restore::{self, Phase};
@@ -90,10 +90,18 @@ pub(super) struct Expected {
 
 impl Expected {
     /// A link of the run's own was deleted: states that were read while it was there are looked at without it.
-    fn forget(&mut self, ns: &Ns, index: u32) {
+    fn forget(&mut self, ns: &Ns, index: u32, kernel: &dyn Kernel) {
         for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n.is(ns)) {
             let Some(link) = before.links.get(&index).cloned() else { continue };
             before.remove_link(index);
+            // What the kernel makes of a bridge with one port less.
+            if let Some(master) = before.links.get_mut(&link.master)
+                && let Ok(Some(now)) = kernel.link(ns, By::Index(link.master))
+            {
+                master.mac = now.state.mac;
+                master.mtu = now.state.mtu;
+                touched.remove(&format!("sysctl net/ipv6/conf/{}/mtu", master.name));
+            }
             let of_link = format!("link {index} ");
             touched.retain(|key| {
                 let sysctl = key.strip_prefix("sysctl ").and_then(restore::device_of);
@@ -389,7 +397,7 @@ impl Txn {
                     _ => (None, None),
                 };
                 let found = self.delete(entry.seq, &ns, &link, &kind, mac.as_deref(), report);
-                expected.forget(&ns, index);
+                expected.forget(&ns, index, &*self.kernel);
                 // A veth's other end went with it; or, where somebody moved the first away, it takes that along.
                 if let (Some(other), Some(peer)) = (peer, entry.outcome.as_ref().and_then(|o| o.peer.as_ref())) {
                     let (ns, index) = self.locate(&other.0, peer.index);
@@ -397,7 +405,7 @@ impl Txn {
                         let link = LinkRef { index, name: peer.name.clone() };
                         self.delete(entry.seq, &ns, &link, &kind, other.1.mac.as_deref(), report);
                     }
-                    expected.forget(&ns, index);
+                    expected.forget(&ns, index, &*self.kernel);
                 }
                 expected.links.push((ns, link, kind));
             }

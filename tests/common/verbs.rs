@@ -101,6 +101,7 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"nexthop("w1", 30, #{ via: "10.0.0.8", dev: "v1" }); route("w1", "10.31.0.0/16", #{ nhid: 30 })"#,
     ),
     ("nexthop/group", r#"nexthop("w1", 30, #{ group: [11, #{ id: 12, weight: 7 }], type: "resilient", buckets: 8 })"#),
+    ("nexthop/route_by_a_blackhole", r#"route("w1", "10.31.0.0/16", #{ nhid: 14 })"#),
     ("nexthop/replace", r#"nexthop("w1", 11, #{ via: "10.0.0.8", dev: "v1", replace: true })"#),
     ("nexthop/replace_group", r#"nexthop("w1", 20, #{ group: [12], replace: true })"#),
     ("nexthop_del/single", r#"nexthop_del("w1", 11)"#),
@@ -204,7 +205,7 @@ pub const VERBS: &[(&str, &str)] = &[
     ("sysctl/host", r#"sysctl(host(), "net.ipv4.ip_forward", 1)"#),
     ("netns_del", r#"netns_del("w1")"#),
     ("netns_del/both", r#"netns_del("w1"); netns_del("w2")"#),
-    ("netns_del/all", r"netns_del_all()"),
+    ("netns_del/all", "netns_del_all()"),
     ("netns_del/and_make_again", r#"netns_del("w1"); netns_add("w1"); veth("w1:v1", "w2:other")"#),
     ("netns_del/changed_before", r#"link_set("w1:v1", #{ mtu: 1400 }); addr_flush("w1:v1"); netns_del("w1")"#),
     ("netns_add", r#"netns_add("fresh", #{ lo: true })"#),
@@ -265,6 +266,10 @@ pub const VERBS: &[(&str, &str)] = &[
     (
         "own/deleted_after_a_step_beside_it",
         r#"veth("x1", "w1:x2", #{ up: true, a: #{ addr: "10.62.0.5/24" } }); route(host(), "10.14.0.0/16", #{ dev: "h1" }); link_del("x1")"#,
+    ),
+    (
+        "own/port_of_a_bridge_that_goes",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ master: "br0" }, mtu: 1400 }); link_del("w1:br0")"#,
     ),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (

@@ -411,6 +411,7 @@ fn space() -> Result<Vec<(String, Vec<String>)>, String> {
     found.push(("rule6".into(), lines(rules6)));
     found.push(("nexthop".into(), lines(nexthops)));
     found.push(("tc".into(), queues()?));
+    found.push(("bridge".into(), bridge_tables()?));
     let mut ids = ids.iter().map(|id| format!("{} {}", id["nsid"], id["name"])).collect::<Vec<_>>();
     ids.sort();
     found.push(("nsid".into(), ids));
@@ -439,6 +440,39 @@ fn ruleset() -> Result<Vec<String>, String> {
         }
         out.push(object.to_string());
     }
+    Ok(out)
+}
+
+/// The tables of bridges and vxlans without what was learned: VLANs, forwarding entries, multicast groups.
+fn bridge_tables() -> Result<Vec<String>, String> {
+    let mut out = Vec::new();
+    for (words, kept) in [
+        (&["-j", "vlan", "show"], &[] as &[&str]),
+        (&["fdb", "show", ""], &["permanent", "static", "extern_learn"]),
+        (&["-d", "mdb", "show"], &["permanent"]),
+    ] {
+        let words: Vec<&str> = words.iter().copied().filter(|w| !w.is_empty()).collect();
+        let output = Command::new("bridge").args(&words).output().map_err(|e| format!("bridge: {e}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<String> = if kept.is_empty() {
+            let all: Vec<Value> = serde_json::from_str(&text).unwrap_or_default();
+            all.iter()
+                .flat_map(|port| {
+                    let dev = port["ifname"].as_str().unwrap_or_default().to_string();
+                    port["vlans"].as_array().cloned().unwrap_or_default().into_iter().map(move |v| format!("{dev} {v}"))
+                })
+                .collect()
+        } else {
+            text.lines().filter(|l| kept.iter().any(|word| l.contains(word))).map(str::to_string).collect()
+        };
+        // What a device filters (`self` without another end) is of its addresses, which come and go by themselves.
+        let filtered = |l: &String| l.contains(" self ") && !l.contains(" dst ") && !l.starts_with("02:");
+        out.extend(
+            lines.into_iter().filter(|l| !filtered(l)).map(|l| format!("{}: {}", words[words.len() - 2], l.trim_end())),
+        );
+    }
+    // In the order of a hash that differs from one bridge to the next.
+    out.sort();
     Ok(out)
 }
 

@@ -3,13 +3,13 @@
 use super::socket::{Netlink, Refusal};
 use crate::plan::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFF_UP, IFLA_ADDRESS, IFLA_AF_SPEC,
-    IFLA_ALT_IFNAME, IFLA_BROADCAST, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA,
-    IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
-    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, IFLA_PROP_LIST,
-    IFLA_TXQLEN, VETH_INFO_PEER,
+    IFLA_ALT_IFNAME, IFLA_BROADCAST, IFLA_EXT_MASK, IFLA_GROUP, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INET6_ADDR_GEN_MODE,
+    IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINK_NETNSID,
+    IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES,
+    IFLA_PROP_LIST, IFLA_TXQLEN, VETH_INFO_PEER,
 };
-use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY};
-use crate::plan::{AddMode, Error, Kind, KindOption, LinkChange, LinkSpec, Ns, Rec, Verb, What, nla};
+use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY, RTA_NH_ID};
+use crate::plan::{AddMode, Error, Kind, KindOption, LinkChange, LinkSpec, Ns, Rec, Verb, What, bridge, nla};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Message types and flags (include/uapi/linux/rtnetlink.h, netlink.h).
@@ -17,6 +17,7 @@ pub mod rtm {
     pub const NEWLINK: u16 = 16;
     pub const DELLINK: u16 = 17;
     pub const GETLINK: u16 = 18;
+    pub const SETLINK: u16 = 19;
     pub const NEWADDR: u16 = 20;
     pub const DELADDR: u16 = 21;
     pub const GETADDR: u16 = 22;
@@ -38,6 +39,9 @@ pub mod rtm {
     pub const NEWTFILTER: u16 = 44;
     pub const DELTFILTER: u16 = 45;
     pub const GETTFILTER: u16 = 46;
+    pub const NEWMDB: u16 = 84;
+    pub const DELMDB: u16 = 85;
+    pub const GETMDB: u16 = 86;
     pub const NEWNSID: u16 = 88;
     pub const GETNSID: u16 = 90;
     pub const NEWNEXTHOP: u16 = 104;
@@ -51,6 +55,8 @@ pub mod rtm {
     pub const APPEND: u16 = 0x800;
 }
 
+/// `RTEXT_FILTER_BRVLAN`: bridge ports with their VLANs, one by one.
+const BRIDGE_VLANS: u32 = 2;
 /// `RTEXT_FILTER_SKIP_STATS`: a link without its counters.
 pub const SKIP_STATS: u32 = 8;
 const NETNSA_NSID: u16 = 1;
@@ -265,6 +271,9 @@ pub fn rec_new(what: What) -> u16 {
         What::Qdisc => rtm::NEWQDISC,
         What::Class => rtm::NEWTCLASS,
         What::Filter => rtm::NEWTFILTER,
+        What::Vlan => rtm::SETLINK,
+        What::Fdb => rtm::NEWNEIGH,
+        What::Mdb => rtm::NEWMDB,
     }
 }
 
@@ -279,6 +288,9 @@ pub fn rec_del(what: What) -> u16 {
         What::Qdisc => rtm::DELQDISC,
         What::Class => rtm::DELTCLASS,
         What::Filter => rtm::DELTFILTER,
+        What::Vlan => rtm::DELLINK,
+        What::Fdb => rtm::DELNEIGH,
+        What::Mdb => rtm::DELMDB,
     }
 }
 
@@ -292,6 +304,9 @@ pub fn add_flags(mode: AddMode) -> u16 {
         AddMode::Prepend => rtm::CREATE,
     }
 }
+
+/// The type of a route to somewhere (include/uapi/linux/rtnetlink.h).
+const RTN_UNICAST: u8 = 1;
 
 /// The record's body as it is sent: with the seconds that are left of a limited life.
 #[must_use]
@@ -308,6 +323,7 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
         // net/core/neighbour.c), so it can't come from what was read.
         state.copy_from_slice(&crate::plan::record::NUD_PERMANENT.to_ne_bytes());
     }
+    as_made(rec, &mut body);
     if let Some((valid, preferred)) = rec.ends {
         let left = |end: u64| {
             if end == u64::MAX { FOREVER } else { u32::try_from(end.saturating_sub(now).max(1)).unwrap_or(FOREVER - 1) }
@@ -329,6 +345,17 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
     body
 }
 
+/// A route by a blackhole nexthop is shown as one (`fib_dump_info`, net/ipv4/fib_semantics.c), but is found as what it was
+/// made as only.
+fn as_made(rec: &Rec, body: &mut [u8]) {
+    if rec.what == What::Route
+        && rec.attr(RTA_NH_ID).is_some()
+        && let Some(kind) = body.get_mut(7)
+    {
+        *kind = RTN_UNICAST;
+    }
+}
+
 /// What is sent to delete the record: of a nexthop its id alone.
 #[must_use]
 pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
@@ -336,7 +363,12 @@ pub fn rec_del_body(rec: &Rec) -> Vec<u8> {
         What::Nexthop => {
             crate::plan::nexthop::removal(rec.attr_u32(crate::plan::nexthop::NHA_ID).unwrap_or_default()).body
         }
-        _ => rec.body.clone(),
+        What::Mdb => bridge::mdb::Mdb::of(rec).map_or_else(Vec::new, |m| m.removal().body),
+        _ => {
+            let mut body = rec.body.clone();
+            as_made(rec, &mut body);
+            body
+        }
     }
 }
 
@@ -349,6 +381,18 @@ pub fn dump_requests(what: What) -> Vec<(u16, Vec<u8>)> {
         What::Rule => vec![(rtm::GETRULE, vec![0; 12])],
         What::Nexthop => vec![(rtm::GETNEXTHOP, vec![0; 8])],
         What::Qdisc => vec![(rtm::GETQDISC, vec![0; crate::plan::tc::HEADER])],
+        What::Vlan => {
+            let mut body = ifinfo(0, 0, 0);
+            body[0] = bridge::AF_BRIDGE;
+            put_u32(&mut body, IFLA_EXT_MASK, BRIDGE_VLANS);
+            vec![(rtm::GETLINK, body)]
+        }
+        What::Fdb => {
+            let mut body = vec![0; bridge::fdb::HEADER];
+            body[0] = bridge::AF_BRIDGE;
+            vec![(rtm::GETNEIGH, body)]
+        }
+        What::Mdb => vec![(rtm::GETMDB, vec![bridge::AF_BRIDGE, 0, 0, 0, 0, 0, 0, 0])],
         // Asked for qdisc by qdisc (super::queues).
         What::Class | What::Filter => Vec::new(),
         What::Neigh => {
@@ -452,7 +496,7 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
                 Kind::Unsupported,
                 format!("this kernel makes no {} links, or none with {}", spec.kind, words.join(", ")),
             )
-            .with_hint("leave the options out, one by one, to see which it is that the kernel lacks")
+            .with_hint(lacking_option(&spec.kind, &spec.options))
         }
         libc::EOPNOTSUPP => {
             let hint = match kind_option(&spec.kind) {
@@ -470,6 +514,17 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
     let mut error = base.with_op("link_add").with_ns(&ns.name).with_target(name).with_errno(errno);
     error.kernel = refusal.words;
     error
+}
+
+/// What the kernel lacks, of the options of a link that it refused.
+fn lacking_option(kind: &str, options: &[KindOption]) -> String {
+    let any = |prefix: &str| options.iter().any(|o| o.words.starts_with(prefix));
+    let option = match kind {
+        "bridge" if any("vlan_") => "CONFIG_BRIDGE_VLAN_FILTERING",
+        "bridge" if any("mcast_") => "CONFIG_BRIDGE_IGMP_SNOOPING",
+        _ => return "leave the options out, one by one, to see which it is that the kernel lacks".into(),
+    };
+    format!("the kernel option {option} is missing: another kernel has it; `nsscript doctor` lists what this one has")
 }
 
 /// Why a verb was refused: the object, the namespace, the kernel's words, and what to do.
@@ -510,6 +565,10 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             Error::new(Kind::Exists, format!("`{}` can't be renamed: `{name}` exists already in {place}", link.name))
                 .with_hint("choose another name")
         }
+        (Verb::LinkSet { link, change, .. }, libc::EOPNOTSUPP) if change.kind.is_some() => {
+            let (kind, options) = change.kind.clone().unwrap_or_default();
+            plain(format!("set link `{}` in {place}", link.name)).with_hint(lacking_option(&kind, &options))
+        }
         (Verb::LinkSet { link, .. }, _) => plain(format!("set link `{}` in {place}", link.name)),
         (Verb::LinkDel { link, .. }, _) => plain(format!("delete link `{}` in {place}", link.name)),
         (Verb::LinkMove { link, to, .. }, _) => plain(format!("move link `{}` to {}", link.name, to.label())),
@@ -520,6 +579,9 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
         (Verb::Wireguard { link, .. }, _) => plain(format!("set keys and peers of `{}` in {place}", link.name)),
         (Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. }, _) if rec.is_tc() => {
             super::queues::explain(verb, rec, &place, &refusal)
+        }
+        (Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. }, _) if rec.is_bridge() => {
+            super::switch::explain(verb, rec, &place, &refusal)
         }
         (Verb::RecAdd { rec, words, .. }, libc::EEXIST) => {
             Error::new(Kind::Exists, format!("{} {words} exists already in {place}", noun(rec.what)))
@@ -560,7 +622,7 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
     error
 }
 
-fn noun(what: What) -> &'static str {
+pub(super) fn noun(what: What) -> &'static str {
     match what {
         What::Addr => "address",
         What::Route => "route",
@@ -570,5 +632,8 @@ fn noun(what: What) -> &'static str {
         What::Qdisc => "qdisc",
         What::Class => "class",
         What::Filter => "filter",
+        What::Vlan => "bridge vlan",
+        What::Fdb => "fdb entry",
+        What::Mdb => "mdb entry",
     }
 }

@@ -16,8 +16,10 @@ pub mod process;
 pub mod queues;
 pub mod rehearsal;
 pub mod settle;
+mod snapshot;
 pub mod socket;
 pub mod space;
+mod switch;
 pub mod throughput;
 mod tun;
 pub mod world;
@@ -25,7 +27,7 @@ pub mod world;
 use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::phase::{self, Phase};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
-use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Rec, Result, State, Verb, What, nla};
+use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Result, State, Verb, What, nla};
 use maker::Maker;
 use message::{ifinfo, rtm};
 use rehearsal::Rehearsal;
@@ -396,20 +398,7 @@ impl Kernel for Linux {
     }
 
     fn state(&self, ns: &Ns, sysctls: &[String]) -> Result<State> {
-        let links = self.links(ns, false)?.into_iter().map(|l| (l.state.index, l.state)).collect();
-        let mut recs = Vec::new();
-        let now = self.now();
-        for what in [What::Addr, What::Nexthop, What::Route, What::Neigh, What::Rule] {
-            recs.extend(self.dump(ns, what)?.iter().filter_map(|body| Rec::of(what, body, now)));
-        }
-        recs.extend(queues::records(&self.space(ns)?.netlink, ns)?);
-        let mut values = std::collections::BTreeMap::new();
-        for key in sysctls {
-            if let Ok(value) = self.sysctl(ns, key) {
-                values.insert(key.clone(), value);
-            }
-        }
-        Ok(State { links, recs, sysctls: values })
+        snapshot::read(self, ns, sysctls)
     }
 
     fn link(&self, ns: &Ns, by: By<'_>) -> Result<Option<LinkInfo>> {
@@ -649,6 +638,11 @@ impl Kernel for Linux {
     fn wait_links(&self, ns: &Ns, links: &[u32], bound: std::time::Duration, cancel: &Cancel) -> Result<()> {
         let _phase = phase::enter(Phase::Wait);
         settle::links(self, ns, links, bound, cancel)
+    }
+
+    fn wait_ports(&self, ns: &Ns, bridge: u32, bound: std::time::Duration, cancel: &Cancel) -> Result<bool> {
+        let _phase = phase::enter(Phase::Wait);
+        settle::ports(self, ns, bridge, bound, cancel)
     }
 
     fn end_processes(&self, spaces: &[Ns]) -> Result<usize> {

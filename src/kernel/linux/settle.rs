@@ -79,6 +79,22 @@ pub fn links(linux: &Linux, ns: &Ns, indices: &[u32], bound: Duration, cancel: &
     })
 }
 
+/// See [`Kernel::wait_ports`].
+pub fn ports(linux: &Linux, ns: &Ns, bridge: u32, bound: Duration, cancel: &Cancel) -> Result<bool> {
+    watch(linux, ns, &[MulticastGroup::Link], bound, cancel, || {
+        let settled = |info: &LinkInfo| !info.state.up || !info.carrier || matches!(port_state(info), 3 | 4);
+        let done = linux.links(ns, false)?.iter().filter(|l| l.state.master == bridge).all(settled);
+        Ok((done, done))
+    })
+}
+
+/// `BR_STATE_…` of a bridge's port: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking.
+fn port_state(info: &LinkInfo) -> u8 {
+    const IFLA_BRPORT_STATE: u16 = 1;
+    let state = crate::plan::nla::attr(&info.port_data, IFLA_BRPORT_STATE);
+    state.and_then(|v| v.first().copied()).unwrap_or_default()
+}
+
 /// What is tentative and what failed right now, of the addresses on links that have carrier: without carrier an
 /// address stays tentative for ever.
 fn look(linux: &Linux, ns: &Ns, only: &Only) -> Result<Dad> {

@@ -1,7 +1,7 @@
 //! Running programs in namespaces, as `ip netns exec` does, in the foreground and in the background.
 
 use crate::engine::Session;
-use crate::engine::session::Foreground;
+use crate::engine::session::foreground::Foreground;
 use crate::engine::value::{self, Fallible, Opts, put, run, text, throw};
 use crate::kernel::linux::process::{Finished, Output, Spec, Started, Stdin, Stream, signal_by_name};
 use crate::plan::{Error, Kind, Ns, Result, ip};

@@ -1,7 +1,8 @@
 //! An engine with a session: runs a script to its end, and says how it ended.
 
 use super::modules::{Modules, Texts};
-use super::session::{Foreground, Session};
+use super::session::Session;
+use super::session::foreground::Foreground;
 use super::{Sources, diagnose, diagnose_parse};
 use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Result};

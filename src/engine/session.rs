@@ -1,6 +1,8 @@
 //! A run: what script functions act through. It holds the transaction, the machine and the listener, and is the only
 //! place where the three meet; functions lower to verbs and hand them over here.
 
+pub mod foreground;
+
 use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
 use crate::kernel::linux::rehearsal;
@@ -70,7 +72,7 @@ struct Inner {
     committed: RefCell<Vec<process::Process>>,
     /// Whether any program was run.
     ran: Cell<bool>,
-    foreground: Cell<Foreground>,
+    foreground: Cell<foreground::Foreground>,
     /// What the last step was refused with, where it was.
     refusal: RefCell<Option<String>>,
     runtime: OnceCell<tokio::runtime::Runtime>,
@@ -122,18 +124,6 @@ fn rising(verb: &Verb) -> Option<(Ns, u32)> {
 #[must_use]
 pub fn observer(listener: &Listener, wanted: bool) -> Box<dyn Observer> {
     Box::new(Steps { listener: Rc::clone(listener), place: Rc::new(Place::default()), wanted })
-}
-
-/// What a program in the foreground has, where its call says nothing of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Foreground {
-    /// Its output is the call's result.
-    #[default]
-    Captured,
-    /// The same, and its output is shown as it comes (`tee`).
-    Shown,
-    /// The terminal (`interactive`): the person who typed the command has it, as in a shell.
-    Terminal,
 }
 
 impl Session {
@@ -304,17 +294,6 @@ impl Session {
             line: self.0.place.line.get(),
             undo: false,
         });
-    }
-
-    /// What programs in the foreground have.
-    #[must_use]
-    pub fn foreground(&self) -> Foreground {
-        self.0.foreground.get()
-    }
-
-    /// Sets what programs in the foreground have from now on.
-    pub fn set_foreground(&self, foreground: Foreground) {
-        self.0.foreground.set(foreground);
     }
 
     /// The runtime for what really waits. Made when first needed.

@@ -3,7 +3,7 @@
 use super::places::{Input, Places};
 use super::recorder::{Recorder, Seen};
 use crate::builtins;
-use crate::engine::session::Foreground;
+use crate::engine::session::foreground::Foreground;
 use crate::engine::tokens::{self, Token, What};
 use crate::engine::{Host, Session, Setting, diagnose};
 use crate::plan::{Error, Ns, Result};

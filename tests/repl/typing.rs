@@ -56,12 +56,10 @@ pub const CASES: &[(&str, Case)] = &[
         complete("vxlan(\"w1:x\", #{ re", &["remote"])?;
         complete("qdisc(\"w1:v1\", #{ ra", &["rate:"])?;
         complete("start(\"w1\", \"sleep 9\", #{ re", &["ready:"])?;
-        complete("rule(\"w1\", #{ fw", &["fwmark"])?;
         complete("sysctl(\"", &["w1", "w2"])?;
         // Files, for what is imported and for what is run.
-        complete("import \"/etc/host", &["import \"/etc/host"])?;
-        complete("exec_in(\"w1\", \"cat /etc/host", &["/etc/hostname", "/etc/hosts"])?;
-        complete(":load /etc/hos", &[":load /etc/hos"])?;
+        complete("import \"scripts/tuto", &["import \"scripts/tutorial/"])?;
+        complete("exec_in(\"w1\", \"cat /etc/host", &["hostname", "hosts"])?;
         // ip: objects, verbs, namespaces, devices of the one that is named, kinds.
         complete("ip ne", &["neighbour", "netns", "nexthop"])?;
         complete("ip netns ", &["add", "exec", "list-id", "monitor"])?;

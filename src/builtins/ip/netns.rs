@@ -3,7 +3,7 @@
 use super::{Answer, Place, perform as perform_words, text};
 use crate::builtins::{exec, monitor, netns, ping};
 use crate::engine::Session;
-use crate::engine::session::Foreground;
+use crate::engine::session::foreground::Foreground;
 use crate::engine::value::{self, put};
 use crate::plan::ipwords::Word;
 use crate::plan::ipwords::netns::Netns;

@@ -218,13 +218,13 @@ fn read_command(mut words: Words<'_>, options: &Options) -> Result<Command> {
         return Err(object.unknown("", OBJECTS.iter().filter(|(_, ours)| !ours.is_empty()).map(|(name, _)| *name)));
     };
     Ok(match *ours {
-        "netns" => netns::parse(words, &options)?.map_or(Command::Help("netns"), Command::Netns),
+        "netns" => netns::parse(words, options)?.map_or(Command::Help("netns"), Command::Netns),
         "link" => link::parse(words)?.map_or(Command::Help("link"), Command::Link),
-        "addr" => addr::parse(words, &options)?.map_or(Command::Help("address"), Command::Addr),
-        "route" => route::parse(words, &options)?.map_or(Command::Help("route"), Command::Route),
-        "neigh" => neigh::parse(words, &options)?.map_or(Command::Help("neighbour"), Command::Neigh),
-        "rule" => rule::parse(words, &options)?.map_or(Command::Help("rule"), Command::Rule),
-        "nexthop" => nexthop::parse(words, &options)?.map_or(Command::Help("nexthop"), Command::Nexthop),
+        "addr" => addr::parse(words, options)?.map_or(Command::Help("address"), Command::Addr),
+        "route" => route::parse(words, options)?.map_or(Command::Help("route"), Command::Route),
+        "neigh" => neigh::parse(words, options)?.map_or(Command::Help("neighbour"), Command::Neigh),
+        "rule" => rule::parse(words, options)?.map_or(Command::Help("rule"), Command::Rule),
+        "nexthop" => nexthop::parse(words, options)?.map_or(Command::Help("nexthop"), Command::Nexthop),
         "help" => Command::Help(""),
         _ => return Err(object.unsupported(name)),
     })

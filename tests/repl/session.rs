@@ -270,11 +270,7 @@ pub const CASES: &[(&str, Case)] = &[
         ];
         let mut tty = Tty::start()?;
         for line in lines {
-            tty.keys(&format!("{line}\r"))?;
-            tty.wait("a prompt", |tty| {
-                let row = usize::from(tty.screen.screen().cursor_position().0);
-                row > tty.row && tty.text().lines().nth(row).is_some_and(|l| l.trim_end().ends_with('>'))
-            })?;
+            tty.line(line, "")?;
         }
         let seen = tty.line(&format!(":save {}", path.display()), "host +10> ")?;
         has(&seen, "wrote")?;

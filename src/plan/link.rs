@@ -3,6 +3,7 @@
 use super::nla;
 use super::record::hex;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 // include/uapi/linux/if_link.h
@@ -242,6 +243,11 @@ pub struct LinkState {
     pub port: Vec<(u16, Vec<u8>)>,
     pub tx_queues: u32,
     pub rx_queues: u32,
+    /// What was asked of the features that can be changed, by the kernel's names; empty where it was not read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub features: BTreeMap<String, bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<super::offload::Channels>,
 }
 
 /// The momentary and derived state of a link, which undo does not restore.

@@ -4,6 +4,7 @@ use super::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, KindOption, LinkChange, LinkSpec,
     LinkState, complete, whole, written,
 };
+use super::offload;
 use super::record::What;
 use super::state::{State, record_steps, supersedes};
 use super::tc;
@@ -155,6 +156,9 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
             let mode = LinkChange { addrgenmode: change.addrgenmode, ..LinkChange::default() };
             let rest = LinkChange { addrgenmode: None, ..change };
             out.extend([rest, mode].into_iter().filter(|c| !c.is_empty()).map(|c| set(ns, want, c)));
+        }
+        if let Some(change) = ethtool(have, want) {
+            out.push(Verb::Ethtool { ns: ns.clone(), link: reference(want), change });
         }
         // A new one goes last (netdev_name_node_alt_create, net/core/dev.c): what comes after it is added again.
         let same = have.altnames.iter().zip(&want.altnames).take_while(|(a, b)| a == b).count();
@@ -360,6 +364,15 @@ fn options(all: &[(u16, Vec<u8>)]) -> Vec<KindOption> {
 fn differing(have: &[(u16, Vec<u8>)], want: &[(u16, Vec<u8>)]) -> Vec<KindOption> {
     let differ: Vec<_> = want.iter().filter(|o| !have.contains(o)).cloned().collect();
     options(&differ)
+}
+
+/// Features and channels that differ, where they are known of both.
+fn ethtool(have: &LinkState, want: &LinkState) -> Option<offload::Change> {
+    let differs = |(name, on): &(&String, &bool)| have.features.get(*name).is_some_and(|have| have != *on);
+    let features = want.features.iter().filter(differs).map(|(name, on)| (name.clone(), *on)).collect();
+    let channels = want.channels.filter(|c| have.channels.is_some_and(|have| have != *c));
+    let change = offload::Change { features, channels };
+    (change != offload::Change::default()).then_some(change)
 }
 
 /// Everything but name, master and up.

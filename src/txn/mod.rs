@@ -599,7 +599,9 @@ impl Txn {
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
                 Ok((Undo::Restore { changes, back: vec![back] }, vec![(ns.cookie, link.index)]))
             }
-            Verb::LinkAltname { ns, link, .. } => self.on_link(ns, &[link.index], since),
+            Verb::Ethtool { ns, link, .. } | Verb::LinkAltname { ns, link, .. } => {
+                self.on_link(ns, &[link.index], since)
+            }
             Verb::Wireguard { ns, link, .. } => {
                 if self.fresh_link(ns, link.index, since) {
                     return whole(vec![(ns.cookie, link.index)]);

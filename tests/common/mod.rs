@@ -233,6 +233,7 @@ const FEATURES: &[(&str, &str)] = &[
     ("nexthop", "ip link set lo up && ip nexthop add id 1 dev lo"),
     ("nft", "nft add table inet t && nft add chain inet t c '{ type filter hook input priority 0; }'"),
     ("nlmon", "ip link add x type nlmon"),
+    ("seg6", "ip link set lo up && ip -6 route add fd00:99::1 encap seg6local action End dev lo"),
     ("sit", "ip link add x type sit local 127.0.0.1 remote 127.0.0.2"),
     ("tap", "ip tuntap add x mode tap"),
     ("tbf", "tc qdisc add dev lo root tbf rate 1mbit burst 10kb latency 10ms"),

@@ -145,6 +145,16 @@ fn run(path: &Path, before: &Dump) -> Result<(), String> {
     {
         differences.clear();
     }
+    // A table of nft that was made anew, because the undo in its place was refused, is behind the others.
+    let (tables, others): (Vec<String>, Vec<String>) = differences.into_iter().partition(|l| l.contains(": nft: "));
+    let side = |sign: &str| {
+        let mut all: Vec<String> =
+            tables.iter().filter(|l| l.contains(sign)).map(|l| l.replacen(sign, "", 1)).collect();
+        all.sort();
+        all
+    };
+    differences =
+        if side(": nft: - ") == side(": nft: + ") { others } else { tables.into_iter().chain(others).collect() };
     if !differences.is_empty() {
         let more = differences.len().saturating_sub(30);
         problems.push(format!(

@@ -38,6 +38,17 @@ const EXAMPLES: &[Example] = &[
         ..EXAMPLE
     },
     Example {
+        name: "bond-failover",
+        lines: &[
+            "in order: by eth0",
+            "one cable broken: by eth1, 10 of 10 pings answered",
+            "mended: by eth0, 10 of 10 pings answered",
+            "both broken: 0 of 1",
+        ],
+        needs: &["kernel bond"],
+        ..EXAMPLE
+    },
+    Example {
         name: "bridge-four-hosts",
         lines: &[
             "inet: 12 of 12 pings answered",
@@ -122,6 +133,16 @@ const EXAMPLES: &[Example] = &[
         ..EXAMPLE
     },
     Example {
+        name: "road-warrior",
+        lines: &[
+            "from home: 5 of 5, the gateway sees 198.51.100.2",
+            "from the cafe: 5 of 5, the gateway sees 192.0.2.2",
+            "the key taken away: 0 of 1",
+        ],
+        needs: &["kernel wireguard"],
+        ..EXAMPLE
+    },
+    Example {
         name: "two-hosts",
         lines: &["10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.1 "],
         needs: &["ip"],
@@ -130,6 +151,12 @@ const EXAMPLES: &[Example] = &[
     Example {
         name: "two-routers",
         lines: &[r#"IPv4: ["10.0.1.2", "10.0.2.2", "10.0.3.2"]"#, r#"IPv6: ["fd00:1::2", "fd00:2::2", "fd00:3::2"]"#],
+        ..EXAMPLE
+    },
+    Example {
+        name: "vrf-leak",
+        lines: &["apart: 0 of 3", "leaked: 3 of 3", "half leaked: 0 of 2"],
+        needs: &["kernel vrf"],
         ..EXAMPLE
     },
     Example { name: "wan", needs: &["kernel netem"], ..EXAMPLE },

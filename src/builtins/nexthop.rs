@@ -93,7 +93,7 @@ fn spec(session: &Session, ns: &crate::plan::Ns, id: u32, opts: &Opts) -> Result
         onlink: opts.bool("onlink")?.unwrap_or(false),
         fdb: opts.bool("fdb")?.unwrap_or(false),
         proto: named(opts, "proto", proto_of)?,
-        encap: opts.map("encap")?.map(|map| encap::read(session, &ns, map)).transpose()?,
+        encap: opts.map("encap")?.map(|map| encap::read(session, ns, map)).transpose()?,
         group,
         kind,
     };

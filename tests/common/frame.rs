@@ -27,6 +27,16 @@ impl Frame {
 
     /// The same with what each case needs of the kernel, by the words of [`super::kernel_has`].
     pub fn main_with(self, cases: impl IntoIterator<Item = (String, Vec<String>)>) {
+        self.main_between(cases, || (), || Ok(()));
+    }
+
+    /// The same, with something to do before all cases and after them.
+    pub fn main_between(
+        self,
+        cases: impl IntoIterator<Item = (String, Vec<String>)>,
+        before: impl FnOnce(),
+        after: impl FnOnce() -> Result<(), String>,
+    ) {
         super::hear_signals();
         let words: Vec<String> = std::env::args().collect();
         if words.get(1).is_some_and(|w| w == world::INSIDE) {
@@ -51,7 +61,16 @@ impl Frame {
                 Trial::ignorable_test(name.clone(), move || frame.outside(&name, &features))
             })
             .collect();
-        libtest_mimic::run(&arguments, trials).exit();
+        if arguments.list {
+            libtest_mimic::run(&arguments, trials).exit();
+        }
+        before();
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        if let Err(error) = after() {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+        conclusion.exit();
     }
 
     fn outside(&self, name: &str, features: &[String]) -> Result<Completion, Failed> {

@@ -17,7 +17,7 @@ pub mod functions {
     /// Makes an ipvlan: a link with the MAC address of the one below and IP addresses of its own.
     ///
     /// Options: those of every link but `mac` (see `bridge`), and `link` (the link below, needed; `"ns:dev"` for one in another
-    /// namespace), `mode` (`"l3"`, `"l3s"`, `"l2"`; all on one link have the same), `private`, `vepa` (neither: bridge). Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
+    /// namespace), `mode` (`"l3"`, `"l3s"`, `"l2"`; all on one link have the same), `"private"` (in quotes: it is a word of the language), `vepa` (neither: bridge). Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
     ///
     /// ```rhai
     /// netns_add(["router", "h1", "h2"]);

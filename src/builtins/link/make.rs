@@ -21,7 +21,7 @@ const DEFAULTS: &[(&[&str], &str, Default)] = &[
     (&["ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", Default::Number(4)),
     (&["sit"], "ttl", Default::Text("inherit")),
     (&["ipip", "sit"], "mode", Default::Text("any")),
-    (&["gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl", "ipip", "sit"], "encap_csum6", Default::On),
+    (&["ip6gre", "ip6gretap", "ip6tnl"], "encap_csum6", Default::On),
 ];
 
 /// A value where none is given.

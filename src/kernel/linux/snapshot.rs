@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 pub(super) fn read(linux: &Linux, ns: &Ns, sysctls: &[String]) -> Result<State> {
     let mut links: BTreeMap<_, _> = linux.links(ns, false)?.into_iter().map(|l| (l.state.index, l.state)).collect();
     for (index, device) in linux.ethtool_all(ns)? {
-        // In a plan what stands in for a device has features of its own.
-        let seen = |l: &&mut crate::plan::LinkState| linux.rehearsal().is_none() || !l.kind.is_empty();
-        if let Some(link) = links.get_mut(&index).filter(seen) {
+        if let Some(link) = links.get_mut(&index) {
             link.features = device.wanted();
             link.channels = device.channels.map(|(now, _)| now);
         }

@@ -677,7 +677,8 @@ fn across(kind: &Kind) -> Result<usize, String> {
         &["--quiet"],
         "let i = link(\"j:x\"); let n = link(\"m:x\"); if i.data != n.data || i.lower != n.lower || i.lower_nsid != n.lower_nsid { throw `${i} ${n}`; } print(n.lower_nsid);",
     )?;
-    if link.trim().parse::<u32>().is_err() {
+    // Of an ipvtap the kernel does not tell it (ipvtap_link_ops has no get_link_net).
+    if kind.name != "ipvtap" && link.trim().parse::<u32>().is_err() {
         return Err(format!("the other namespace's id is not shown: {link}"));
     }
     count += 1;

@@ -156,7 +156,8 @@ pub const QUEUES: &[Queue] = &[
             ),
             ("", ""),
         ],
-        changed: &[("quantum 4000", "quantum: 4000"), ("perturb 5", "perturb: \"5s\"")],
+        // It has no `change` (sfq_qdisc_ops, net/sched/sch_sfq.c).
+        changed: &[],
         ..NONE
     },
     Queue {

@@ -39,6 +39,14 @@ pub struct Dad {
 ///
 /// Every method's errors name what was being done; a namespace that is gone is `not_found`.
 pub trait Kernel {
+    /// A moment of a run that is no change of the machine, and that tests can cut nevertheless.
+    ///
+    /// # Errors
+    /// A fault on purpose.
+    fn moment(&self, _what: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// The namespace that nsscript was started in.
     fn host(&self) -> Ns;
 

@@ -255,6 +255,31 @@ pub fn takes_carrier(verb: &Verb) -> bool {
     }
 }
 
+/// The state after a step, with the link-local addresses that the kernel made of a MAC which the step gave: it makes them
+/// when the device has its carrier, which may be some time later (addrconf_dev_config, net/ipv6/addrconf.c).
+#[must_use]
+pub fn grown(after: &State, before: &State, now: &State) -> State {
+    let mut out = after.clone();
+    for rec in now.recs.iter().filter(|r| r.what == super::What::Addr && !after.recs.contains(r)) {
+        let Some(IpAddr::V6(ip)) = rec.local() else { continue };
+        let given = |index: &u32| {
+            let mac = &after.links.get(index)?.mac;
+            (before.links.get(index)?.mac != *mac).then(|| of_mac(mac)).flatten()
+        };
+        if rec.devices().iter().filter_map(given).any(|own| own == ip) {
+            out.recs.push(rec.clone());
+        }
+    }
+    out
+}
+
+/// The link-local address of a MAC (RFC 4291, appendix A).
+fn of_mac(mac: &[u8]) -> Option<Ipv6Addr> {
+    let [a, b, c, d, e, f] = mac else { return None };
+    let word = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    Some(Ipv6Addr::new(0xfe80, 0, 0, 0, word(a ^ 2, *b), word(*c, 0xff), word(0xfe, *d), word(*e, *f)))
+}
+
 /// The state without the nexthop objects that the kernel drops when it finds their devices without carrier, which may be
 /// some time later (nh_netdev_event, net/ipv4/nexthop.c), and without what hangs on them.
 #[must_use]
@@ -353,6 +378,27 @@ mod tests {
         let before = State { recs: all, ..State::default() };
         assert_eq!(flushed(&before, |index| index == 2).recs, vec![single(2), group(9, &[2]), route(9)]);
         assert_eq!(flushed(&before, |_| true), before);
+    }
+
+    #[test]
+    fn a_link_local_address_that_came_late_is_of_the_mac_that_was_given() {
+        assert_eq!(of_mac(&[2, 0, 0, 0, 0x77, 0x15]), "fe80::ff:fe00:7715".parse().ok());
+        let addr = |last: u16| {
+            let mut body = vec![10, 64, 0, 253];
+            body.extend_from_slice(&2_u32.to_ne_bytes());
+            let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, last);
+            crate::plan::nla::put(&mut body, crate::plan::record::IFA_ADDRESS, &ip.octets());
+            Rec { what: super::super::What::Addr, body, ends: None }
+        };
+        let with = |mac: u8, recs: &[Rec]| {
+            let mut state = state(1500, true, "");
+            state.links.values_mut().for_each(|l| l.mac = vec![2, 0, 0, 0, 0x77, mac]);
+            State { recs: recs.to_vec(), ..state }
+        };
+        let (before, after) = (with(0x14, &[]), with(0x15, &[]));
+        let now = with(0x15, &[addr(0x7715), addr(0x7799)]);
+        assert_eq!(grown(&after, &before, &now).recs, [addr(0x7715)]);
+        assert_eq!(grown(&before, &before, &now).recs, []);
     }
 
     fn state(mtu: u32, up: bool, alias: &str) -> State {

@@ -233,6 +233,12 @@ impl Txn {
         self.made.get(&(ns.cookie, 0)).is_some_and(|seq| *seq >= since)
     }
 
+    /// Whether the link was made since the last savepoint, so that it goes with what undoes it.
+    #[must_use]
+    pub fn owns(&self, ns: &Ns, index: u32) -> bool {
+        self.fresh_link(ns, index, self.savepoints.last().copied().unwrap_or_default())
+    }
+
     fn fresh_link(&self, ns: &Ns, index: u32, since: u64) -> bool {
         self.fresh_ns(ns, since) || self.made.get(&(ns.cookie, index)).is_some_and(|seq| *seq >= since)
     }
@@ -631,6 +637,10 @@ impl Txn {
                     return whole(vec![(ns.cookie, 0)]);
                 }
                 let mut sysctls = vec![key.clone()];
+                // The same value under two names.
+                if key == "net/ipv4/conf/all/forwarding" {
+                    sysctls.push("net/ipv4/ip_forward".into());
+                }
                 if let Some((prefix, leaf)) = restore::related_prefix(key) {
                     let suffix = format!("/{leaf}");
                     sysctls.extend(self.kernel.sysctl_keys(ns, &prefix)?.into_iter().filter(|k| k.ends_with(&suffix)));

@@ -3,8 +3,8 @@
 use super::late::Late;
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read, same_link};
-use crate::kernel::{By, Cancel, Kernel};
-use crate::plan::attribute::flushed;
+use crate::kernel::{By, Cancel};
+use crate::plan::attribute::{flushed, grown};
 use crate::plan::nft::Table;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
@@ -90,18 +90,10 @@ pub(super) struct Expected {
 
 impl Expected {
     /// A link of the run's own was deleted: states that were read while it was there are looked at without it.
-    fn forget(&mut self, ns: &Ns, index: u32, kernel: &dyn Kernel) {
+    fn forget(&mut self, ns: &Ns, index: u32) {
         for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n.is(ns)) {
             let Some(link) = before.links.get(&index).cloned() else { continue };
             before.remove_link(index);
-            // What the kernel makes of a bridge with one port less.
-            if let Some(master) = before.links.get_mut(&link.master)
-                && let Ok(Some(now)) = kernel.link(ns, By::Index(link.master))
-            {
-                master.mac = now.state.mac;
-                master.mtu = now.state.mtu;
-                touched.remove(&format!("sysctl net/ipv6/conf/{}/mtu", master.name));
-            }
             let of_link = format!("link {index} ");
             touched.retain(|key| {
                 let sysctl = key.strip_prefix("sysctl ").and_then(restore::device_of);
@@ -163,7 +155,9 @@ impl Txn {
             )
             .map(|e| e.seq)
             .collect();
+        self.kernel.moment("commit")?;
         self.log.commit(&ended)?;
+        let _ = self.kernel.moment("committed");
         before_release(&mut report);
         self.finish(&mut report);
         if !stands {
@@ -397,7 +391,7 @@ impl Txn {
                     _ => (None, None),
                 };
                 let found = self.delete(entry.seq, &ns, &link, &kind, mac.as_deref(), report);
-                expected.forget(&ns, index, &*self.kernel);
+                expected.forget(&ns, index);
                 // A veth's other end went with it; or, where somebody moved the first away, it takes that along.
                 if let (Some(other), Some(peer)) = (peer, entry.outcome.as_ref().and_then(|o| o.peer.as_ref())) {
                     let (ns, index) = self.locate(&other.0, peer.index);
@@ -405,7 +399,7 @@ impl Txn {
                         let link = LinkRef { index, name: peer.name.clone() };
                         self.delete(entry.seq, &ns, &link, &kind, other.1.mac.as_deref(), report);
                     }
-                    expected.forget(&ns, index, &*self.kernel);
+                    expected.forget(&ns, index);
                 }
                 expected.links.push((ns, link, kind));
             }
@@ -613,7 +607,7 @@ impl Txn {
             if let Some(carrier) = &carriers[at] {
                 after = Cow::Owned(flushed(&after, |index| carrier.contains(&index)));
             }
-            let after = &*after;
+            let after = &grown(&after, &trimmed.before, &now);
             slot.2.extend(trimmed.before.changed(after).into_iter().filter(|key| {
                 let device = key.strip_prefix("sysctl ").and_then(restore::device_of);
                 device.is_none_or(|dev| trimmed.before.links.values().any(|l| l.name == dev))

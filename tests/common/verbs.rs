@@ -271,6 +271,11 @@ pub const VERBS: &[(&str, &str)] = &[
         "own/port_of_a_bridge_that_goes",
         r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ master: "br0" }, mtu: 1400 }); link_del("w1:br0")"#,
     ),
+    (
+        "own/port_of_a_bridge_whose_mtu_was_changed",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ master: "br0" }, mtu: 1400 }); link_set("w1:v1", #{ master: "br0", mtu: 1000 })"#,
+    ),
+    ("sysctl/one_value_by_two_names", r#"sysctl("w1", "net.ipv4.conf.all.forwarding", 1); forwarding("w1", false)"#),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (
         "veth/across",

@@ -97,7 +97,10 @@ fn add(place: &Place<'_>, parts: &Parts) -> Result<()> {
         peer_later = (!change.is_empty()).then(|| (ns.clone(), change));
         spec.peer = Some(Box::new((ns, peer)));
     }
-    let change = later(&parts.change);
+    let joining = crate::builtins::link::joins(session, &target, &mut spec)?;
+    let mut change = later(&parts.change);
+    change.master = change.master.or(joining.master);
+    change.up = change.up.or(joining.up);
     let work = || -> Result<()> {
         let outcome = session.perform(Verb::LinkAdd { ns: target.clone(), spec })?;
         let link = outcome.link.ok_or_else(|| Error::internal("link_add gave no link"))?;

@@ -89,11 +89,11 @@ pub(super) fn port_table(kind: &str) -> &'static [Choice] {
 }
 
 /// What a link gets that can't be in the message that makes it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Extra {
     alias: Option<String>,
     addrs: Vec<crate::plan::addr::AddrSpec>,
-    /// Of a veth's other end.
+    /// Of a veth's other end, and of a port of a bridge that was there before.
     up: bool,
     master: Option<(u32, String)>,
 }
@@ -140,6 +140,22 @@ pub fn spec(session: &Session, ns: &Ns, kind: &str, name: Option<String>, opts: 
     Ok((spec, Extra { alias: opts.text("alias")?, addrs, up: false, master: None }))
 }
 
+/// What of a new link is for a step of its own: a bridge that was there before takes over from its port (MAC, mtu), and the
+/// undo of that step knows what the bridge was like.
+///
+/// # Errors
+/// `invalid` while the run is being undone.
+pub fn joins(session: &Session, ns: &Ns, spec: &mut LinkSpec) -> Result<LinkChange> {
+    match spec.master {
+        Some((index, _)) if !session.txn(|txn| Ok(txn.owns(ns, index)))? => Ok(LinkChange {
+            master: spec.master.take(),
+            up: std::mem::take(&mut spec.up).then_some(true),
+            ..LinkChange::default()
+        }),
+        _ => Ok(LinkChange::default()),
+    }
+}
+
 /// Makes the link; one message where one is enough, else all or nothing.
 pub fn finish(
     session: &Session,
@@ -155,11 +171,16 @@ pub fn finish(
 pub fn finish_with(
     session: &Session,
     ns: &Ns,
-    spec: LinkSpec,
+    mut spec: LinkSpec,
     extra: &Extra,
     peer: Option<(&Ns, &Extra)>,
     keys: Option<Wireguard>,
 ) -> Result<LinkHandle> {
+    let mut extra = extra.clone();
+    let later = joins(session, ns, &mut spec)?;
+    extra.master = extra.master.or(later.master);
+    extra.up |= later.up == Some(true);
+    let extra = &extra;
     let add = || -> Result<(LinkRef, Option<LinkRef>)> {
         let outcome = session.perform(Verb::LinkAdd { ns: ns.clone(), spec })?;
         let link = outcome.link.ok_or_else(|| Error::internal("link_add gave no link"))?;

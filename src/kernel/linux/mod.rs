@@ -317,6 +317,12 @@ fn sysctl_error(e: &std::io::Error, what: &str) -> Error {
 }
 
 impl Kernel for Linux {
+    fn moment(&self, what: &str) -> Result<()> {
+        fault::before(what)?;
+        fault::after();
+        Ok(())
+    }
+
     fn host(&self) -> Ns {
         self.host.clone()
     }

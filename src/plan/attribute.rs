@@ -255,8 +255,8 @@ pub fn takes_carrier(verb: &Verb) -> bool {
     }
 }
 
-/// The state after a step, with the link-local addresses that the kernel made of a MAC which the step gave: it makes them
-/// when the device has its carrier, which may be some time later (addrconf_dev_config, net/ipv6/addrconf.c).
+/// The state after a step, with what the kernel made of it later: link-local addresses of a MAC that the step gave, which
+/// come when the device has its carrier (addrconf_dev_config, net/ipv6/addrconf.c), and groups of nexthops that have shrunk.
 #[must_use]
 pub fn grown(after: &State, before: &State, now: &State) -> State {
     let mut out = after.clone();
@@ -268,6 +268,17 @@ pub fn grown(after: &State, before: &State, now: &State) -> State {
         };
         if rec.devices().iter().filter_map(given).any(|own| own == ip) {
             out.recs.push(rec.clone());
+        }
+    }
+    // A group loses the members whose devices lose their carrier (nh_netdev_event, net/ipv4/nexthop.c).
+    for group in out.recs.iter_mut().filter(|r| r.what == super::What::Nexthop && !now.recs.contains(r)) {
+        let ids: Vec<u32> = members(group).into_iter().map(|(id, _)| id).collect();
+        let same = |r: &&Rec| r.what == super::What::Nexthop && r.attr_u32(NHA_ID) == group.attr_u32(NHA_ID);
+        if let Some(is) = now.recs.iter().find(same) {
+            let left: Vec<u32> = members(is).into_iter().map(|(id, _)| id).collect();
+            if !left.is_empty() && left.len() < ids.len() && left.iter().all(|id| ids.contains(id)) {
+                group.clone_from(is);
+            }
         }
     }
     out

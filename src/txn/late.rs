@@ -20,7 +20,18 @@ impl Expected {
     fn take_late(&mut self) -> Vec<Late> {
         let mut late = std::mem::take(&mut self.late);
         late.retain(|late| !late.passing || self.wants(late));
+        // Steps are undone from the last to the first, so that of several routes to one destination the last may have been
+        // refused first: they come in the order that they had.
+        late.sort_by_key(|late| self.place(late));
         late
+    }
+
+    /// Where the record stands among those of its namespace; what is not known there comes last.
+    fn place(&self, late: &Late) -> (u64, usize) {
+        let Verb::RecAdd { ns, rec, .. } = &late.verb else { return (0, usize::MAX) };
+        let known =
+            self.states.get(&(ns.cookie, 0)).and_then(|(_, before, ..)| before.recs.iter().position(|r| r == rec));
+        (ns.cookie, known.unwrap_or(usize::MAX))
     }
 
     /// Whether the record was there before all that is undone so far. A step after the one that it was refused at does not

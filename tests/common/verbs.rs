@@ -276,6 +276,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ master: "br0" }, mtu: 1400 }); link_set("w1:v1", #{ master: "br0", mtu: 1000 })"#,
     ),
     ("sysctl/one_value_by_two_names", r#"sysctl("w1", "net.ipv4.conf.all.forwarding", 1); forwarding("w1", false)"#),
+    (
+        "sequence/routes_refused_in_the_wrong_order",
+        r#"rule_del("w1", #{ priority: 32766 }); link_rename("w1:v1", "y2"); addr_flush("w1:y2")"#,
+    ),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (
         "veth/across",

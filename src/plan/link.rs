@@ -43,6 +43,8 @@ pub const IFLA_INFO_SLAVE_DATA: u16 = 5;
 pub const VETH_INFO_PEER: u16 = 1;
 pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IFLA_VLAN_FLAGS: u16 = 2;
+/// The maps of a vlan between the priorities of packets and those of frames.
+pub const IFLA_VLAN_MAPS: [u16; 2] = [3, 4]; // IFLA_VLAN_EGRESS_QOS, IFLA_VLAN_INGRESS_QOS
 /// The bits of `IFLA_VLAN_FLAGS` that there are.
 const VLAN_FLAGS: u32 = 0x1f;
 /// The device of a vxlan.
@@ -408,6 +410,13 @@ impl LinkInfo {
             for (_, value) in state.options.iter_mut().filter(|(c, v)| *c == IFLA_VLAN_FLAGS && v.len() == 8) {
                 value[4..].copy_from_slice(&VLAN_FLAGS.to_ne_bytes());
             }
+            // A map without entries is not shown (vlan_fill_info), but it is one: undo may have to lead back to it.
+            for code in IFLA_VLAN_MAPS {
+                if !state.options.iter().any(|(c, _)| *c == code) {
+                    state.options.push((code, Vec::new()));
+                }
+            }
+            state.options.sort_by_key(|(code, _)| *code);
         }
         state.port = owned(&info.port_data, &|c| derived_port(&state.port_kind, c));
         Some(info)

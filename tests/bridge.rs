@@ -47,6 +47,17 @@ link set q1 up
 link set q2 up
 link set q3 up
 E
+vlans=no
+if ip -n w1 link set br0 type bridge vlan_filtering 1 2>/dev/null; then vlans=yes
+bridge -n w1 -batch - <<E
+vlan add dev p1 vid 10 pvid untagged
+vlan add dev p1 vid 20-22
+vlan del dev p2 vid 1
+vlan add dev p2 vid 10
+vlan add dev p2 vid 30 untagged
+vlan add dev br0 vid 10 self
+E
+fi
 bridge -n w1 -batch - <<E
 fdb add 02:00:00:00:07:01 dev p1 master static
 fdb add 02:00:00:00:07:02 dev p1 master static sticky
@@ -67,14 +78,8 @@ mdb add dev br2 port p3 grp 239.1.1.3 permanent
 E
 ip -n w1 link set br2 type bridge mcast_snooping 0
 ip -n w1 link set br2 down
-if ip -n w1 link set br0 type bridge vlan_filtering 1 2>/dev/null; then
+if [ $vlans = yes ]; then
 bridge -n w1 -batch - <<E
-vlan add dev p1 vid 10 pvid untagged
-vlan add dev p1 vid 20-22
-vlan del dev p2 vid 1
-vlan add dev p2 vid 10
-vlan add dev p2 vid 30 untagged
-vlan add dev br0 vid 10 self
 fdb add 02:00:00:00:07:21 dev p1 master static vlan 20
 fdb add 02:00:00:00:07:21 dev p2 master static vlan 30
 mdb add dev br0 port p1 grp 239.1.1.9 permanent vid 20

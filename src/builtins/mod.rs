@@ -63,6 +63,7 @@ pub fn modules() -> Vec<Module> {
         family!(link::macvlan::functions),
         family!(link::netkit::functions),
         family!(link::nlmon::functions),
+        family!(link::offload::functions),
         family!(link::sit::functions),
         family!(link::team::functions),
         family!(link::tun::functions),

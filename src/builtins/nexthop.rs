@@ -93,7 +93,7 @@ fn spec(session: &Session, ns: &crate::plan::Ns, id: u32, opts: &Opts) -> Result
         onlink: opts.bool("onlink")?.unwrap_or(false),
         fdb: opts.bool("fdb")?.unwrap_or(false),
         proto: named(opts, "proto", proto_of)?,
-        encap: opts.map("encap")?.map(encap::read).transpose()?,
+        encap: opts.map("encap")?.map(|map| encap::read(session, ns, map)).transpose()?,
         group,
         kind,
     };
@@ -150,7 +150,11 @@ fn map(rec: &Rec, names: &Names<'_>) -> Map {
     put(&mut map, "onlink", flags & 4 != 0);
     put(&mut map, "linkdown", flags & 16 != 0);
     put(&mut map, "fdb", rec.attr(NHA_FDB).is_some());
-    put(&mut map, "encap", encap::show(Encap::read(rec.attr(NHA_ENCAP_TYPE), rec.attr(NHA_ENCAP)).as_ref()));
+    put(
+        &mut map,
+        "encap",
+        encap::show(Encap::read(rec.attr(NHA_ENCAP_TYPE), rec.attr(NHA_ENCAP)).as_ref(), |i| names.get(i)),
+    );
     let members: Array = members(rec)
         .into_iter()
         .map(|(id, weight)| {

@@ -288,6 +288,7 @@ pub fn route_map(rec: &Rec, names: &Names<'_>, tables: &Tables) -> Map {
     put(&mut map, "onlink", flags & RTNH_F_ONLINK != 0);
     put(&mut map, "linkdown", flags & 16 != 0);
     put(&mut map, "nhid", number(crate::plan::record::RTA_NH_ID));
+    put(&mut map, "expires", rec.expires().map_or(Dynamic::UNIT, |n| INT::from(n).into()));
     let mut metrics = Map::new();
     if let Some(nest) = rec.attr(RTA_METRICS) {
         for (code, value) in nla::attrs(nest) {
@@ -312,7 +313,11 @@ pub fn route_map(rec: &Rec, names: &Names<'_>, tables: &Tables) -> Map {
     let named = METRICS.iter().chain([&("congctl", RTAX_CC_ALGO)]);
     let locked = named.filter(|(_, code)| locked & (1 << code) != 0).map(|(name, _)| (*name).to_string());
     put(&mut map, "locked", words(locked));
-    put(&mut map, "encap", encap::show(Encap::read(rec.attr(RTA_ENCAP_TYPE), rec.attr(RTA_ENCAP)).as_ref()));
+    put(
+        &mut map,
+        "encap",
+        encap::show(Encap::read(rec.attr(RTA_ENCAP_TYPE), rec.attr(RTA_ENCAP)).as_ref(), |i| names.get(i)),
+    );
     put(&mut map, "swap", encap::labels_array(&labels(rec.attr(RTA_NEWDST).unwrap_or_default())));
     put(&mut map, "mtu", metrics.get("mtu").cloned().unwrap_or(Dynamic::UNIT));
     put(&mut map, "metrics", metrics);

@@ -7,7 +7,8 @@ pub mod terminal;
 
 pub use cancel::Cancel;
 
-use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, State, Verb, What};
+use crate::plan::offload::Device;
+use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Result, State, Verb, What};
 
 /// A name in `/run/netns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +120,12 @@ pub trait Kernel {
     fn genl(&self, _ns: &Ns, family: &'static str, _command: u8, _attributes: &[u8]) -> Result<Vec<Vec<u8>>> {
         Err(Error::new(Kind::Unsupported, format!("there is no generic netlink family `{family}`")))
     }
+
+    /// What ethtool knows of a link.
+    ///
+    /// # Errors
+    /// `unsupported` where the kernel has no ethtool by netlink.
+    fn ethtool(&self, ns: &Ns, link: &LinkRef) -> Result<Device>;
 
     /// The nsid that `at` has for `target`.
     ///

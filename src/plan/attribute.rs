@@ -59,6 +59,12 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
                 }
             }
         }
+        Verb::Ethtool { link, .. } => {
+            if let (Some(a), Some(n)) = (after.links.get_mut(&link.index), now.links.get(&link.index)) {
+                a.features.clone_from(&n.features);
+                a.channels = n.channels;
+            }
+        }
         Verb::LinkAltname { link, name, .. } => {
             if let (Some(a), Some(n)) = (after.links.get_mut(&link.index), now.links.get(&link.index)) {
                 a.altnames.retain(|other| other != name);

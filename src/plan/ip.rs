@@ -37,6 +37,11 @@ pub fn equivalent(verb: &Verb) -> String {
             let command = format!("wg set {} {}", word(&link.name), config.words());
             if ns.is_host() { command } else { format!("ip netns exec {} {command}", word(&ns.name)) }
         }
+        Verb::Ethtool { ns, link, change } => {
+            let command = change.words(&link.name);
+            let inside = |c: &str| format!("ip netns exec {} {c}", word(&ns.name));
+            if ns.is_host() { command } else { command.split("; ").map(inside).collect::<Vec<_>>().join("; ") }
+        }
         Verb::RecAdd { ns, rec, words, mode } => {
             let verb = match mode {
                 AddMode::Create => "add",

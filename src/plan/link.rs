@@ -3,6 +3,7 @@
 use super::nla;
 use super::record::hex;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 // include/uapi/linux/if_link.h
@@ -42,6 +43,8 @@ pub const IFLA_INFO_SLAVE_DATA: u16 = 5;
 pub const VETH_INFO_PEER: u16 = 1;
 pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IFLA_VLAN_FLAGS: u16 = 2;
+/// The maps of a vlan between the priorities of packets and those of frames.
+pub const IFLA_VLAN_MAPS: [u16; 2] = [3, 4]; // IFLA_VLAN_EGRESS_QOS, IFLA_VLAN_INGRESS_QOS
 /// The bits of `IFLA_VLAN_FLAGS` that there are.
 const VLAN_FLAGS: u32 = 0x1f;
 /// The device of a vxlan.
@@ -242,6 +245,11 @@ pub struct LinkState {
     pub port: Vec<(u16, Vec<u8>)>,
     pub tx_queues: u32,
     pub rx_queues: u32,
+    /// What was asked of the features that can be changed, by the kernel's names; empty where it was not read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub features: BTreeMap<String, bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<super::offload::Channels>,
 }
 
 /// The momentary and derived state of a link, which undo does not restore.
@@ -402,6 +410,13 @@ impl LinkInfo {
             for (_, value) in state.options.iter_mut().filter(|(c, v)| *c == IFLA_VLAN_FLAGS && v.len() == 8) {
                 value[4..].copy_from_slice(&VLAN_FLAGS.to_ne_bytes());
             }
+            // A map without entries is not shown (vlan_fill_info), but it is one: undo may have to lead back to it.
+            for code in IFLA_VLAN_MAPS {
+                if !state.options.iter().any(|(c, _)| *c == code) {
+                    state.options.push((code, Vec::new()));
+                }
+            }
+            state.options.sort_by_key(|(code, _)| *code);
         }
         state.port = owned(&info.port_data, &|c| derived_port(&state.port_kind, c));
         Some(info)

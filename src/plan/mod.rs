@@ -13,6 +13,7 @@ pub mod nearest;
 pub mod nexthop;
 pub mod nft;
 pub mod nla;
+pub mod offload;
 pub mod record;
 pub mod restore;
 pub mod rule;

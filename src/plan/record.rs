@@ -76,7 +76,7 @@ pub const RTA_NEWDST: u16 = 19;
 pub const RTA_PREF: u16 = 20;
 pub const RTA_ENCAP_TYPE: u16 = 21;
 pub const RTA_ENCAP: u16 = 22;
-const RTA_EXPIRES: u16 = 23;
+pub const RTA_EXPIRES: u16 = 23;
 pub const RTA_NH_ID: u16 = 30;
 pub const RTNH_F_ONLINK: u8 = 4;
 /// Of the next hop's flags, those that somebody set (onlink, pervasive); the others tell a momentary state.
@@ -210,6 +210,14 @@ impl Rec {
                 Some(self.tc_index()).filter(|i| *i != super::tc::SHARED_BLOCK).into_iter().collect()
             }
         }
+    }
+
+    /// The seconds after which the kernel drops a route that was just read.
+    #[must_use]
+    pub fn expires(&self) -> Option<u32> {
+        // struct rta_cacheinfo: clntref, lastuse, expires in ticks of 1/100 s
+        let ticks = self.attr(RTA_CACHEINFO)?.get(8..12).and_then(nla::u32_of)?.cast_signed();
+        u32::try_from(ticks).ok().filter(|t| *t > 0).map(|t| t.div_ceil(100))
     }
 
     /// The next hops of a multipath route.
@@ -407,6 +415,7 @@ fn route(body: &[u8], now: u64) -> Option<Rec> {
         RTA_EXPIRES => None,
         RTA_OIF | RTA_GATEWAY | RTA_VIA | RTA_MULTIPATH if by_object => None,
         RTA_MULTIPATH => Some(hop_flags(value)),
+        RTA_ENCAP => Some(super::encap::without_counts(nla::attr(attrs, RTA_ENCAP_TYPE), value)),
         _ => Some(value.to_vec()),
     })?;
     let set = u32::from((flags & 0xff) as u8 & RTNH_SET);

@@ -1,13 +1,14 @@
 //! From the state that is to the state that was: the verbs that lead there, in the order that the kernel needs.
 
 use super::link::{
-    IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, KindOption, LinkChange, LinkSpec,
-    LinkState, complete, whole, written,
+    IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, IFLA_VLAN_MAPS, KindOption,
+    LinkChange, LinkSpec, LinkState, complete, whole, written,
 };
+use super::offload;
 use super::record::What;
 use super::state::{State, record_steps, supersedes};
-use super::tc;
 use super::verb::{AddMode, LinkRef, Ns, Verb};
+use super::{nla, tc};
 use std::collections::BTreeSet;
 
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
@@ -155,6 +156,9 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
             let mode = LinkChange { addrgenmode: change.addrgenmode, ..LinkChange::default() };
             let rest = LinkChange { addrgenmode: None, ..change };
             out.extend([rest, mode].into_iter().filter(|c| !c.is_empty()).map(|c| set(ns, want, c)));
+        }
+        if let Some(change) = ethtool(have, want) {
+            out.push(Verb::Ethtool { ns: ns.clone(), link: reference(want), change });
         }
         // A new one goes last (netdev_name_node_alt_create, net/core/dev.c): what comes after it is added again.
         let same = have.altnames.iter().zip(&want.altnames).take_while(|(a, b)| a == b).count();
@@ -362,10 +366,39 @@ fn differing(have: &[(u16, Vec<u8>)], want: &[(u16, Vec<u8>)]) -> Vec<KindOption
     options(&differ)
 }
 
+/// Features and channels that differ, where they are known of both.
+fn ethtool(have: &LinkState, want: &LinkState) -> Option<offload::Change> {
+    let differs = |(name, on): &(&String, &bool)| have.features.get(*name).is_some_and(|have| have != *on);
+    let features = want.features.iter().filter(differs).map(|(name, on)| (name.clone(), *on)).collect();
+    let channels = want.channels.filter(|c| have.channels.is_some_and(|have| have != *c));
+    let change = offload::Change { features, channels };
+    (change != offload::Change::default()).then_some(change)
+}
+
+/// What a vlan maps now and did not before: the kernel takes a mapping away where it is one to 0, and leaves those that are
+/// not named (`vlan_dev_set_egress_priority`, net/8021q/vlan_dev.c).
+fn forget_mappings(option: &mut KindOption, have: &[(u16, Vec<u8>)]) {
+    // struct ifla_vlan_qos_mapping: from, to
+    let from = |mapping: &[u8]| mapping.get(..4).map(<[u8]>::to_vec);
+    let Some((_, now)) = have.iter().find(|(code, _)| *code == option.code && IFLA_VLAN_MAPS.contains(code)) else {
+        return;
+    };
+    let wanted: Vec<_> = nla::attrs(&option.value).filter_map(|(_, mapping)| from(mapping)).collect();
+    for (code, mapping) in nla::attrs(now) {
+        if let Some(mut gone) = from(mapping).filter(|from| !wanted.contains(from)) {
+            gone.extend([0; 4]);
+            nla::put(&mut option.value, code, &gone);
+        }
+    }
+}
+
 /// Everything but name, master and up.
 fn attributes(have: &LinkState, want: &LinkState) -> Option<LinkChange> {
     let flag = |bit: u32| (have.flags & bit != want.flags & bit).then_some(want.flags & bit != 0);
     let mut options = written(&want.kind, differing(&have.options, &want.options));
+    if want.kind == "vlan" {
+        options.iter_mut().for_each(|option| forget_mappings(option, &have.options));
+    }
     if !options.is_empty() && whole(&want.kind) {
         complete(&mut options, &want.options);
     }
@@ -425,6 +458,26 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["nss2", "nss3", "a", "b"]);
+    }
+
+    #[test]
+    fn mappings_of_a_vlan_that_came_are_taken_away() {
+        let mapping = |all: &[(u32, u32)]| {
+            let mut out = Vec::new();
+            for (from, to) in all {
+                nla::put(&mut out, 1, &[from.to_ne_bytes(), to.to_ne_bytes()].concat());
+            }
+            out
+        };
+        let vlan = |egress: &[(u32, u32)]| LinkState {
+            kind: "vlan".into(),
+            options: vec![(3, mapping(egress)), (4, Vec::new())],
+            ..link(2, "x")
+        };
+        let change = attributes(&vlan(&[(1, 2), (3, 5)]), &vlan(&[(1, 4)])).and_then(|c| c.kind).map(|(_, o)| o);
+        assert_eq!(change.map(|o| (o[0].code, o[0].value.clone(), o.len())), Some((3, mapping(&[(1, 4), (3, 0)]), 1)));
+        let none = attributes(&vlan(&[(3, 5)]), &vlan(&[])).and_then(|c| c.kind).map(|(_, o)| o[0].value.clone());
+        assert_eq!(none, Some(mapping(&[(3, 0)])));
     }
 
     #[test]

@@ -59,6 +59,12 @@ impl State {
             for name in &link.altnames {
                 put(&format!("alternative name `{name}`"), "there".into());
             }
+            for (name, on) in &link.features {
+                put(&format!("feature {name}"), if *on { "on" } else { "off" }.into());
+            }
+            if let Some(channels) = &link.channels {
+                put("channels", format!("{channels:?}"));
+            }
             put("addrgenmode", link.addrgenmode.map_or_else(String::new, |m| m.to_string()));
             for (code, value) in &link.options {
                 put(&format!("option {code}"), format!("{value:02x?}"));
@@ -342,7 +348,15 @@ fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkSt
             }
         )*};
     }
-    field!(name, up, mtu, mac, broadcast, master, alias, txqueuelen, group, addrgenmode);
+    field!(name, up, mtu, mac, broadcast, master, alias, txqueuelen, group, addrgenmode, channels);
+    for (name, on) in &mut link.features {
+        if let (Some(b), Some(a)) = (before.features.get(name), after.features.get(name))
+            && a != b
+            && a == on
+        {
+            *on = *b;
+        }
+    }
     link.altnames = merge_names(&before.altnames, &after.altnames, &now.altnames);
     let changed = before.flags ^ after.flags;
     link.flags = (now.flags & !changed) | (before.flags & changed);

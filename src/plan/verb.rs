@@ -100,6 +100,12 @@ pub enum Verb {
         link: LinkRef,
         config: Wireguard,
     },
+    /// Sets features and channels of a device.
+    Ethtool {
+        ns: Ns,
+        link: LinkRef,
+        change: super::offload::Change,
+    },
     /// Adds an address, route, neighbour, rule or nexthop. `mode` says what to do if there is one already.
     RecAdd {
         ns: Ns,
@@ -196,6 +202,7 @@ impl Verb {
             Verb::LinkMove { .. } => "link_move",
             Verb::LinkAltname { .. } => "link_altname",
             Verb::Wireguard { .. } => "wireguard_set",
+            Verb::Ethtool { .. } => "offload",
             Verb::RecAdd { rec, .. } => match rec.what {
                 What::Addr => "addr_add",
                 What::Nexthop => "nexthop_add",
@@ -247,6 +254,7 @@ impl Verb {
             | Verb::LinkMove { ns, .. }
             | Verb::LinkAltname { ns, .. }
             | Verb::Wireguard { ns, .. }
+            | Verb::Ethtool { ns, .. }
             | Verb::RecAdd { ns, .. }
             | Verb::RecDel { ns, .. }
             | Verb::Sysctl { ns, .. }
@@ -268,7 +276,8 @@ impl Verb {
             | Verb::LinkSet { link, .. }
             | Verb::LinkMove { link, .. }
             | Verb::LinkAltname { link, .. }
-            | Verb::Wireguard { link, .. } => link.name.clone(),
+            | Verb::Wireguard { link, .. }
+            | Verb::Ethtool { link, .. } => link.name.clone(),
             Verb::RecAdd { words, .. } | Verb::RecDel { words, .. } => words.clone(),
             Verb::Sysctl { key, .. } => key.replace('/', "."),
             Verb::NftLoad { ruleset, .. } => {

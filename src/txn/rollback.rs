@@ -634,7 +634,7 @@ impl Txn {
             records.push((change, target));
         }
         for (change, target) in &records {
-            self.wait_for_carrier(&change.ns, target, report);
+            self.wait_for_carrier(change, target, report);
         }
         // Once both ends of every veth are up: at a loss of carrier the kernel forgets proxy entries, some time later
         // (neigh_carrier_down, by linkwatch), and would forget those that came back too early.
@@ -646,9 +646,13 @@ impl Txn {
         }
     }
 
-    /// A nexthop is taken on a device with carrier only, and that of a bridge follows its ports some time later.
-    fn wait_for_carrier(&self, ns: &Ns, target: &State, report: &mut Report) {
-        if !target.recs.iter().any(|r| r.what == What::Nexthop) {
+    /// A nexthop is taken on a device with carrier only, and that of a bridge follows its ports some time later. And with the
+    /// carrier comes the link-local address of a MAC that is another again by now.
+    fn wait_for_carrier(&self, change: &Change, target: &State, report: &mut Report) {
+        let ns = &change.ns;
+        let mac = |state: &State, index: &u32| state.links.get(index).map(|l| l.mac.clone());
+        let other = |index: &u32| change.after.as_ref().is_some_and(|a| mac(a, index) != mac(&change.before, index));
+        if !target.recs.iter().any(|r| r.what == What::Nexthop) && !change.before.links.keys().any(other) {
             return;
         }
         let up: Vec<u32> = target.links.values().filter(|l| l.up).map(|l| l.index).collect();

@@ -240,6 +240,7 @@ const FEATURES: &[(&str, &str)] = &[
     ("nft", "nft add table inet t && nft add chain inet t c '{ type filter hook input priority 0; }'"),
     ("nlmon", "ip link add x type nlmon"),
     ("prio", "tc qdisc add dev lo root prio"),
+    ("seg6", "ip link set lo up && ip -6 route add fd00:99::1 encap seg6local action End dev lo"),
     ("sfq", "tc qdisc add dev lo root sfq"),
     ("sit", "ip link add x type sit local 127.0.0.1 remote 127.0.0.2"),
     ("tap", "ip tuntap add x mode tap"),

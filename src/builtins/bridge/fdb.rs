@@ -165,6 +165,8 @@ fn del(session: &Session, dev: &Dynamic, text: &str, options: Map) -> Result<Lin
             .with_ns(&device.ns.name)
             .with_target(text));
     }
+    // Added without a VLAN there is one for each that the port is in (br_fdb_add, net/bridge/br_fdb.c), and so they go.
+    let fdb = Fdb { vlan, ..fdb };
     let words = words(session, &device.ns, &fdb);
     session.perform(Verb::RecDel { ns: device.ns.clone(), rec: fdb.record(), words })?;
     Ok(handle(&device, dev))
@@ -208,7 +210,7 @@ pub mod functions {
     /// Options: `state` (`"static"`, which is so for ports; `"permanent"`: the bridge takes it itself, and so for vxlans),
     /// `extern_learn`, `sticky` (it does not move to another port), `vlan`; for vxlans `dst`, `port`, `vni`, `src_vni`, `via` (a
     /// link), `nhid` (a group of nexthops). `self: true` means the device's own table, `master: true` its bridge's, where
-    /// that is not plain. `replace: true` overwrites; `append: true` adds another end for a group, or for
+    /// that is not plain. Without `vlan` the entry is in every VLAN that the port has. `replace: true` overwrites; `append: true` adds another end for a group, or for
     /// `"00:00:00:00:00:00"`: what a vxlan does not know. Returns the link. Errors: `exists`, `invalid`.
     ///
     /// ```rhai
@@ -237,7 +239,7 @@ pub mod functions {
     /// bridge("sw:br0", #{ up: true });
     /// veth("sw:p1", "sw:q1", #{ up: true, a: #{ master: "br0" } });
     /// fdb("sw:p1", "02:00:00:00:00:01");
-    /// assert_eq(fdbs("sw:p1").filter(|f| f.state == "static").map(|f| f.mac), ["02:00:00:00:00:01"]);
+    /// assert_eq(fdbs("sw:p1").filter(|f| f.state == "static" && f.vlan == ()).map(|f| f.mac), ["02:00:00:00:00:01"]);
     /// fdb_del("sw:p1", "02:00:00:00:00:01");
     /// assert_eq(fdbs("sw:p1").filter(|f| f.state == "static"), []);
     /// ```

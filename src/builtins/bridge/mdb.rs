@@ -43,8 +43,10 @@ fn add(session: &Session, dev: &Dynamic, group: &str, options: Map) -> Result<Li
 
 fn del(session: &Session, dev: &Dynamic, group: &str, options: Map) -> Result<LinkHandle> {
     let (device, entry) = asked(session, "mdb_del", dev, group, options)?;
-    let all = session.kernel().dump(&device.ns, What::Mdb)?;
-    let found = all.iter().flat_map(|body| read(body)).find(|e| e.place() == entry.place());
+    let (all, vid) = (session.kernel().dump(&device.ns, What::Mdb)?, entry.vid);
+    // Where VLANs are filtered, one without a VLAN was made in each that the port has, and they go together.
+    let same = |e: &Mdb| e.place() == Mdb { vid: if vid == 0 { e.vid } else { vid }, ..entry.clone() }.place();
+    let found = all.iter().flat_map(|body| read(body)).find(same).map(|e| Mdb { vid, ..e });
     let found = found.ok_or_else(|| {
         Error::new(Kind::NotFound, format!("`{}` in {} is in no group {group}", device.link.name, device.ns.label()))
             .with_ns(&device.ns.name)
@@ -81,7 +83,8 @@ pub mod functions {
     /// Makes a bridge's port a member of a multicast group for good, as `bridge mdb add … permanent`: what is sent to the
     /// group leaves by it. The bridge has to be up, with `mcast_snooping`.
     ///
-    /// `group` is an address (`"239.1.1.1"`, `"ff05::1"`) or a MAC. Options: `src` (from this source only), `vid`. Returns the
+    /// `group` is an address (`"239.1.1.1"`, `"ff05::1"`) or a MAC. Options: `src` (from this source only), `vid` (without one, and
+    /// where VLANs are filtered: in every VLAN that the port has). Returns the
     /// link. Errors: `exists`, `invalid`; `unsupported` where the kernel lacks CONFIG_BRIDGE_IGMP_SNOOPING.
     ///
     /// ```rhai

@@ -16,6 +16,7 @@ pub mod macvlan;
 pub mod make;
 pub mod netkit;
 pub mod nlmon;
+pub mod offload;
 mod show;
 pub mod sit;
 pub mod team;

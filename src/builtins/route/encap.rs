@@ -1,8 +1,10 @@
 //! The option `encap` of routes and nexthops.
 
+use crate::engine::Session;
 use crate::engine::value::{Opts, put, put_int, text, what};
+use crate::plan::Ns;
 use crate::plan::addr::parse_ip;
-use crate::plan::encap::{Encap, SEG6_MODES};
+use crate::plan::encap::{Encap, SEG6_ACTIONS, SEG6_MODES, SegLocal};
 use crate::plan::{Error, Result};
 use rhai::{Array, Dynamic, INT, Map};
 use std::net::{IpAddr, Ipv6Addr};
@@ -32,18 +34,25 @@ pub fn labels(value: &Dynamic, option: &str) -> Result<Vec<u32>> {
 }
 
 /// Reads the map.
-pub fn read(map: Map) -> Result<Encap> {
-    let known = ["type", "labels", "ttl", "mode", "segs", "id", "dst", "src", "tos"];
+///
+/// # Errors
+/// `invalid`; `not_found` for a device that is named.
+pub fn read(session: &Session, ns: &Ns, map: Map) -> Result<Encap> {
+    let known = [
+        "type", "labels", "ttl", "mode", "segs", "id", "dst", "src", "tos", "action", "nh4", "nh6", "table",
+        "vrftable", "iif", "oif", "count",
+    ];
     let opts = Opts::new("encap", map, &known)?;
     let byte = |key: &str| -> Result<Option<u8>> { Ok(opts.int(key, 0..=255)?.and_then(|n| u8::try_from(n).ok())) };
     let kind = opts.text("type")?.unwrap_or_default();
     let allowed: &[&str] = match kind.as_str() {
         "mpls" => &["labels", "ttl"],
         "seg6" => &["mode", "segs"],
+        "seg6local" => &["action", "nh4", "nh6", "table", "vrftable", "iif", "oif", "segs", "count"],
         "ip" | "ip6" => &["id", "dst", "src", "ttl", "tos"],
         _ => {
             return Err(Error::invalid(format!("encap: `type` can't be `{kind}`"))
-                .with_hint("\"mpls\", \"seg6\", \"ip\" or \"ip6\""));
+                .with_hint("\"mpls\", \"seg6\", \"seg6local\", \"ip\" or \"ip6\""));
         }
     };
     if let Some(key) = known.iter().find(|k| **k != "type" && opts.get(k).is_some() && !allowed.contains(k)) {
@@ -62,18 +71,13 @@ pub fn read(map: Map) -> Result<Encap> {
                     Error::invalid(format!("encap seg6: `mode` can't be `{word}`"))
                         .with_hint(format!("one of {}", SEG6_MODES.join(", ")))
                 })?;
-            let mut segs: Vec<Ipv6Addr> = Vec::new();
-            for value in opts.array("segs")?.unwrap_or_default() {
-                match parse_ip(&text(&value, "a segment")?)? {
-                    IpAddr::V6(ip) => segs.push(ip),
-                    IpAddr::V4(ip) => return Err(Error::invalid(format!("encap seg6: {ip} is no IPv6 address"))),
-                }
-            }
+            let segs = segments(&opts)?;
             if segs.is_empty() || segs.len() > 126 {
                 return Err(Error::invalid(format!("encap seg6: 1 to 126 segments, not {}", segs.len())));
             }
             Ok(Encap::Seg6 { mode, segs })
         }
+        "seg6local" => local(session, ns, &opts),
         _ => {
             let six = kind == "ip6";
             let ip = |key: &str| -> Result<Option<IpAddr>> {
@@ -98,8 +102,71 @@ pub fn read(map: Map) -> Result<Encap> {
     }
 }
 
+/// The segments, in the order of travel.
+fn segments(opts: &Opts) -> Result<Vec<Ipv6Addr>> {
+    let one = |value: &Dynamic| match parse_ip(&text(value, "a segment")?)? {
+        IpAddr::V6(ip) => Ok(ip),
+        IpAddr::V4(ip) => Err(Error::invalid(format!("encap seg6: {ip} is no IPv6 address"))),
+    };
+    opts.array("segs")?.unwrap_or_default().iter().map(one).collect()
+}
+
+/// The action of one of the router's own segments.
+fn local(session: &Session, ns: &Ns, opts: &Opts) -> Result<Encap> {
+    let word = opts.text("action")?.ok_or_else(|| {
+        Error::invalid("encap seg6local: the `action` is missing")
+            .with_hint(format!("one of {}", SEG6_ACTIONS.join(", ")))
+    })?;
+    let action =
+        SEG6_ACTIONS.iter().position(|a| a.eq_ignore_ascii_case(&word)).and_then(|n| u32::try_from(n + 1).ok());
+    let action = action.ok_or_else(|| {
+        let near = crate::plan::nearest(&word, SEG6_ACTIONS.iter().copied());
+        let near = near.map_or_else(String::new, |n| format!("did you mean \"{n}\"? "));
+        Error::invalid(format!("encap seg6local: `action` can't be `{word}`"))
+            .with_hint(format!("{near}one of {}", SEG6_ACTIONS.join(", ")))
+    })?;
+    let ip = |key: &str| opts.text(key)?.map(|word| parse_ip(&word)).transpose();
+    let wrong =
+        |key: &str, ip: IpAddr| Error::invalid(format!("encap seg6local: `{key}` is of the other family: {ip}"));
+    let nh4 = match ip("nh4")? {
+        Some(IpAddr::V4(ip)) => Some(ip),
+        Some(ip) => return Err(wrong("nh4", ip)),
+        None => None,
+    };
+    let nh6 = match ip("nh6")? {
+        Some(IpAddr::V6(ip)) => Some(ip),
+        Some(ip) => return Err(wrong("nh6", ip)),
+        None => None,
+    };
+    let dev = |key: &str| -> Result<Option<(u32, String)>> {
+        let found = opts.get(key).map(|dev| crate::engine::value::device(session, Some(ns), dev)).transpose()?;
+        Ok(found.map(|d| (d.link.index, d.link.name)))
+    };
+    let number = |key: &str| -> Result<Option<u32>> {
+        match opts.get(key) {
+            Some(value) if value.is_string() => {
+                let word = text(value, key)?;
+                let found = crate::plan::addr::table_of(&word);
+                found.map(Some).ok_or_else(|| Error::invalid(format!("encap seg6local: there is no table `{word}`")))
+            }
+            _ => opts.u32(key, u32::MAX),
+        }
+    };
+    Ok(Encap::SegLocal(SegLocal {
+        action,
+        nh4,
+        nh6,
+        table: number("table")?,
+        vrftable: number("vrftable")?,
+        iif: dev("iif")?,
+        oif: dev("oif")?,
+        segs: segments(opts)?,
+        count: opts.bool("count")?.unwrap_or(false),
+    }))
+}
+
 /// As scripts see it; `()` for none.
-pub fn show(encap: Option<&Encap>) -> Dynamic {
+pub fn show(encap: Option<&Encap>, name: impl Fn(u32) -> String) -> Dynamic {
     let Some(encap) = encap else { return Dynamic::UNIT };
     let mut map = Map::new();
     put(&mut map, "type", encap.name());
@@ -112,6 +179,19 @@ pub fn show(encap: Option<&Encap>) -> Dynamic {
             let mode = usize::try_from(*mode).ok().and_then(|m| SEG6_MODES.get(m)).copied().unwrap_or("encap");
             put(&mut map, "mode", mode.to_string());
             put(&mut map, "segs", segs.iter().map(|s| s.to_string().into()).collect::<Array>());
+        }
+        Encap::SegLocal(local) => {
+            put(&mut map, "action", local.action_name());
+            put(&mut map, "nh4", local.nh4.map_or(Dynamic::UNIT, |ip| ip.to_string().into()));
+            put(&mut map, "nh6", local.nh6.map_or(Dynamic::UNIT, |ip| ip.to_string().into()));
+            for (key, number) in [("table", local.table), ("vrftable", local.vrftable)] {
+                put(&mut map, key, number.map_or(Dynamic::UNIT, |n| INT::from(n).into()));
+            }
+            for (key, dev) in [("iif", &local.iif), ("oif", &local.oif)] {
+                put(&mut map, key, dev.as_ref().map_or(Dynamic::UNIT, |d| name(d.0).into()));
+            }
+            put(&mut map, "segs", local.segs.iter().map(|s| s.to_string().into()).collect::<Array>());
+            put(&mut map, "count", local.count);
         }
         Encap::Ip { id, dst, src, ttl, tos, .. } => {
             put_int(&mut map, "id", *id);

@@ -10,8 +10,8 @@ use crate::plan::addr::{
     HopSpec, METRICS, RTAX_CC_ALGO, RTAX_FEATURES, RTAX_LOCK, RTAX_RTO_MIN, RTAX_RTT, RTAX_RTTVAR, RouteSpec, family,
     octets, parse_cidr, parse_ip, proto_of, scope_of, type_of,
 };
-use crate::plan::record::{AF_INET, AF_INET6, AF_MPLS, RTA_DST, RTA_OIF, RTA_SRC};
-use crate::plan::{AddMode, Error, Kind, Ns, Rec, Result, Verb, What, nla};
+use crate::plan::record::{AF_INET, AF_INET6, AF_MPLS, RTA_DST, RTA_EXPIRES, RTA_OIF, RTA_SRC};
+use crate::plan::{AddMode, Error, Kind, KindOption, Ns, Rec, Result, Verb, What, nla};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use table::Tables;
 
 const KNOWN: &[&str] = &[
     "via", "dev", "metric", "table", "vrf", "src", "scope", "proto", "type", "onlink", "nexthops", "tos", "pref",
-    "nhid", "family", "replace", "append", "encap", "congctl", "to",
+    "nhid", "family", "replace", "append", "encap", "congctl", "to", "expires",
 ];
 
 fn known() -> Vec<&'static str> {
@@ -117,7 +117,7 @@ fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec>
         return Err(Error::invalid("option `to` is of routes of MPLS").with_hint("family: \"mpls\""));
     }
     let mut route = RouteSpec {
-        encap: opts.map("encap")?.map(encap::read).transpose()?,
+        encap: opts.map("encap")?.map(|map| encap::read(session, ns, map)).transpose()?,
         via: opts.text("via")?.map(|v| parse_ip(&v)).transpose()?,
         dev: opts.get("dev").map(|d| device(session, ns, d)).transpose()?,
         metric: opts.u32("metric", u32::MAX)?,
@@ -171,6 +171,19 @@ fn spec(session: &Session, ns: &Ns, dst: &str, opts: &Opts) -> Result<RouteSpec>
         if asked.is_some_and(|f| f != route.family) {
             return Err(Error::invalid(format!("`{dst}` is not of the family asked for")));
         }
+    }
+    if let Some(time) = opts.duration("expires")? {
+        if route.family != AF_INET6 {
+            return Err(
+                Error::invalid("option `expires` is of routes of IPv6: those of IPv4 stay").with_target("expires")
+            );
+        }
+        let seconds = u32::try_from(time.as_secs())
+            .ok()
+            .filter(|s| *s > 0)
+            .ok_or_else(|| Error::invalid("option `expires` must be a second or more").with_target("expires"))?;
+        let words = format!("expires {seconds}");
+        route.more.push(KindOption { code: RTA_EXPIRES, value: seconds.to_ne_bytes().to_vec(), words });
     }
     if let Some(via) = route.via
         && route.family == AF_INET6
@@ -284,8 +297,12 @@ pub mod functions {
     /// `features` (`"ecn"`), `congctl` (each also as `"lock 1400"`), `nexthops` (an array of maps with `via`, `dev`, `weight`,
     /// `onlink`), and `replace: true` or `append: true`.
     ///
+    /// `expires` (`"60s"`, IPv6 only): the kernel drops the route then.
+    ///
     /// `encap` puts something around the packets: `#{ type: "mpls", labels: [100, 200], ttl }`,
-    /// `#{ type: "seg6", mode: "encap", segs: ["fc00::1"] }`, `#{ type: "ip", id, dst, src, ttl, tos }` (`"ip6"` too). A route
+    /// `#{ type: "seg6", mode: "encap", segs: ["fc00::1"] }`, `#{ type: "ip", id, dst, src, ttl, tos }` (`"ip6"` too);
+    /// `#{ type: "seg6local", action: "End.DX6", nh6: "fd00::2" }` is what a router does for a segment of its own (RFC 8986), with
+    /// `nh4`, `nh6`, `table`, `vrftable`, `iif`, `oif`, `segs`, `count` as the action needs. A route
     /// of MPLS has `family: "mpls"`, a label as its destination, and `to`: the labels that take its place.
     ///
     /// Errors: `exists`, `unreachable` for a gateway that no subnet holds, `not_found` for the device, `invalid`.
@@ -373,7 +390,7 @@ pub mod functions {
 
     /// The routes of the current namespace, of `ns`, or of one device, IPv4 and IPv6: those of table main, or with
     /// `#{ table: "all" }` (or a number, `"local"`) of others. An array of maps with `family`, `dst`, `type`, `via`, `dev`,
-    /// `src`, `metric`, `table`, `proto`, `scope`, `tos`, `onlink`, `linkdown`, `nhid`, `mtu`, `metrics` (times in milliseconds), `locked` (the names of locked
+    /// `src`, `metric`, `table`, `proto`, `scope`, `tos`, `onlink`, `linkdown`, `nhid`, `expires` (seconds, or `()`), `mtu`, `metrics` (times in milliseconds), `locked` (the names of locked
     /// metrics), `encap`, `swap` (of MPLS) and `nexthops`.
     ///
     /// ```rhai

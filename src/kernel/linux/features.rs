@@ -4,6 +4,8 @@
 //! which is fine, except for those modules that make devices when they are loaded (`dummy0`, `tunl0`, `ifb0` …, in the
 //! machine's own namespace): such a kind is asked for only where it is registered already.
 
+mod more;
+
 use super::message::{ifinfo, kind_option, put_text, rtm};
 use super::socket::{Netlink, Refusal, refusal_text};
 use crate::kernel::sandbox;
@@ -369,11 +371,14 @@ impl<'k> Room<'k> {
         let veth = self.links();
         self.tun();
         self.bridge_vlans();
+        self.bridge_groups();
         if veth {
             self.qdiscs();
             self.filters();
             self.rename();
+            self.segments();
         }
+        self.ethtool();
         self.nexthops();
         self.mpls();
         self.nf_tables();

@@ -11,16 +11,16 @@ const GETFAMILY: u8 = 3;
 const FAMILY_ID: u16 = 1;
 const FAMILY_NAME: u16 = 2;
 /// `struct genlmsghdr`.
-const HEADER: usize = 4;
+pub(super) const HEADER: usize = 4;
 
-fn message(command: u8, attributes: &[u8]) -> Vec<u8> {
+pub(super) fn message(command: u8, attributes: &[u8]) -> Vec<u8> {
     let mut body = vec![command, 1, 0, 0];
     body.extend_from_slice(attributes);
     body
 }
 
 /// A socket in the thread's namespace, and the number of the family.
-fn open(family: &str) -> Result<(Netlink, u16)> {
+pub(super) fn open(family: &str) -> Result<(Netlink, u16)> {
     let netlink = Netlink::open_to(NETLINK_GENERIC)?;
     let mut name = Vec::new();
     put_text(&mut name, FAMILY_NAME, family);

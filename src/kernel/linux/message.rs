@@ -516,6 +516,27 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
     error
 }
 
+/// The kernel option that a route's encapsulation needs.
+fn missing_encap(rec: &Rec) -> Option<&'static str> {
+    use crate::plan::nexthop::{NHA_ENCAP, NHA_ENCAP_TYPE};
+    use crate::plan::record::{RTA_ENCAP, RTA_ENCAP_TYPE};
+    let read = |kind: u16, content: u16| option_of_encap(rec.attr(kind), rec.attr(content));
+    match rec.what {
+        What::Route => read(RTA_ENCAP_TYPE, RTA_ENCAP),
+        What::Nexthop => read(NHA_ENCAP_TYPE, NHA_ENCAP),
+        _ => None,
+    }
+}
+
+fn option_of_encap(kind: Option<&[u8]>, content: Option<&[u8]>) -> Option<&'static str> {
+    use crate::plan::encap::Encap;
+    match Encap::read(kind, content)? {
+        Encap::Seg6 { .. } | Encap::SegLocal(_) => Some("CONFIG_IPV6_SEG6_LWTUNNEL"),
+        Encap::Mpls { .. } => Some("CONFIG_MPLS_IPTUNNEL"),
+        _ => Some("CONFIG_LWTUNNEL"),
+    }
+}
+
 /// What the kernel lacks, of the options of a link that it refused.
 fn lacking_option(kind: &str, options: &[KindOption]) -> String {
     let any = |prefix: &str| options.iter().any(|o| o.words.starts_with(prefix));
@@ -576,6 +597,7 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let verb = if *add { "add" } else { "delete" };
             plain(format!("{verb} the alternative name `{name}` of link `{}` in {place}", link.name))
         }
+        (Verb::Ethtool { link, .. }, _) => plain(format!("set features or channels of `{}` in {place}", link.name)),
         (Verb::Wireguard { link, .. }, _) => plain(format!("set keys and peers of `{}` in {place}", link.name)),
         (Verb::RecAdd { rec, .. } | Verb::RecDel { rec, .. }, _) if rec.is_tc() => {
             super::queues::explain(verb, rec, &place, &refusal)
@@ -585,6 +607,11 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
         }
         (Verb::RecAdd { rec, words, .. }, libc::EEXIST) => {
             Error::new(Kind::Exists, format!("{} {words} exists already in {place}", noun(rec.what)))
+        }
+        (Verb::RecAdd { rec, words, .. }, libc::EOPNOTSUPP) if missing_encap(rec).is_some() => {
+            let option = missing_encap(rec).unwrap_or_default();
+            Error::new(Kind::Unsupported, format!("{} {words} can't be added in {place}: this kernel lacks the encapsulation", noun(rec.what)))
+                .with_hint(format!("the kernel option {option} is missing: another kernel has it; `nsscript doctor` lists what this one has"))
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETUNREACH) if rec.what == What::Route => {
             Error::new(Kind::Unreachable, format!("route {words} can't be added in {place}: the gateway is not reachable"))

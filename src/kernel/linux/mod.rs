@@ -1,5 +1,6 @@
 //! The real kernel.
 
+mod ethtool;
 pub mod fault;
 pub mod features;
 mod file;
@@ -98,6 +99,7 @@ impl Linux {
             fd: opened.fd,
             netlink: opened.netlink,
             next_index: Cell::new(next_index),
+            ethtool: std::cell::OnceCell::new(),
             ns,
         });
         self.spaces.borrow_mut().insert(space.ns.cookie, Rc::clone(&space));
@@ -475,6 +477,10 @@ impl Kernel for Linux {
         self.genl_dump(ns, family, command, attributes)
     }
 
+    fn ethtool(&self, ns: &Ns, link: &LinkRef) -> Result<crate::plan::offload::Device> {
+        self.ethtool_one(ns, link)
+    }
+
     fn nsid(&self, at: &Ns, target: &Ns) -> Result<Option<i32>> {
         let (at, target) = (self.space(at)?, self.space(target)?);
         message::nsid(&at.netlink, &target.fd).map_err(|r| r.error("ask for an nsid"))
@@ -709,6 +715,9 @@ impl Linux {
                 const SET_DEVICE: u8 = 1; // WG_CMD_SET_DEVICE
                 self.genl_do(ns, "wireguard", SET_DEVICE, &config.attributes(link.index))?
                     .map_err(|r| Self::refused(verb, r))?;
+            }
+            Verb::Ethtool { ns, link, change } => {
+                self.ethtool_set(ns, link.index, change)?.map_err(|r| Self::refused(verb, r))?;
             }
             Verb::LinkDel { ns, link } if self.stands_for_device(ns, link)? => {
                 // As rtnl_delete_link (net/core/rtnetlink.c) answers for hardware.

@@ -7,7 +7,13 @@ use std::collections::BTreeMap;
 
 /// See [`crate::kernel::Kernel::state`].
 pub(super) fn read(linux: &Linux, ns: &Ns, sysctls: &[String]) -> Result<State> {
-    let links: BTreeMap<_, _> = linux.links(ns, false)?.into_iter().map(|l| (l.state.index, l.state)).collect();
+    let mut links: BTreeMap<_, _> = linux.links(ns, false)?.into_iter().map(|l| (l.state.index, l.state)).collect();
+    for (index, device) in linux.ethtool_all(ns)? {
+        if let Some(link) = links.get_mut(&index) {
+            link.features = device.wanted();
+            link.channels = device.channels.map(|(now, _)| now);
+        }
+    }
     let mut recs = Vec::new();
     let now = linux.now();
     for what in [What::Addr, What::Nexthop, What::Route, What::Neigh, What::Rule] {

@@ -115,6 +115,8 @@ pub struct Space {
     pub netlink: Netlink,
     /// The next ifindex to choose for a link that we make; 0: not known yet.
     pub next_index: Cell<u32>,
+    /// A socket for ethtool, once it was needed; `None` inside: the kernel has none.
+    pub ethtool: std::cell::OnceCell<Option<super::ethtool::Socket>>,
 }
 
 /// The parts of a [`Space`] that are made in the namespace.

@@ -430,6 +430,17 @@ impl<'a> Builder<'a> {
                 }
             }
             now.sysctls.retain(|key, _| before.sysctls.contains_key(key));
+            // What stands in for a device has the features of a veth.
+            for was in before.links.values_mut() {
+                let Some(is) = now.links.get_mut(&was.index) else { continue };
+                if !was.features.keys().eq(is.features.keys()) {
+                    was.features.clear();
+                    is.features.clear();
+                }
+                if was.channels.is_none() || is.channels.is_none() {
+                    (was.channels, is.channels) = (None, None);
+                }
+            }
             let keys = before.changed(&now);
             missing.extend(before.differences(&now, &keys).into_iter().map(|d| format!("{}: {d}", ns.label())));
             let ids: BTreeSet<i32> = self.linux.nsids(&ns)?.into_iter().collect();

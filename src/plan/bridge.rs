@@ -88,6 +88,19 @@ pub fn same_place(a: &Rec, b: &Rec) -> bool {
         }
 }
 
+/// Whether there can be such a record: one of a port needs the port's bridge. What a step that is undone as a whole put there
+/// goes as the port leaves.
+#[must_use]
+pub fn has_place(rec: &Rec, links: &BTreeMap<u32, LinkState>) -> bool {
+    let port = match rec.what {
+        What::Vlan => vlan::Vlan::of(rec).filter(|v| !v.own).map(|v| v.index),
+        What::Fdb => fdb::Fdb::read(&rec.body).filter(|f| f.flags & fdb::NTF_MASTER != 0).map(|f| f.index),
+        What::Mdb => mdb::Mdb::of(rec).map(|m| m.port),
+        _ => None,
+    };
+    port.is_none_or(|index| links.get(&index).is_some_and(|l| l.master != 0))
+}
+
 /// How a record is brought back.
 #[must_use]
 pub fn mode(rec: &Rec) -> AddMode {

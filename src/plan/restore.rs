@@ -42,6 +42,7 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
             };
             let (del, mut add) = record_steps(&now.recs, &target.recs, refused);
             add.retain(|r| !refused(r));
+            add.retain(|r| super::bridge::has_place(r, &target.links));
             let words = |r: &super::record::Rec| r.describe(|i| target.name(i));
             let del = del.into_iter().map(|rec| Verb::RecDel { ns: ns.clone(), words: words(&rec), rec });
             let add = add.into_iter().map(|rec| Verb::RecAdd {

@@ -558,11 +558,8 @@ impl Txn {
                 .with_hint("make the link in the same run (and in the same transaction), or use a command: exec_in(ns, \"wg set …\")"))
             }
             Verb::RecAdd { ns, rec, mode, .. } => {
-                let devices = rec.devices();
-                if *mode == crate::plan::AddMode::Create && !devices.is_empty() {
-                    return self.on_link(ns, &devices, since);
-                }
-                self.on_link(ns, &[], since)
+                let alone = *mode == crate::plan::AddMode::Create;
+                self.on_link(ns, &if alone { rec.devices() } else { Vec::new() }, since)
             }
             // Deleting an address can take other addresses and routes along, on other links too.
             Verb::RecDel { ns, .. } => self.on_link(ns, &[], since),

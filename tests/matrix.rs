@@ -49,7 +49,12 @@ fn standing() -> Result<BTreeMap<String, Vec<String>>, String> {
     let dump = Dump::settled()?.0.into_iter().filter(|(heading, _)| heading != "files" && !heading.ends_with(": nsid"));
     Ok(dump
         .map(|(heading, lines)| {
-            let mut lines: Vec<String> = lines.iter().map(|l| steady(l)).collect();
+            // A mount of a namespace begins with its inode.
+            let plain = |l: &str| match l.split_once(']') {
+                Some((inode, rest)) if inode.starts_with("net:[") => format!("net:[…]{rest}"),
+                _ => steady(l),
+            };
+            let mut lines: Vec<String> = lines.iter().map(|l| plain(l)).collect();
             lines.sort();
             (heading, lines)
         })
@@ -104,7 +109,7 @@ fn one(
         if rm {
             problems.push(format!("a lab stands: {labs}"));
         }
-        *stood += 1;
+        *stood += usize::from(killed);
         // Past the point of no return it is there whole; what ends by itself may have ended.
         let stands = standing()?;
         for (heading, lines) in whole {

@@ -537,7 +537,7 @@ impl Repl {
         journal::check_name(&name)?;
         match journal::standing(&name)? {
             journal::Standing::Free => {}
-            journal::Standing::Void => journal::remove_void(&name)?,
+            journal::Standing::Void => journal::remove(&name)?,
             journal::Standing::Broken(_) => session.recover(&name)?,
             _ => return Err(journal::taken(&name).with_hint(format!("`:commit {name}-2` gives it another name"))),
         }

@@ -72,6 +72,9 @@ enum Line {
         seconds: u64,
         #[serde(default)]
         ended: Vec<u64>,
+        /// Nothing is left of what the run made: the journal goes once the commit is finished.
+        #[serde(default)]
+        empty: bool,
     },
 }
 
@@ -83,6 +86,8 @@ pub struct Story {
     pub entries: Vec<Entry>,
     /// When it was committed, seconds since 1970.
     pub committed: Option<u64>,
+    /// It was committed with nothing left of what it made: no lab.
+    pub empty: bool,
     pub folder: PathBuf,
 }
 
@@ -287,9 +292,9 @@ impl UndoLog for Journal {
         self.line(&Line::Lead { seq, at, from: from.clone(), target: target.clone() })
     }
 
-    fn commit(&mut self, ended: &[u64]) -> Result<()> {
+    fn commit(&mut self, ended: &[u64], empty: bool) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
-        self.line(&Line::Commit { seconds: seconds_now(), ended: ended.to_vec() })
+        self.line(&Line::Commit { seconds: seconds_now(), ended: ended.to_vec(), empty })
     }
 
     fn keep(&self, cookie: u64) -> Option<PathBuf> {
@@ -320,9 +325,7 @@ impl UndoLog for Journal {
         let folder = if std::fs::rename(&self.folder, &gone).is_ok() { gone } else { self.folder.clone() };
         std::fs::remove_dir_all(&folder).map_err(|e| failed("remove", &folder, &e))?;
         // Directories that are empty now leave no trace.
-        let _ = std::fs::remove_dir(Path::new(ROOT).join("labs"));
-        let _ = std::fs::remove_dir(Path::new(ROOT).join("aside"));
-        let _ = std::fs::remove_dir(ROOT);
+        tidy();
         Ok(())
     }
 }
@@ -429,7 +432,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     if let (Some(name), true) = (folder.file_name(), folder.parent() == Some(labs.as_path())) {
         header.name = name.to_string_lossy().into_owned();
     }
-    let mut story = Story { header, entries: Vec::new(), committed: None, folder: folder.to_path_buf() };
+    let mut story = Story { header, entries: Vec::new(), committed: None, empty: false, folder: folder.to_path_buf() };
     let mut cleared = 0;
     for (at, line) in lines {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
@@ -453,8 +456,9 @@ fn read(folder: &Path) -> Result<Option<Story>> {
             }
             Line::Undone { since } => while story.entries.pop_if(|e| e.seq >= since).is_some() {},
             Line::Cleared { before } => cleared = before,
-            Line::Commit { seconds, ended } => {
+            Line::Commit { seconds, ended, empty } => {
                 story.committed = Some(seconds);
+                story.empty = empty;
                 story.entries.retain(|e| !ended.contains(&e.seq));
             }
         }
@@ -475,13 +479,22 @@ pub fn names() -> Vec<String> {
     all
 }
 
-/// Removes what is left of a lab of another boot.
+/// Removes what is left of a lab of another boot, or of a run that left nothing.
 ///
 /// # Errors
 /// It can't be removed.
-pub fn remove_void(name: &str) -> Result<()> {
+pub fn remove(name: &str) -> Result<()> {
     let folder = folder(name);
-    std::fs::remove_dir_all(&folder).map_err(|e| failed("remove", &folder, &e))
+    std::fs::remove_dir_all(&folder).map_err(|e| failed("remove", &folder, &e))?;
+    tidy();
+    Ok(())
+}
+
+/// Removes the folders that stand empty: no lab is left.
+fn tidy() {
+    let _ = std::fs::remove_dir(Path::new(ROOT).join("labs"));
+    let _ = std::fs::remove_dir(Path::new(ROOT).join("aside"));
+    let _ = std::fs::remove_dir(ROOT);
 }
 
 /// Checks a lab's name: it is a folder's.
@@ -557,7 +570,7 @@ mod tests {
             line(&Line::Outcome { seq: 1, outcome: Outcome::default(), undo: None }),
             line(&Line::Intent { entry: entry(2) }),
             line(&Line::Undone { since: 2 }),
-            line(&Line::Commit { seconds: 7, ended: Vec::new() }),
+            line(&Line::Commit { seconds: 7, ended: Vec::new(), empty: false }),
         ];
         write(dir.path(), &lines, "");
         let story = read(dir.path()).expect("read").expect("a story");

@@ -39,7 +39,10 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
     }
     let deleted = |ns: &Ns, index: u32| {
         story.entries.iter().any(|e| match &e.verb {
-            Some(Verb::LinkDel { ns: n, link }) => n.cookie == ns.cookie && (index == 0 || link.index == index),
+            // The other end of a veth went along.
+            Some(Verb::LinkDel { ns: n, link }) => {
+                n.cookie == ns.cookie && (index == 0 || link.index == index) || e.on.contains(&(ns.cookie, index))
+            }
             Some(Verb::NetnsDel { ns: n }) => n.cookie == ns.cookie,
             _ => false,
         })
@@ -105,7 +108,7 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
             Ok(txn.down())
         }
         Standing::Void => {
-            journal::remove_void(name)?;
+            journal::remove(name)?;
             Ok(Report::default())
         }
         Standing::Broken(_) => {
@@ -214,10 +217,16 @@ pub fn recover(
                 }
                 let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.finish_commit());
                 let _ = std::fs::remove_dir(story.folder.join("keep"));
+                let report = report.and_then(|report| {
+                    if story.empty {
+                        journal::remove(&name)?;
+                    }
+                    Ok(report)
+                });
                 out.push(Recovered { name, report });
             }
             Ok(Standing::Void) => {
-                let report = journal::remove_void(&name).map(|()| Report::default());
+                let report = journal::remove(&name).map(|()| Report::default());
                 out.push(Recovered { name, report });
             }
             Ok(_) => {}
@@ -229,7 +238,7 @@ pub fn recover(
 
 /// Whether a commit was begun and not brought to its end.
 fn unfinished(story: &Story) -> bool {
-    story.folder.join("keep").exists() || story.header.aside.as_ref().is_some_and(|a| a.exists())
+    story.empty || story.folder.join("keep").exists() || story.header.aside.as_ref().is_some_and(|a| a.exists())
 }
 
 /// The names of runs that were killed and left something open. Cheap: a look at the folders that there are.

@@ -117,10 +117,11 @@ pub trait UndoLog {
     /// It can't be written.
     fn lead(&mut self, seq: u64, at: usize, from: &State, target: &State) -> Result<()>;
     /// The point of no return. `ended` are the steps whose processes have ended by then: nothing of them stands.
+    /// `empty`: nothing of the run does.
     ///
     /// # Errors
     /// It can't be written: the run has to be undone.
-    fn commit(&mut self, ended: &[u64]) -> Result<()>;
+    fn commit(&mut self, ended: &[u64], empty: bool) -> Result<()>;
     /// Where a namespace is kept by a bind mount until the commit; `None`: only by our own descriptor.
     fn keep(&self, cookie: u64) -> Option<std::path::PathBuf>;
     /// The lab gets another name: that of the log's folder.
@@ -161,7 +162,7 @@ impl UndoLog for InMemory {
     fn lead(&mut self, _: u64, _: usize, _: &State, _: &State) -> Result<()> {
         Ok(())
     }
-    fn commit(&mut self, _: &[u64]) -> Result<()> {
+    fn commit(&mut self, _: &[u64], _: bool) -> Result<()> {
         Ok(())
     }
     fn keep(&self, _: u64) -> Option<std::path::PathBuf> {

@@ -156,7 +156,7 @@ impl Txn {
             .map(|e| e.seq)
             .collect();
         self.kernel.moment("commit")?;
-        self.log.commit(&ended)?;
+        self.log.commit(&ended, !stands)?;
         let _ = self.kernel.moment("committed");
         before_release(&mut report);
         self.finish(&mut report);

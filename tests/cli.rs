@@ -500,6 +500,28 @@ fn lab(folder: &std::path::Path, name: &str, text: &str) -> String {
 }
 
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn what_was_killed_at_its_commit_with_nothing_left_is_no_lab() {
+    isolated!("what_was_killed_at_its_commit_with_nothing_left_is_no_lab");
+    let folder = tempfile::tempdir().unwrap();
+    let gone = lab(folder.path(), "gone.rhai", r#"netns_add("a"); netns_del("a");"#);
+    // Two changes, the moment before the commit is written down, and the one after.
+    let killed = || {
+        let ran = command(&["--host", &gone]).env("NSSCRIPT_FAULT", "kill-after@4").output().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ran.status), Some(9));
+    };
+    killed();
+    let listed = line("ls").ends(0).out;
+    assert!(listed.contains("killed: nsscript recover"), "{listed}");
+    line("recover").ends(0).says("run `gone` was killed when all was done: its commit is finished");
+    assert!(!std::path::Path::new("/run/nsscript").exists());
+    killed();
+    run(&["--host", &gone]).ends(0).says("its commit is finished");
+    line("ls").ends(0).prints("");
+    assert!(!std::path::Path::new("/run/nsscript").exists());
+}
+
+#[test]
 fn a_lab_stands_until_it_is_taken_down() {
     isolated!("a_lab_stands_until_it_is_taken_down");
     let folder = tempfile::tempdir().unwrap();

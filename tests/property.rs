@@ -134,6 +134,8 @@ fn run(path: &Path, before: &Dump) -> Result<(), String> {
     let honest = flat.contains("Nexthop has invalid gateway")
         || flat.contains("Nexthop device is not up")
         || flat.contains("Carrier for nexthop device is down")
+        // Nor a group of nexthops that lost a member by that.
+        || flat.contains("Invalid nexthop id")
         // A filter that mirrors to a link which was gone already can't be made again.
         || flat.contains("act_mirred: Must specify device or block");
     for bad in ["BAD ", "panicked", "not as it was", "could not be undone"] {

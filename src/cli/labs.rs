@@ -52,6 +52,9 @@ struct Row {
 fn row(kernel: &dyn Kernel, name: &str) -> Row {
     let plain = |state: String| Row { name: name.into(), since: "-".into(), counts: [0; 3], state };
     match journal::standing(name) {
+        Ok(Standing::Committed(story)) if story.empty => {
+            Row { since: ago(story.header.started), ..plain("killed: nsscript recover".into()) }
+        }
         Ok(Standing::Committed(story)) => {
             let health = labs::health(kernel, &story);
             let state = match health.drift.len() {
@@ -225,6 +228,7 @@ pub fn recover(global: &Global) -> i32 {
         listener.borrow_mut().event(&Event::Note { message: "nothing to recover".into() });
     }
     for one in done {
+        let words = one.words();
         match one.report {
             Ok(report) => {
                 for message in &report.notes {
@@ -234,6 +238,10 @@ pub fn recover(global: &Global) -> i32 {
                     result = status::NOT_EQUAL;
                 }
                 let mut listener = listener.borrow_mut();
+                if one.committed && report.verified() {
+                    listener.event(&Event::Note { message: words });
+                    continue;
+                }
                 listener.event(&Event::Note { message: format!("run `{}` was killed", one.name) });
                 listener.event(&rolled_back(report));
             }

@@ -192,6 +192,7 @@ pub(super) fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Resu
         Standing::Free => {}
         Standing::Void => journal::remove(lab)?,
         Standing::Broken(_) => session.recover(lab)?,
+        Standing::Committed(story) if story.empty => session.recover(lab)?,
         Standing::Committed(story) if replace => session.replace(&story)?,
         Standing::Running(_) | Standing::Committed(_) => return Err(journal::taken(lab)),
     }

@@ -475,11 +475,9 @@ impl Session {
     pub fn recover(&self, lab: &str) -> Result<()> {
         let mut steps = || observer(&self.0.setting.listener, self.0.setting.steps);
         for done in labs::recover(&self.0.kernel, Some(lab), &mut steps) {
+            let message = done.words();
             let report = done.report?;
-            let how = if report.verified() { "verified" } else { "but not everything is as it was before" };
-            self.event(&Event::Note {
-                message: format!("run `{lab}` was killed: its {} steps are undone, {how}", report.steps),
-            });
+            self.event(&Event::Note { message });
             for text in report.errors.iter().chain(&report.differences) {
                 self.event(&Event::Warning { message: text.clone(), hint: None });
             }

@@ -539,6 +539,7 @@ impl Repl {
             journal::Standing::Free => {}
             journal::Standing::Void => journal::remove(&name)?,
             journal::Standing::Broken(_) => session.recover(&name)?,
+            journal::Standing::Committed(story) if story.empty => session.recover(&name)?,
             _ => return Err(journal::taken(&name).with_hint(format!("`:commit {name}-2` gives it another name"))),
         }
         let begun = Instant::now();

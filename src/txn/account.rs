@@ -1,7 +1,7 @@
 //! The account of what the run made, where it is by now, and what it vacated.
 
 use super::{Entry, Txn, Undo};
-use crate::plan::{Outcome, Verb};
+use crate::plan::{Ns, Outcome, Verb};
 
 impl Txn {
     /// Something of the run's own came to be at this place, made by step `seq`.
@@ -9,6 +9,14 @@ impl Txn {
         self.made.insert(place, seq);
         self.ever.insert(place, seq);
         self.keys.entry(seq).or_default().push(place);
+    }
+
+    /// Whether a link is in the namespace that was made before step `since`, or by somebody else, and was moved there.
+    pub(super) fn has_guests(&self, ns: &Ns, since: u64) -> bool {
+        let own = |place: &(u64, u32)| self.ever.get(place).is_some_and(|seq| *seq >= since);
+        self.moved.iter().any(|((cookie, index), (to, _))| {
+            to.is(ns) && *cookie != ns.cookie && !own(&(*cookie, *index)) && !own(&(*cookie, 0))
+        })
     }
 
     /// Keeps account of what the run made and where it is.

@@ -186,7 +186,27 @@ pub fn retire(kernel: Rc<dyn Kernel>, aside: &std::path::Path, observer: Box<dyn
 #[derive(Debug)]
 pub struct Recovered {
     pub name: String,
+    /// It was past the point of no return: nothing was undone, its commit was brought to its end.
+    pub committed: bool,
     pub report: Result<Report>,
+}
+
+impl Recovered {
+    /// It in one line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let name = &self.name;
+        match &self.report {
+            Ok(report) if self.committed && report.verified() => {
+                format!("run `{name}` was killed when all was done: its commit is finished")
+            }
+            Ok(report) => {
+                let how = if report.verified() { "verified" } else { "but not everything is as it was before" };
+                format!("run `{name}` was killed: its {} steps are undone, {how}", report.steps)
+            }
+            Err(error) => error.to_string(),
+        }
+    }
 }
 
 /// Undoes what runs that are no longer alive left open, finishes commits that were begun, and removes what is left of
@@ -206,14 +226,14 @@ pub fn recover(
                 {
                     report.errors.push(error.to_string());
                 }
-                out.push(Recovered { name, report });
+                out.push(Recovered { name, committed: false, report });
             }
             Ok(Standing::Committed(story)) if unfinished(&story) => {
                 // Killed between the point of no return and the end.
                 if let Some(aside) = story.header.aside.as_ref().filter(|a| a.exists())
                     && let Err(error) = retire(Rc::clone(kernel), aside, observer())
                 {
-                    out.push(Recovered { name: name.clone(), report: Err(error) });
+                    out.push(Recovered { name: name.clone(), committed: true, report: Err(error) });
                 }
                 let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.finish_commit());
                 let _ = std::fs::remove_dir(story.folder.join("keep"));
@@ -223,14 +243,14 @@ pub fn recover(
                     }
                     Ok(report)
                 });
-                out.push(Recovered { name, report });
+                out.push(Recovered { name, committed: true, report });
             }
             Ok(Standing::Void) => {
                 let report = journal::remove(&name).map(|()| Report::default());
-                out.push(Recovered { name, report });
+                out.push(Recovered { name, committed: false, report });
             }
             Ok(_) => {}
-            Err(error) => out.push(Recovered { name, report: Err(error) }),
+            Err(error) => out.push(Recovered { name, committed: false, report: Err(error) }),
         }
     }
     out

@@ -418,7 +418,10 @@ impl Txn {
                 // The cookie is known once it is bound; the undo only unbinds, it ends nothing that runs inside.
                 Ok((Undo::Rebind { ns: Ns { cookie: 0, name: name.clone() } }, Vec::new()))
             }
-            Verb::NetnsDel { ns } if self.fresh_ns(ns, since) => whole(vec![(ns.cookie, 0)]),
+            // With what was moved into it from elsewhere it is kept: that would go with it.
+            Verb::NetnsDel { ns } if self.fresh_ns(ns, since) && !self.has_guests(ns, since) => {
+                whole(vec![(ns.cookie, 0)])
+            }
             Verb::NetnsDel { ns } => Ok((Undo::Rebind { ns: ns.clone() }, Vec::new())),
             Verb::NetnsSetId { at, target, .. } => {
                 let fresh = self.fresh_ns(at, since) || self.fresh_ns(target, since);

@@ -8,7 +8,7 @@ use crate::plan::attribute::{flushed, grown};
 use crate::plan::nft::Table;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::{merge, resume};
-use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, State, Verb, What};
+use crate::plan::{Error, Kind, LinkChange, LinkRef, LinkState, Ns, Result, State, Verb, What};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -650,9 +650,11 @@ impl Txn {
     /// carrier comes the link-local address of a MAC that is another again by now.
     fn wait_for_carrier(&self, change: &Change, target: &State, report: &mut Report) {
         let ns = &change.ns;
-        let mac = |state: &State, index: &u32| state.links.get(index).map(|l| l.mac.clone());
-        let other = |index: &u32| change.after.as_ref().is_some_and(|a| mac(a, index) != mac(&change.before, index));
-        if !target.recs.iter().any(|r| r.what == What::Nexthop) && !change.before.links.keys().any(other) {
+        let had = |link: &LinkState| {
+            let after = change.after.as_ref().and_then(|after| after.links.get(&link.index));
+            after.is_some_and(|after| after.mac != link.mac)
+        };
+        if !target.recs.iter().any(|r| r.what == What::Nexthop) && !change.before.links.values().any(had) {
             return;
         }
         let up: Vec<u32> = target.links.values().filter(|l| l.up).map(|l| l.index).collect();

@@ -283,6 +283,21 @@ pub const VERBS: &[(&str, &str)] = &[
         "sequence/routes_refused_in_the_wrong_order",
         r#"rule_del("w1", #{ priority: 32766 }); link_rename("w1:v1", "y2"); addr_flush("w1:y2")"#,
     ),
+    (
+        "own/namespace_deleted_with_a_link_that_was_moved_there",
+        r#"netns_add("fresh"); link_move("w2:v2", "fresh"); netns_del("fresh")"#,
+    ),
+    (
+        "own/namespace_deleted_with_a_link_of_a_namespace_of_its_name",
+        r#"netns_del("w1"); netns_add("w1"); link_move("w2:v2", "w1"); link_up("w1:v2"); netns_del("w1")"#,
+    ),
+    (
+        "own/namespace_deleted_with_a_link_from_before_the_transaction",
+        r#"
+        veth("w1:x1", "w1:x2", #{ up: true });
+        try { transaction(|| { netns_add("fresh"); link_move("w1:x2", "fresh"); netns_del("fresh"); fail("inner"); }); } catch (e) {}
+        assert_eq(link("w1:x2").kind, "veth")"#,
+    ),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (
         "veth/across",

@@ -632,11 +632,23 @@ fn read_tree(dir: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Mounts without their numbers. `/run/netns` becomes a mount of itself with the first namespace, for good.
+/// Mounts without their numbers. `/run/netns` becomes a mount of itself with the first namespace, for good. What is below
+/// the machine's own `/run` is hidden under ours, and comes and goes with what else runs there.
 fn mounts() -> Vec<String> {
     let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let field = |line: &str, at: usize| line.split(' ').nth(at).unwrap_or_default().to_string();
+    let ours = text.lines().rfind(|line| field(line, 4) == "/run").map(|line| field(line, 0));
+    let parents: BTreeMap<String, String> = text.lines().map(|line| (field(line, 0), field(line, 1))).collect();
+    let below_ours = |line: &str| {
+        let mut at = Some(field(line, 0));
+        while at.is_some() && at != ours {
+            at = at.and_then(|id| parents.get(&id).cloned());
+        }
+        at.is_some()
+    };
     let mut all: Vec<String> = text
         .lines()
+        .filter(|line| !field(line, 4).starts_with("/run/") || below_ours(line))
         .filter_map(|line| {
             let words: Vec<&str> = line.split(' ').collect();
             let plain: Vec<&str> = words

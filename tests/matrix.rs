@@ -46,17 +46,36 @@ fn standing() -> Result<BTreeMap<String, Vec<String>>, String> {
         }
         out
     };
-    let dump = Dump::settled()?.0.into_iter().filter(|(heading, _)| heading != "files" && !heading.ends_with(": nsid"));
+    let dump = Dump::settled()?;
+    // An end without carrier: whether its link-local address was through with DAD depends on when the carrier went.
+    let mut dark = Vec::new();
+    for (heading, lines) in &dump.0 {
+        let Some(of) = heading.strip_suffix(": link") else { continue };
+        // `3 up0 flags = ["NO-CARRIER", …`
+        for line in lines.iter().filter(|l| l.contains(" flags = ") && l.contains("\"NO-CARRIER\"")) {
+            dark.extend(line.split(' ').nth(1).map(|dev| (of, format!("\"{dev}\""))));
+        }
+    }
+    let undecided = |heading: &str, line: &str| {
+        line.contains("\"fe80::")
+            && (line.contains("\"scope\":\"link\"") || line.contains("\"type\":\"local\""))
+            && dark.iter().any(|(of, dev)| {
+                heading.strip_prefix(of).is_some_and(|rest| rest.starts_with(": ")) && line.contains(dev.as_str())
+            })
+    };
     Ok(dump
+        .0
+        .iter()
+        .filter(|(heading, _)| *heading != "files" && !heading.ends_with(": nsid"))
         .map(|(heading, lines)| {
             // A mount of a namespace begins with its inode.
             let plain = |l: &str| match l.split_once(']') {
                 Some((inode, rest)) if inode.starts_with("net:[") => format!("net:[…]{rest}"),
                 _ => steady(l),
             };
-            let mut lines: Vec<String> = lines.iter().map(|l| plain(l)).collect();
+            let mut lines: Vec<String> = lines.iter().filter(|l| !undecided(heading, l)).map(|l| plain(l)).collect();
             lines.sort();
-            (heading, lines)
+            (heading.clone(), lines)
         })
         .collect())
 }

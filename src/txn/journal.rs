@@ -41,6 +41,7 @@ pub struct Header {
     pub aside: Option<PathBuf>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to or from the file")]
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Line<'a> {

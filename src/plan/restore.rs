@@ -338,7 +338,7 @@ fn made_with(link: &LinkState) -> Vec<KindOption> {
         ("bond", code) if code != IFLA_BOND_MODE => None,
         ("bridge", 7) if *value == [0] => None,
         // IFLA_GRE_REMOTE: none is refused where it is named (ipgre_tap_validate, ip6gre_tap_validate).
-        ("gretap" | "ip6gretap", 7) if value.iter().all(|b| *b == 0) => None,
+        ("erspan" | "gretap" | "ip6erspan" | "ip6gretap", 7) if value.iter().all(|b| *b == 0) => None,
         // IFLA_VXLAN_REMCSUM_TX and _RX claim bits of the header even where they say no (vxlan_nl2conf).
         ("vxlan", 21 | 22) if *value == [0] => None,
         ("bridge", 46) => {

@@ -11,6 +11,8 @@
 mod common;
 #[path = "kinds/cut.rs"]
 mod cut;
+#[path = "kinds/filters.rs"]
+mod filters;
 #[path = "kinds/links.rs"]
 mod links;
 #[path = "kinds/page.rs"]
@@ -355,8 +357,21 @@ fn is_across(kind: &Kind) -> bool {
 
 fn inside(name: &str) -> Result<(), String> {
     let (what, name) = name.split_once('/').ok_or("a name without a part")?;
-    let (is_queue, name) = name.strip_prefix("qdisc_").map_or((false, name), |queue| (true, queue));
-    let counts: Vec<(&str, usize)> = if is_queue {
+    let (table, name) = match (name.strip_prefix("qdisc_"), name.strip_prefix("filter_")) {
+        (Some(queue), _) => (1, queue),
+        (_, Some(filter)) => (2, filter),
+        _ => (0, name),
+    };
+    let counts: Vec<(&str, usize)> = if table == 2 {
+        let filter = filters::FILTERS.iter().find(|f| f.name == name).ok_or("no such filter")?;
+        match what {
+            "made" => {
+                let (equal, shown) = filters::made(filter)?;
+                vec![("made", equal), ("shown", shown)]
+            }
+            _ => vec![("undone", filters::restored(filter)?)],
+        }
+    } else if table == 1 {
         let queue = queues::QUEUES.iter().find(|q| q.name == name).ok_or("no such qdisc")?;
         match what {
             "made" => {
@@ -387,7 +402,7 @@ fn inside(name: &str) -> Result<(), String> {
             _ => vec![("undone", restored(kind)?)],
         }
     };
-    page::counted(is_queue, name, &counts)
+    page::counted(table, name, &counts)
 }
 
 fn main() {
@@ -396,28 +411,27 @@ fn main() {
     for part in ["made", "changed", "undone", "across"] {
         for kind in KINDS {
             if (part != "changed" || !kind.changed.is_empty()) && (part != "across" || is_across(kind)) {
-                cases.push((format!("{part}/{}", kind.name), features(false, kind.name)));
+                cases.push((format!("{part}/{}", kind.name), vec![kind.name.to_string()]));
             }
         }
         for queue in queues::QUEUES {
             if part != "across" && (part != "changed" || !queue.changed.is_empty()) {
-                cases.push((format!("{part}/qdisc_{}", queue.name), features(true, queue.name)));
+                let feature = queues::feature(queue.name).map(str::to_string);
+                cases.push((format!("{part}/qdisc_{}", queue.name), feature.into_iter().collect()));
             }
+        }
+        for filter in filters::FILTERS.iter().filter(|_| ["made", "undone"].contains(&part)) {
+            cases.push((format!("{part}/filter_{}", filter.name), vec![filter.feature.to_string()]));
         }
     }
     if frame::faults().is_none() {
-        cases.extend(cut::CUTS.iter().map(|c| (format!("cut/{}", c.name), features(false, c.name))));
+        cases.extend(cut::CUTS.iter().map(|c| (format!("cut/{}", c.name), vec![c.name.to_string()])));
     }
-    let rows: Vec<(bool, &str, Option<&str>)> = KINDS
+    let rows: Vec<(usize, &str, Option<&str>)> = KINDS
         .iter()
-        .map(|k| (false, k.name, Some(k.name)))
-        .chain(queues::QUEUES.iter().map(|q| (true, q.name, queues::feature(q.name))))
+        .map(|k| (0, k.name, Some(k.name)))
+        .chain(queues::QUEUES.iter().map(|q| (1, q.name, queues::feature(q.name))))
+        .chain(filters::FILTERS.iter().map(|f| (2, f.name, Some(f.feature))))
         .collect();
     frame.main_between(cases, page::begin, || page::end(&rows));
-}
-
-/// What the kernel has to have for a kind.
-fn features(is_queue: bool, name: &str) -> Vec<String> {
-    let feature = if is_queue { queues::feature(name) } else { Some(name) };
-    feature.map(str::to_string).into_iter().collect()
 }

@@ -208,6 +208,16 @@ pub fn has_program(name: &str) -> bool {
 
 /// How this kernel is asked whether it has a feature: a line of shell in a network namespace of its own.
 const FEATURES: &[(&str, &str)] = &[
+    ("action_gact", "tc qdisc add dev lo clsact && tc filter add dev lo ingress u32 match u32 0 0 action drop"),
+    (
+        "action_mirred",
+        "tc qdisc add dev lo clsact && tc filter add dev lo ingress u32 match u32 0 0 action mirred egress redirect dev lo",
+    ),
+    (
+        "action_police",
+        "tc qdisc add dev lo clsact && tc filter add dev lo ingress u32 match u32 0 0 action police rate 1mbit burst 10kb conform-exceed drop",
+    ),
+    ("action_vlan", "tc qdisc add dev lo clsact && tc filter add dev lo ingress u32 match u32 0 0 action vlan pop"),
     ("bareudp", "ip link add x type bareudp dstport 6635 ethertype mpls_uc"),
     ("bond", "ip link add x type bond"),
     ("bridge", "ip link add x type bridge"),
@@ -219,6 +229,11 @@ const FEATURES: &[(&str, &str)] = &[
     ("drr", "tc qdisc add dev lo root drr"),
     ("dummy", "ip link add x type dummy"),
     ("erspan", "ip link add x type erspan local 127.0.0.1 remote 127.0.0.2 seq key 7"),
+    ("filter_basic", "tc qdisc add dev lo clsact && tc filter add dev lo ingress basic action pass"),
+    ("filter_flower", "tc qdisc add dev lo clsact && tc filter add dev lo ingress protocol ip flower action pass"),
+    ("filter_fw", "tc qdisc add dev lo clsact && tc filter add dev lo ingress handle 7 fw action pass"),
+    ("filter_matchall", "tc qdisc add dev lo clsact && tc filter add dev lo ingress matchall action pass"),
+    ("filter_u32", "tc qdisc add dev lo clsact && tc filter add dev lo ingress u32 match u32 0 0"),
     ("fq", "tc qdisc add dev lo root fq"),
     ("fq_codel", "tc qdisc add dev lo root fq_codel"),
     ("geneve", "ip link add x type geneve id 5 remote 127.0.0.2"),

@@ -196,6 +196,8 @@ pub(super) fn threshold_in(kind: &str) -> Option<u16> {
     }
 }
 
+const ETH_TYPE: u16 = 8;
+
 /// The microseconds that are `CODEL_DISABLED_THRESHOLD` (include/net/codel.h) in units of 1024 ns: no packet is marked.
 pub(super) const NO_THRESHOLD: u32 = 2_199_023_255;
 
@@ -214,7 +216,14 @@ pub fn sendable(rec: &Rec) -> Vec<u8> {
     for (code, value) in nla::attrs(rec.attrs()) {
         match code {
             TCA_OPTIONS if rec.what == What::Filter => nla::nest(&mut out, code, |options| {
-                for (code, value) in nla::attrs(value) {
+                // TCA_FLOWER_KEY_ETH_TYPE: of frames with a tag it is shown without, or what the tag is in front of, but taken
+                // for the tag (fl_set_key, fl_dump_key, net/sched/cls_flower.c).
+                let protocol = rec.tc_prio().1;
+                let tagged = kind == "flower" && matches!(protocol, 0x8100 | 0x88a8);
+                if tagged {
+                    nla::put(options, ETH_TYPE, &protocol.to_be_bytes());
+                }
+                for (code, value) in nla::attrs(value).filter(|(code, _)| !tagged || *code != ETH_TYPE) {
                     if table && code == 2 && nla::u32_of(value).is_some_and(|t| t >= 0x8000_0000) {
                         // TCA_U32_HASH of that table
                     } else if Some(code) == actions_in(&kind) {

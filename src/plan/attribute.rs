@@ -195,7 +195,7 @@ fn loopbacks(rec: &Rec, index: u32) -> bool {
 }
 
 /// Whether the kernel made this route (`RTPROT_KERNEL`) with that address: to it, from it, or to its subnet.
-fn comes_with(route: &Rec, addr: &Rec) -> bool {
+pub(super) fn comes_with(route: &Rec, addr: &Rec) -> bool {
     let kernels = route.what == super::What::Route && addr.what == super::What::Addr && route.byte(5) == 2;
     let on_it = route.devices() == addr.devices() && route.family() == addr.family();
     let subnet = addr.local().and_then(|ip| ipnet::IpNet::new(ip, addr.byte(1)).ok()).map(|n| n.network());

@@ -11,7 +11,10 @@ use super::verb::{AddMode, LinkRef, Ns, Verb};
 use super::{nla, tc};
 use std::collections::BTreeSet;
 
+const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
+const IFLA_BRPORT_STATE: u16 = 1;
+const BR_STATE_FORWARDING: u8 = 3;
 
 /// Bytes of an Ethernet address.
 const MAC: usize = 6;
@@ -188,6 +191,17 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         if want.master != 0 && ready(want.master) && !port.is_empty() && has_port_options(&want.port_kind) {
             let change = LinkChange { port: Some((want.port_kind.clone(), port)), ..LinkChange::default() };
             out.push(set(ns, want, change));
+        }
+    }
+    // Without STP a port forwards at once; one that was listening for it would go on to do so for twice the forward delay.
+    let runs = |state: &State, bridge: u32| {
+        let link = state.links.get(&bridge);
+        link.is_some_and(|l| l.options.iter().any(|(code, v)| *code == IFLA_BR_STP_STATE && v.iter().any(|b| *b != 0)))
+    };
+    for want in target.links.values().filter(|l| l.up && l.port_kind == "bridge") {
+        if runs(now, want.master) && !runs(target, want.master) {
+            let port = Some((want.port_kind.clone(), options(&[(IFLA_BRPORT_STATE, vec![BR_STATE_FORWARDING])])));
+            out.push(set(ns, want, LinkChange { port, ..LinkChange::default() }));
         }
     }
     out

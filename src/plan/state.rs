@@ -426,6 +426,20 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
         }
     }
     super::tc::orphans(&mut want);
+    // What the kernel makes of an address once its link is up is not somebody else's to have deleted while that is down.
+    let rises = |d: &u32| {
+        let up = |state: &BTreeMap<u32, LinkState>| state.get(d).is_some_and(|l| l.up);
+        up(&target.links) && !up(&now.links)
+    };
+    let comes = |r: &&Rec| {
+        r.what == What::Route
+            && r.devices().iter().any(rises)
+            && after.recs.contains(r)
+            && !now.recs.contains(r)
+            && want.iter().any(|a| super::attribute::comes_with(r, a))
+    };
+    let coming: Vec<Rec> = before.recs.iter().filter(comes).filter(|r| !want.contains(r)).cloned().collect();
+    want.extend(coming);
     // In the order of before, then what came since.
     let mut pool: Vec<Option<Rec>> = want.into_iter().map(Some).collect();
     let mut out = Vec::with_capacity(pool.len());

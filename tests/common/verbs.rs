@@ -261,6 +261,9 @@ pub const VERBS: &[(&str, &str)] = &[
     ("sequence/target_of_a_filter_then_its_link", r#"link_del("w2:e1"); link_move("w1:q2", "w2")"#),
     ("sequence/multipath_route_down_then_delete", r#"link_down("w1:v1"); link_del("w1:v1")"#),
     ("sequence/multipath_route_bridge_down_then_delete", r#"link_down("w1:br0"); link_del("w1:br0")"#),
+    ("sequence/bridge_with_stp_then_deleted", r#"link_set("w1:br0", #{ stp: true }); link_del("w1:br0")"#),
+    ("sequence/loopback_down_then_flushed", r#"link_down("w1:lo"); addr_flush("w1:lo")"#),
+    ("sequence/link_down_then_flushed", r#"link_down("w1:v1"); addr_flush("w1:v1")"#),
     ("sysctl/addrgenmode_before_a_move", r#"link_set("w1:v1", #{ addrgenmode: "none" }); link_move("w1:v1", host())"#),
     (
         "own/moved_after_a_step_beside_it",

@@ -570,6 +570,9 @@ fn flatten(name: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// When this process first looked.
+static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+
 /// Takes out what no undo brings back: counters, ages, timers; nsids, which the kernel gives by itself.
 fn plain(value: &mut Value) {
     match value {
@@ -600,7 +603,9 @@ fn plain(value: &mut Value) {
                     *left = Value::from(if seconds > 4_000_000_000 {
                         "forever".to_string()
                     } else {
-                        format!("about {} min", (seconds + 100) / 600 * 10)
+                        // Counted from the first dump on: a case of many cuts takes minutes itself.
+                        let since = FIRST.get_or_init(std::time::Instant::now).elapsed().as_secs();
+                        format!("about {} min", (seconds + since + 100) / 600 * 10)
                     });
                 }
             }

@@ -750,8 +750,12 @@ impl Linux {
                 send(ns, kind, flags, &message::altname(link.index, name))?;
             }
             Verb::RecAdd { ns, rec, mode, .. } => {
-                let body = message::rec_body(rec, self.now());
-                send(ns, message::rec_new(rec.what), message::add_flags(*mode), &body)?;
+                let now = self.now();
+                send(ns, message::rec_new(rec.what), message::add_flags(*mode), &message::rec_body(rec, now))?;
+                // On a busy machine it was set some time later, and would live that much longer.
+                if rec.what == What::Addr && rec.ends.is_some() && self.now() > now + 1 {
+                    send(ns, rtm::NEWADDR, rtm::REPLACE, &message::rec_body(rec, self.now()))?;
+                }
             }
             Verb::RecDel { ns, rec, .. } => {
                 send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;

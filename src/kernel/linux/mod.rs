@@ -28,7 +28,7 @@ pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::phase::{self, Phase};
-use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
+use crate::plan::link::{IFF_UP, IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Result, State, Verb, What, nla};
 use maker::Maker;
 use message::{ifinfo, rtm};
@@ -180,15 +180,22 @@ impl Linux {
         u32::try_from(self.space(ns)?.fd.as_raw_fd()).map_err(|_| Error::internal("a negative descriptor"))
     }
 
-    /// The next ifindex to choose in a namespace.
-    fn choose_index(&self, ns: &Ns) -> Result<u32> {
-        let space = self.space(ns)?;
-        if space.next_index.get() == 0 {
-            let highest = self.links(ns, false)?.iter().map(|l| l.state.index).max().unwrap_or(1);
-            space.next_index.set(highest + 1);
+    /// The next ifindex to choose in a namespace, for a link on one in `below`. A kernel before 6.15 makes such a link in
+    /// the namespace below and moves it then, so that the index has to be free in both (`rtnl_newlink_create`,
+    /// net/core/rtnetlink.c).
+    fn choose_index(&self, ns: &Ns, below: Option<&Ns>) -> Result<u32> {
+        let mut index = 0;
+        for ns in [Some(ns), below].into_iter().flatten() {
+            let space = self.space(ns)?;
+            if space.next_index.get() == 0 {
+                let highest = self.links(ns, false)?.iter().map(|l| l.state.index).max().unwrap_or(1);
+                space.next_index.set(highest + 1);
+            }
+            index = index.max(space.next_index.get());
         }
-        let index = space.next_index.get();
-        space.next_index.set(index + 1);
+        for ns in [Some(ns), below].into_iter().flatten() {
+            self.space(ns)?.next_index.set(index + 1);
+        }
         Ok(index)
     }
 
@@ -204,6 +211,15 @@ impl Linux {
             }
             message::link_add_error(ns, spec, r)
         })?;
+        if spec.up && spec.lower_nsid.is_some() {
+            // A kernel before 6.15 brings it up below and moves it then, which takes it down.
+            let up = ifinfo(spec.index, IFF_UP, IFF_UP);
+            space.netlink.request(rtm::NEWLINK, 0, &up).map_err(|r| {
+                // As if it had been one message: no link that is down is left.
+                let _ = space.netlink.request(rtm::DELLINK, 0, &ifinfo(spec.index, 0, 0));
+                message::link_add_error(ns, spec, r)
+            })?;
+        }
         let name = match &spec.name {
             Some(name) => name.clone(),
             None => self.name_of(ns, spec.index)?,
@@ -384,12 +400,12 @@ impl Kernel for Linux {
                     spec.lower_nsid = Some(self.give_nsid(ns, below)?);
                 }
                 if spec.index == 0 {
-                    spec.index = self.choose_index(ns)?;
+                    spec.index = self.choose_index(ns, spec.lower_ns.as_ref())?;
                 }
                 if let Some(peer) = &mut spec.peer {
                     let (peer_ns, peer) = &mut **peer;
                     if peer.index == 0 {
-                        peer.index = self.choose_index(peer_ns)?;
+                        peer.index = self.choose_index(peer_ns, None)?;
                     }
                     peer.mac.get_or_insert_with(message::random_mac);
                     // Given at creation, a MAC is left alone by udev and its like.

@@ -610,6 +610,24 @@ pub fn signature_hint(reference: &Reference, line: &str) -> Option<String> {
     })
 }
 
+/// The programs whose names begin so, of those that `$PATH` has.
+#[must_use]
+pub fn programs(begun: &str) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter_map(|folder| std::fs::read_dir(folder).ok());
+    let mut found: Vec<String> = folders
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(begun)))
+        .filter(|entry| entry.path().metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// Files and folders that a path may become; `scripts`: only scripts and folders.
 fn files(begun: &str, scripts: bool) -> Vec<Candidate> {
     let (folder, prefix) = match begun.rsplit_once('/') {

@@ -92,6 +92,60 @@ pub const CASES: &[(&str, Case)] = &[
         tty.cancel()?;
         tty.quit()
     }),
+    // A paste without brackets, or somebody who is faster than the program.
+    ("typed_ahead", || {
+        let mut tty = Tty::start()?;
+        for running in ["", "sh(host(), \"sleep 0.3\")\r"] {
+            tty.keys(&format!("{running}\"o\" + \"ne\"\r\"t\" + \"wo\"\rnetns_add(\"late\")\r"))?;
+            tty.see("\n\"one\"")?;
+            tty.see("\n\"two\"")?;
+            tty.prompt("host +1> ")?;
+            tty.line(":undo", "host> ")?;
+        }
+        // Ctrl-C forgets it.
+        tty.keys("sh(host(), \"echo go''ing; sleep 1234\")\r\"th\" + \"ree\"\r")?;
+        tty.see("\ngoing")?;
+        tty.send(CTRL_C)?;
+        tty.prompt("host> ")?;
+        lacks(&tty.since(), "\"three\"")?;
+        has(&tty.line("2 + 2", "host> ")?, "\n4")?;
+        tty.quit()
+    }),
+    // Ctrl-C at any moment after Enter: before the line is read, before it begins, and once it runs.
+    ("ctrl_c_at_once", || {
+        for term in ["xterm", "dumb"] {
+            let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+            let mut tty = Tty::start_with(&["--host"], &[("TERM", term)], home)?;
+            for n in 0..60u64 {
+                tty.clear_dumb(term)?;
+                let lines = tty.text().lines().count();
+                tty.keys("sleep(1234)\r")?;
+                let begun = std::time::Instant::now();
+                while begun.elapsed() < std::time::Duration::from_micros(n * n) {
+                    std::hint::spin_loop();
+                }
+                tty.send(CTRL_C)?;
+                // The terminal may drop what it was about to show: all of the line's echo.
+                tty.wait("the prompt", |tty| tty.text().ends_with("host>") && tty.text().lines().count() > lines)
+                    .map_err(|e| format!("{term}, {n}: {e}"))?;
+                tty.keys(&format!("\"m\" + {n} + \"k\"\r"))?;
+                tty.see(&format!("\"m{n}k\"")).map_err(|e| format!("{term}, {n}: {e}"))?;
+                tty.wait("the prompt", |tty| tty.text().ends_with("host>"))?;
+            }
+            // What stands is left alone.
+            tty.keys("netns_add(\"stays\")\r")?;
+            tty.see("host +1>")?;
+            tty.prompt("host +1> ")?;
+            tty.keys("link_up(\"stays:lo\"")?;
+            tty.send(CTRL_C)?;
+            tty.prompt("host +1> ")?;
+            world::shell("ip netns pids stays")?;
+            tty.keys(":rollback\r")?;
+            tty.see("verified")?;
+            tty.quit()?;
+        }
+        Ok(())
+    }),
     ("history", || {
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;
         let mut tty = Tty::start_with(&["--host"], &[], home)?;

@@ -80,8 +80,24 @@ fn table(kind: &str) -> Option<&'static [Choice]> {
     }
 }
 
+/// Other words for an option (ip/iplink_bond.c, ip/iplink_bridge_slave.c).
+const ALIASES: &[(&str, &str)] = &[("num_unsol_na", "num_grat_arp"), ("mcast_fast_leave", "fastleave")];
+
+/// What the help of a kind names, but `ip` sends for another kind only (ip/link_iptnl.c: of `sit`; ip/link_gre6.c: of
+/// `ip6erspan`).
+const IDLE: &[(&str, &[&str])] = &[
+    ("ipip", &["6rd-prefix", "6rd-relay_prefix", "6rd-reset"]),
+    ("ip6gre", &["erspan", "erspan_dir", "erspan_hwid", "erspan_ver"]),
+    ("ip6gretap", &["erspan", "erspan_dir", "erspan_hwid", "erspan_ver"]),
+];
+
+fn is_idle(kind: &str, option: &str) -> bool {
+    IDLE.iter().any(|(name, options)| *name == kind && options.contains(&option))
+}
+
 /// Whether an option of `ip` is one of ours, by its word or by the key in scripts.
 fn takes(table: &[Choice], option: &str) -> bool {
+    let option = ALIASES.iter().find(|(other, _)| *other == option).map_or(option, |(_, name)| *name);
     let plain = |text: &str| text.replace('-', "_");
     let has = |option: &str| {
         table.iter().any(|c| c.word.split(' ').any(|w| plain(w) == plain(option)) || plain(c.key) == plain(option))
@@ -97,22 +113,23 @@ fn page(version: &str, kinds: &BTreeMap<String, Vec<String>>) -> String {
         let Some(table) = table(kind) else {
             let names = options.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(" ");
             all += options.len();
-            writeln!(rows, "| {kind} | no | | {names} |").unwrap();
+            writeln!(rows, "| {kind} | no | | {names} | |").unwrap();
             continue;
         };
+        let (idle, options): (Vec<&String>, Vec<&String>) = options.iter().partition(|o| is_idle(kind, o));
         let (yes, no): (Vec<&String>, Vec<&String>) = options.iter().partition(|o| takes(table, o));
         let names = |all: &[&String]| all.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(" ");
         done += yes.len();
         all += options.len();
-        writeln!(rows, "| {kind} | yes | {} | {} |", names(&yes), names(&no)).unwrap();
+        writeln!(rows, "| {kind} | yes | {} | {} | {} |", names(&yes), names(&no), names(&idle)).unwrap();
     }
     let made = kinds.keys().filter(|kind| table(kind).is_some()).count();
     format!(
         "# Links, beside those of iproute2\n\n\
          Kinds and options in the help of `ip link` ({version}), and whether scripts have them. Written by \
          `ACCEPT=1 cargo test --test coverage`, which otherwise fails where the table is not what the program can do.\n\n\
-         {made} of {} kinds, {done} of {all} options.\n\n\
-         | kind | made | options | not yet |\n|---|---|---|---|\n{rows}",
+         {made} of {} kinds, {done} of {all} options. Some the help names for a kind of which `ip` sends nothing for them.\n\n\
+         | kind | made | options | not yet | without effect in `ip` |\n|---|---|---|---|---|\n{rows}",
         kinds.len()
     )
 }

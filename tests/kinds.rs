@@ -11,6 +11,10 @@
 mod common;
 #[path = "kinds/cut.rs"]
 mod cut;
+#[path = "kinds/filters.rs"]
+mod filters;
+#[path = "kinds/links.rs"]
+mod links;
 #[path = "kinds/page.rs"]
 mod page;
 #[path = "kinds/queues.rs"]
@@ -20,356 +24,10 @@ mod secrets;
 
 use common::frame::{self, Frame};
 use common::world::shell;
+use links::{KINDS, Kind, LINKED, ON_DEV, SECRET};
 use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
-
-/// A kind: what is made (words of `ip link add`, options in a script) and what is changed of the first that is made (words
-/// of `ip link set`, options in a script).
-struct Kind {
-    name: &'static str,
-    made: &'static [(&'static str, &'static str)],
-    changed: &'static [(&'static str, &'static str)],
-}
-
-/// What several tunnels have in common.
-macro_rules! tunnel {
-    ($name:literal, $local:literal, $remote:literal, [$($more:expr),*], [$($change:expr),*]) => {
-        Kind {
-            name: $name,
-            made: &[
-                (concat!("local ", $local, " remote ", $remote), concat!("local: \"", $local, "\", remote: \"", $remote, "\"")),
-                (
-                    concat!("local ", $local, " remote ", $remote, " dev e0 fwmark 7"),
-                    concat!("local: \"", $local, "\", remote: \"", $remote, "\", dev: \"e0\", fwmark: 7"),
-                ),
-                $($more),*
-            ],
-            changed: &[$($change),*],
-        }
-    };
-}
-
-const GRE_MORE: (&str, &str) = (
-    "local 10.0.0.1 remote 10.0.0.2 ikey 5 okey 6 iseq ocsum ttl 9 tos 0x10",
-    "local: \"10.0.0.1\", remote: \"10.0.0.2\", ikey: 5, okey: 6, iseq: true, ocsum: true, ttl: 9, tos: 16",
-);
-const GRE_KEY: (&str, &str) = (
-    "local 10.0.0.1 remote 10.0.0.2 key 7 seq csum ttl inherit tos inherit",
-    "local: \"10.0.0.1\", remote: \"10.0.0.2\", key: 7, seq: true, csum: true, ttl: \"inherit\", tos: \"inherit\"",
-);
-const GRE_ENCAP: (&str, &str) = (
-    "local 10.0.0.1 remote 10.0.0.2 encap fou encap-sport 5555 encap-dport 6666 encap-csum",
-    "local: \"10.0.0.1\", remote: \"10.0.0.2\", encap: \"fou\", encap_sport: 5555, encap_dport: 6666, encap_csum: true",
-);
-const NOPMTU: (&str, &str) = (
-    "local 10.0.0.1 remote 10.0.0.2 nopmtudisc ignore-df",
-    "local: \"10.0.0.1\", remote: \"10.0.0.2\", pmtudisc: false, ignore_df: true",
-);
-const SIX_MORE: (&str, &str) = (
-    "local fd00::1 remote fd00::2 hoplimit 9 encaplimit none tclass 0x20 flowlabel 0x12345",
-    "local: \"fd00::1\", remote: \"fd00::2\", ttl: 9, encaplimit: \"none\", tclass: 32, flowlabel: 0x12345",
-);
-const IP_MORE: (&str, &str) = (
-    "local 10.0.0.1 remote 10.0.0.2 ttl 9 tos inherit mode any",
-    "local: \"10.0.0.1\", remote: \"10.0.0.2\", ttl: 9, tos: \"inherit\", mode: \"any\"",
-);
-const MACVLAN: &[(&str, &str)] = &[
-    ("mode bridge", "mode: \"bridge\""),
-    ("mode private bcqueuelen 2000", "mode: \"private\", bcqueuelen: 2000"),
-    ("mode vepa", "mode: \"vepa\""),
-    ("mode passthru flag nopromisc", "mode: \"passthru\", nopromisc: true"),
-    ("mode source", "mode: \"source\""),
-    ("", ""),
-];
-const IPVLAN: &[(&str, &str)] = &[
-    ("mode l2", "mode: \"l2\""),
-    ("mode l3s private", "mode: \"l3s\", \"private\": true"),
-    ("mode l3 vepa", "mode: \"l3\", vepa: true"),
-    ("", ""),
-];
-
-const KINDS: &[Kind] = &[
-    Kind {
-        name: "bond",
-        made: &[
-            ("mode active-backup miimon 100", "mode: \"active-backup\", miimon: 100"),
-            (
-                "mode active-backup miimon 100 updelay 200 downdelay 300 primary_reselect better fail_over_mac active num_grat_arp 3 all_slaves_active 1 resend_igmp 2",
-                "mode: \"active-backup\", miimon: \"100ms\", updelay: 200, downdelay: 300, primary_reselect: \"better\", fail_over_mac: \"active\", num_grat_arp: 3, all_slaves_active: true, resend_igmp: 2",
-            ),
-            (
-                "mode 802.3ad lacp_rate fast ad_select bandwidth xmit_hash_policy layer3+4 min_links 2 ad_actor_sys_prio 100 ad_user_port_key 5 ad_actor_system 02:00:00:00:00:77",
-                "mode: \"802.3ad\", lacp_rate: \"fast\", ad_select: \"bandwidth\", xmit_hash_policy: \"layer3+4\", min_links: 2, ad_actor_sys_prio: 100, ad_user_port_key: 5, ad_actor_system: \"02:00:00:00:00:77\"",
-            ),
-            ("mode balance-rr packets_per_slave 3", "mode: \"balance-rr\", packets_per_slave: 3"),
-            (
-                "mode balance-tlb tlb_dynamic_lb 0 lp_interval 7",
-                "mode: \"balance-tlb\", tlb_dynamic_lb: false, lp_interval: 7",
-            ),
-            (
-                "mode active-backup arp_interval 100 arp_ip_target 10.0.0.1,10.0.0.2 arp_validate active arp_all_targets all",
-                "mode: \"active-backup\", arp_interval: 100, arp_ip_target: [\"10.0.0.1\", \"10.0.0.2\"], arp_validate: \"active\", arp_all_targets: \"all\"",
-            ),
-            (
-                "mode balance-xor xmit_hash_policy vlan+srcmac",
-                "mode: \"balance-xor\", xmit_hash_policy: \"vlan+srcmac\"",
-            ),
-            ("mode broadcast use_carrier 1", "mode: \"broadcast\", use_carrier: true"),
-            ("", ""),
-        ],
-        changed: &[
-            ("miimon 250", "miimon: 250"),
-            ("updelay 500", "updelay: 500"),
-            ("num_grat_arp 4", "num_grat_arp: 4"),
-            ("mode balance-xor", "mode: \"balance-xor\""),
-        ],
-    },
-    Kind {
-        name: "bridge",
-        made: &[
-            ("", ""),
-            (
-                "forward_delay 400 hello_time 100 max_age 800 ageing_time 6000 stp_state 1 priority 4096 group_fwd_mask 8",
-                "forward_delay: 4, hello_time: 1, max_age: 8, ageing_time: 60, stp: true, priority: 4096, group_fwd_mask: 8",
-            ),
-            ("mcast_snooping 0 nf_call_iptables 1", "mcast_snooping: false, nf_call_iptables: true"),
-            (
-                "mcast_querier 1 mcast_router 2 mcast_hash_max 512 mcast_igmp_version 3 mcast_mld_version 2",
-                "mcast_querier: true, mcast_router: 2, mcast_hash_max: 512, mcast_igmp_version: 3, mcast_mld_version: 2",
-            ),
-            (
-                "mcast_last_member_count 3 mcast_startup_query_count 4 mcast_last_member_interval 200 mcast_query_interval 13000 mcast_stats_enabled 1 mcast_query_use_ifaddr 1",
-                "mcast_last_member_count: 3, mcast_startup_query_count: 4, mcast_last_member_interval: 2, mcast_query_interval: 130, mcast_stats_enabled: true, mcast_query_use_ifaddr: true",
-            ),
-        ],
-        changed: &[
-            ("ageing_time 7700", "ageing_time: 77"),
-            ("stp_state 1", "stp: true"),
-            ("mcast_querier 1", "mcast_querier: true"),
-            ("group_address 01:80:c2:00:00:0d", "group_address: \"01:80:c2:00:00:0d\""),
-        ],
-    },
-    Kind {
-        name: "bridge_vlan",
-        made: &[
-            ("vlan_filtering 1", "vlan_filtering: true"),
-            (
-                "vlan_filtering 1 vlan_protocol 802.1ad vlan_default_pvid 5 vlan_stats_enabled 1",
-                "vlan_filtering: true, vlan_protocol: \"802.1ad\", vlan_default_pvid: 5, vlan_stats_enabled: true",
-            ),
-        ],
-        changed: &[("vlan_default_pvid 9", "vlan_default_pvid: 9"), ("vlan_filtering 0", "vlan_filtering: false")],
-    },
-    Kind { name: "dummy", made: &[("", "")], changed: &[] },
-    Kind {
-        name: "geneve",
-        made: &[
-            ("id 42 remote 10.0.0.2", "id: 42, remote: \"10.0.0.2\""),
-            (
-                "id 43 remote 10.0.0.2 ttl 7 tos 0x10 dstport 7777 noudpcsum df set",
-                "id: 43, remote: \"10.0.0.2\", ttl: 7, tos: 16, dstport: 7777, udpcsum: false, df: \"set\"",
-            ),
-            (
-                "id 44 remote fd00::2 ttl inherit udp6zerocsumtx udp6zerocsumrx flowlabel 0x123",
-                "id: 44, remote: \"fd00::2\", ttl: \"inherit\", udp6zerocsumtx: true, udp6zerocsumrx: true, flowlabel: 0x123",
-            ),
-            ("external", "external: true"),
-        ],
-        changed: &[("id 42 remote 10.0.0.2 ttl 9", "ttl: 9"), ("id 42 remote 10.0.0.2 tos 0x20", "tos: 32")],
-    },
-    tunnel!(
-        "gre",
-        "10.0.0.1",
-        "10.0.0.2",
-        [GRE_MORE, GRE_KEY, NOPMTU, GRE_ENCAP, ("external", "external: true")],
-        [("ttl 17", "ttl: 17"), ("key 9", "key: 9")]
-    ),
-    tunnel!(
-        "gretap",
-        "10.0.0.1",
-        "10.0.0.2",
-        [GRE_MORE, GRE_KEY, NOPMTU, GRE_ENCAP, ("external", "external: true")],
-        [("ttl 17", "ttl: 17"), ("remote 10.0.0.3", "remote: \"10.0.0.3\"")]
-    ),
-    Kind { name: "ifb", made: &[("", "")], changed: &[] },
-    tunnel!(
-        "ip6gre",
-        "fd00::1",
-        "fd00::2",
-        [SIX_MORE, ("external", "external: true")],
-        [("hoplimit 17", "ttl: 17"), ("key 9", "key: 9")]
-    ),
-    tunnel!(
-        "ip6gretap",
-        "fd00::1",
-        "fd00::2",
-        [SIX_MORE, ("external", "external: true")],
-        [("hoplimit 17", "ttl: 17"), ("remote fd00::3", "remote: \"fd00::3\"")]
-    ),
-    tunnel!(
-        "ip6tnl",
-        "fd00::1",
-        "fd00::2",
-        [
-            SIX_MORE,
-            (
-                "local fd00::1 remote fd00::2 mode ip6ip6 allow-localremote",
-                "local: \"fd00::1\", remote: \"fd00::2\", mode: \"ip6ip6\", allow_localremote: true"
-            ),
-            ("external", "external: true")
-        ],
-        [("hoplimit 17", "ttl: 17"), ("remote fd00::3", "remote: \"fd00::3\"")]
-    ),
-    tunnel!(
-        "ipip",
-        "10.0.0.1",
-        "10.0.0.2",
-        [IP_MORE, GRE_ENCAP, ("external", "external: true")],
-        [("ttl 17", "ttl: 17")]
-    ),
-    Kind {
-        name: "ipvlan",
-        made: IPVLAN,
-        changed: &[("mode l3", "mode: \"l3\""), ("mode l2 private", "\"private\": true")],
-    },
-    Kind { name: "ipvtap", made: IPVLAN, changed: &[("mode l3", "mode: \"l3\"")] },
-    Kind {
-        name: "macsec",
-        made: &[
-            ("port 11", "port: 11"),
-            (
-                "port 12 cipher gcm-aes-256 icvlen 16 encrypt on send_sci on protect on replay on window 64 validate check encodingsa 1",
-                "port: 12, cipher: \"gcm-aes-256\", icvlen: 16, encrypt: true, send_sci: true, protect: true, replay: true, window: 64, validate: \"check\", encodingsa: 1",
-            ),
-            ("sci 0200000000010001 encrypt off", "sci: \"0200000000010001\", encrypt: false"),
-        ],
-        changed: &[("encrypt on", "encrypt: true"), ("validate disabled", "validate: \"disabled\"")],
-    },
-    Kind {
-        name: "macvlan",
-        made: MACVLAN,
-        changed: &[("mode private", "mode: \"private\""), ("bcqueuelen 3000", "bcqueuelen: 3000")],
-    },
-    Kind { name: "macvtap", made: MACVLAN, changed: &[("mode private", "mode: \"private\"")] },
-    Kind { name: "netkit", made: &[("", "")], changed: &[] },
-    Kind { name: "nlmon", made: &[("", "")], changed: &[] },
-    tunnel!(
-        "sit",
-        "10.0.0.1",
-        "10.0.0.2",
-        [
-            IP_MORE,
-            ("local 10.0.0.1 remote 10.0.0.2 mode ip6ip", "local: \"10.0.0.1\", remote: \"10.0.0.2\", mode: \"ip6ip\"")
-        ],
-        [("ttl 17", "ttl: 17")]
-    ),
-    Kind {
-        name: "tap",
-        made: &[
-            ("", ""),
-            ("user 0 group 0", "user: 0, user_group: 0"),
-            ("vnet_hdr multi_queue", "vnet_hdr: true, multi_queue: true"),
-        ],
-        changed: &[],
-    },
-    Kind { name: "team", made: &[("", "")], changed: &[] },
-    Kind {
-        name: "tun",
-        made: &[("", ""), ("user 0 group 0", "user: 0, user_group: 0"), ("pi", "pi: true")],
-        changed: &[],
-    },
-    Kind { name: "veth", made: &[("", "")], changed: &[] },
-    Kind {
-        name: "vlan",
-        made: &[
-            ("id 7", "id: 7"),
-            (
-                "id 8 protocol 802.1ad reorder_hdr off gvrp on mvrp on loose_binding on ingress-qos-map 1:2 egress-qos-map 3:4",
-                "id: 8, protocol: \"802.1ad\", reorder_hdr: false, gvrp: true, mvrp: true, loose_binding: true, ingress_qos_map: [\"1:2\"], egress_qos_map: [\"3:4\"]",
-            ),
-            ("id 9 bridge_binding on", "id: 9, bridge_binding: true"),
-        ],
-        changed: &[
-            ("loose_binding on", "loose_binding: true"),
-            ("reorder_hdr off gvrp on", "reorder_hdr: false, gvrp: true"),
-            ("egress-qos-map 3:5", "egress_qos_map: [\"3:5\"]"),
-        ],
-    },
-    Kind { name: "vrf", made: &[("table 10", "table: 10"), ("table 4000", "table: 4000")], changed: &[] },
-    tunnel!(
-        "vti",
-        "10.0.0.1",
-        "10.0.0.2",
-        [(
-            "local 10.0.0.1 remote 10.0.0.2 ikey 5 okey 6",
-            "local: \"10.0.0.1\", remote: \"10.0.0.2\", ikey: 5, okey: 6"
-        )],
-        [("key 9", "key: 9")]
-    ),
-    tunnel!(
-        "vti6",
-        "fd00::1",
-        "fd00::2",
-        [("local fd00::1 remote fd00::2 ikey 5 okey 6", "local: \"fd00::1\", remote: \"fd00::2\", ikey: 5, okey: 6")],
-        [("key 9", "key: 9")]
-    ),
-    Kind {
-        name: "vxlan",
-        made: &[
-            (
-                "id 42 local 10.0.0.1 remote 10.0.0.2 dstport 4789",
-                "id: 42, local: \"10.0.0.1\", remote: \"10.0.0.2\", dstport: 4789",
-            ),
-            (
-                "id 43 group 239.1.1.1 dev e0 dstport 4789 ttl 5 tos 0x10 nolearning",
-                "id: 43, group: \"239.1.1.1\", dev: \"e0\", dstport: 4789, ttl: 5, tos: 16, learning: false",
-            ),
-            (
-                "id 44 local fd00::1 remote fd00::2 dstport 4789 udp6zerocsumtx udp6zerocsumrx flowlabel 0x123 ttl inherit tos inherit",
-                "id: 44, local: \"fd00::1\", remote: \"fd00::2\", dstport: 4789, udp6zerocsumtx: true, udp6zerocsumrx: true, flowlabel: 0x123, ttl: \"inherit\", tos: \"inherit\"",
-            ),
-            (
-                "id 45 dstport 4789 nolearning proxy rsc l2miss l3miss ageing 60 maxaddress 100 srcport 5000 6000 gbp noudpcsum df set",
-                "id: 45, dstport: 4789, learning: false, proxy: true, rsc: true, l2miss: true, l3miss: true, ageing: 60, maxaddress: 100, srcport: [5000, 6000], gbp: true, udpcsum: false, df: \"set\"",
-            ),
-            (
-                "id 46 group ff05::1 dev e0 dstport 4789 remcsumtx remcsumrx",
-                "id: 46, group: \"ff05::1\", dev: \"e0\", dstport: 4789, remcsumtx: true, remcsumrx: true",
-            ),
-            ("dstport 4789 external", "dstport: 4789, external: true"),
-            ("dstport 4789 external vnifilter", "dstport: 4789, external: true, vnifilter: true"),
-            ("dstport 4790 external gpe", "dstport: 4790, external: true, gpe: true"),
-        ],
-        changed: &[
-            ("ageing 77", "ageing: 77"),
-            ("ttl 9", "ttl: 9"),
-            ("nolearning", "learning: false"),
-            ("remote 10.0.0.3", "remote: \"10.0.0.3\""),
-        ],
-    },
-    Kind { name: "wireguard", made: &[("", ""), ("", "listen_port: 51820, fwmark: 7")], changed: &[] },
-    Kind { name: "xfrm", made: &[("dev e0 if_id 7", "dev: \"e0\", if_id: 7"), ("if_id 8", "if_id: 8")], changed: &[] },
-];
-
-/// Kinds that are made on another link.
-const LINKED: &[&str] = &["ipvlan", "ipvtap", "macsec", "macvlan", "macvtap", "vlan"];
-/// Kinds that can be made on a link in another namespace by their option `dev`, and what else they are made of.
-const ON_DEV: &[(&str, &str, &str)] = &[
-    ("gre", "local 10.0.0.1 remote 10.0.0.2", "local: \"10.0.0.1\", remote: \"10.0.0.2\""),
-    ("gretap", "local 10.0.0.1 remote 10.0.0.2", "local: \"10.0.0.1\", remote: \"10.0.0.2\""),
-    ("ip6gre", "local fd00::1 remote fd00::2", "local: \"fd00::1\", remote: \"fd00::2\""),
-    ("ip6gretap", "local fd00::1 remote fd00::2", "local: \"fd00::1\", remote: \"fd00::2\""),
-    ("ip6tnl", "local fd00::1 remote fd00::2", "local: \"fd00::1\", remote: \"fd00::2\""),
-    ("ipip", "local 10.0.0.1 remote 10.0.0.2", "local: \"10.0.0.1\", remote: \"10.0.0.2\""),
-    ("sit", "local 10.0.0.1 remote 10.0.0.2", "local: \"10.0.0.1\", remote: \"10.0.0.2\""),
-    ("vti", "local 10.0.0.1 remote 10.0.0.2", "local: \"10.0.0.1\", remote: \"10.0.0.2\""),
-    ("vti6", "local fd00::1 remote fd00::2", "local: \"fd00::1\", remote: \"fd00::2\""),
-    ("vxlan", "id 42 group 239.1.1.1 dstport 4789", "id: 42, group: \"239.1.1.1\", dstport: 4789"),
-    ("xfrm", "if_id 7", "if_id: 7"),
-];
-/// Kinds whose keys are kept nowhere but in the kernel.
-const SECRET: &[&str] = &["macsec", "wireguard"];
 
 /// A namespace as both sides find it.
 fn namespace(name: &str) -> Result<(), String> {
@@ -593,7 +251,7 @@ fn restored(kind: &Kind) -> Result<usize, String> {
             if LINKED.contains(&kind.name) || words.contains("dev e0") {
                 if kind.name == "macsec" {
                     let ended = nsscript(&[], "link_del(\"n:e0\");")?;
-                    if !ended.stderr.contains("its keys can't be read back") {
+                    if !ended.stderr.contains("can't be taken along") {
                         return Err(format!("macsec is not refused: {}", ended.stderr));
                     }
                     same("a refused link_del", &Value::from(before.clone()), &Value::from(links("n")?))?;
@@ -699,8 +357,21 @@ fn is_across(kind: &Kind) -> bool {
 
 fn inside(name: &str) -> Result<(), String> {
     let (what, name) = name.split_once('/').ok_or("a name without a part")?;
-    let (is_queue, name) = name.strip_prefix("qdisc_").map_or((false, name), |queue| (true, queue));
-    let counts: Vec<(&str, usize)> = if is_queue {
+    let (table, name) = match (name.strip_prefix("qdisc_"), name.strip_prefix("filter_")) {
+        (Some(queue), _) => (1, queue),
+        (_, Some(filter)) => (2, filter),
+        _ => (0, name),
+    };
+    let counts: Vec<(&str, usize)> = if table == 2 {
+        let filter = filters::FILTERS.iter().find(|f| f.name == name).ok_or("no such filter")?;
+        match what {
+            "made" => {
+                let (equal, shown) = filters::made(filter)?;
+                vec![("made", equal), ("shown", shown)]
+            }
+            _ => vec![("undone", filters::restored(filter)?)],
+        }
+    } else if table == 1 {
         let queue = queues::QUEUES.iter().find(|q| q.name == name).ok_or("no such qdisc")?;
         match what {
             "made" => {
@@ -731,7 +402,7 @@ fn inside(name: &str) -> Result<(), String> {
             _ => vec![("undone", restored(kind)?)],
         }
     };
-    page::counted(is_queue, name, &counts)
+    page::counted(table, name, &counts)
 }
 
 fn main() {
@@ -740,28 +411,27 @@ fn main() {
     for part in ["made", "changed", "undone", "across"] {
         for kind in KINDS {
             if (part != "changed" || !kind.changed.is_empty()) && (part != "across" || is_across(kind)) {
-                cases.push((format!("{part}/{}", kind.name), features(false, kind.name)));
+                cases.push((format!("{part}/{}", kind.name), vec![kind.name.to_string()]));
             }
         }
         for queue in queues::QUEUES {
             if part != "across" && (part != "changed" || !queue.changed.is_empty()) {
-                cases.push((format!("{part}/qdisc_{}", queue.name), features(true, queue.name)));
+                let feature = queues::feature(queue.name).map(str::to_string);
+                cases.push((format!("{part}/qdisc_{}", queue.name), feature.into_iter().collect()));
             }
+        }
+        for filter in filters::FILTERS.iter().filter(|_| ["made", "undone"].contains(&part)) {
+            cases.push((format!("{part}/filter_{}", filter.name), vec![filter.feature.to_string()]));
         }
     }
     if frame::faults().is_none() {
-        cases.extend(cut::CUTS.iter().map(|c| (format!("cut/{}", c.name), features(false, c.name))));
+        cases.extend(cut::CUTS.iter().map(|c| (format!("cut/{}", c.name), vec![c.name.to_string()])));
     }
-    let rows: Vec<(bool, &str, Option<&str>)> = KINDS
+    let rows: Vec<(usize, &str, Option<&str>)> = KINDS
         .iter()
-        .map(|k| (false, k.name, Some(k.name)))
-        .chain(queues::QUEUES.iter().map(|q| (true, q.name, queues::feature(q.name))))
+        .map(|k| (0, k.name, Some(k.name)))
+        .chain(queues::QUEUES.iter().map(|q| (1, q.name, queues::feature(q.name))))
+        .chain(filters::FILTERS.iter().map(|f| (2, f.name, Some(f.feature))))
         .collect();
     frame.main_between(cases, page::begin, || page::end(&rows));
-}
-
-/// What the kernel has to have for a kind.
-fn features(is_queue: bool, name: &str) -> Vec<String> {
-    let feature = if is_queue { queues::feature(name) } else { Some(name) };
-    feature.map(str::to_string).into_iter().collect()
 }

@@ -146,6 +146,14 @@ const SPECIAL: &[Special] = &[
         ..PLAIN
     },
     Special {
+        // Its mtu was not set by hand on the way back: then it would not follow any more.
+        name: "bridge_still_follows_its_ports",
+        script: r#"link_set("w1:p1", #{ mtu: 1300 }); fail("x");"#,
+        says: &["verified"],
+        after: "ip -n w1 link set p1 mtu 1400; [ $(ip netns exec w1 cat /sys/class/net/br0/mtu) = 1400 ]; ip -n w1 link set p1 mtu 1500",
+        ..PLAIN
+    },
+    Special {
         name: "foreign/alternative_name",
         script: r#"altname_del("w1:v1", "v1-with-a-longer-name"); sh("w1", "ip link property add dev v1 altname a-strangers-name"); fail("x");"#,
         says: &["verified"],

@@ -404,12 +404,13 @@ fn every_function_is_described_with_an_example() {
     assert!(documented.len() > 70, "only {} functions were found", documented.len());
 }
 
-/// docs/kinds.md has a row for each link kind and each qdisc that there is, and no others. Its counts are compared by
+/// docs/kinds.md has a row for each link kind, qdisc, filter and action that there is, and no others. Its counts are compared by
 /// tests/kinds.rs.
 #[test]
 fn the_page_of_kinds_has_them_all() {
     let text = read(&common::root().join("docs/kinds.md"));
-    let (links, queues) = text.split_once("## Queues").expect("two tables");
+    let (links, queues) = text.split_once("## Queues").expect("a table of queues");
+    let (queues, filters) = queues.split_once("## Filters").expect("a table of filters");
     let rows = |part: &str| -> Vec<String> {
         let row = |line: &str| line.strip_prefix("| `").and_then(|l| l.split('`').next()).map(str::to_string);
         part.lines().filter_map(row).collect()
@@ -428,6 +429,14 @@ fn the_page_of_kinds_has_them_all() {
         rows(queues),
         wanted,
         "ACCEPT=1 cargo test --test kinds writes docs/kinds.md; new qdiscs go into tests/kinds/queues.rs"
+    );
+    let actions = nsscript::plan::tc::action::KINDS.iter().map(|kind| format!("action {kind}"));
+    let wanted: Vec<String> =
+        actions.chain(nsscript::plan::tc::filter::KINDS.iter().map(ToString::to_string)).collect();
+    assert_eq!(
+        rows(filters),
+        wanted,
+        "ACCEPT=1 cargo test --test kinds writes docs/kinds.md; new filters go into tests/kinds/filters.rs"
     );
 }
 

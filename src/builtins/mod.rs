@@ -49,6 +49,7 @@ pub fn modules() -> Vec<Module> {
         family!(flow::functions),
         family!(ip::functions),
         family!(link::functions),
+        family!(link::bareudp::functions),
         family!(link::bond::functions),
         family!(link::bridge::functions),
         family!(link::dummy::functions),

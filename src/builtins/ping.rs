@@ -6,9 +6,9 @@ use crate::kernel::linux::ping::{Answer, AnswerKind, PingOpts, PingSocket, Probe
 use crate::plan::addr::parse_ip;
 use crate::plan::ipwords::{Word, Words};
 use crate::plan::{Error, Kind, Ns, Result, ip};
-use crate::report::Event;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Map, NativeCallContext};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ fn socket(session: &Session, ns: &Ns, v6: bool) -> Result<PingSocket> {
 }
 
 /// Sends the probes and waits for what comes back, or for a signal.
-fn send(session: &Session, mut sockets: Vec<PingSocket>, probes: Vec<Probe>) -> Result<Vec<Result<Report>>> {
+fn send(session: &Session, sockets: &mut [PingSocket], probes: Vec<Probe>) -> Result<Vec<Result<Report>>> {
     let cancel = session.cancel();
     cancel.check()?;
     session.runtime()?.block_on(async {
@@ -91,7 +91,7 @@ fn send(session: &Session, mut sockets: Vec<PingSocket>, probes: Vec<Probe>) -> 
                 cancel.check()?;
                 Err(Error::internal("woken without a signal"))
             }
-            reports = ping_many(&mut sockets, probes) => Ok(reports),
+            reports = ping_many(sockets, probes) => Ok(reports),
         }
     })
 }
@@ -103,7 +103,7 @@ fn ping_one(session: &Session, ns: &Ns, dst: &str, opts: PingOpts) -> Result<Rep
     let opts = PingOpts { ifindex: opts.ifindex.or(scope), ..opts };
     session.step_event("ping", ns, dst, || command(ns, dst, &opts));
     let socket = socket(session, ns, address.is_ipv6())?;
-    let reports = send(session, vec![socket], vec![Probe { socket: 0, dst: address, opts: opts.clone() }])?;
+    let reports = send(session, &mut [socket], vec![Probe { socket: 0, dst: address, opts: opts.clone() }])?;
     let report = reports.into_iter().next().ok_or_else(|| Error::internal("ping gave no report"))?;
     let report = if session.planning() { planned(session, address, &opts, report)? } else { report };
     report.map_err(|e| e.with_ns(&ns.name))
@@ -328,25 +328,29 @@ fn all_pairs(session: &Session, list: &Array, given: Map) -> Result<Map> {
     session.step_event("ping_all", &session.current(), "", || {
         format!("# {} pings, all pairs of {}", spaces.len() * spaces.len().saturating_sub(1), spaces.len())
     });
-    let mut sockets = Vec::new();
-    let mut probes = Vec::new();
-    let mut pairs = Vec::new();
-    for (from, ns) in spaces.iter().enumerate() {
-        sockets.push(socket(session, ns, v6)?);
-        for (to, dst) in addresses.iter().enumerate().filter(|(to, _)| *to != from) {
-            probes.push(Probe { socket: from, dst: *dst, opts: single.clone() });
-            pairs.push((from, to));
+    let mut sockets: Vec<PingSocket> = spaces.iter().map(|ns| socket(session, ns, v6)).collect::<Result<_>>()?;
+    // Both ways of two hosts together: they use the same two entries of the neighbour table.
+    let pairs: Vec<(usize, usize)> =
+        (0..spaces.len()).flat_map(|a| (0..a).flat_map(move |b| [(a, b), (b, a)])).collect();
+    let probe = |(from, to): &(usize, usize)| Probe { socket: *from, dst: addresses[*to], opts: single.clone() };
+    let mut reports = Vec::with_capacity(pairs.len());
+    let rounds = Rounds::new(session, &spaces, &addresses, pairs.len(), v6)?;
+    for some in pairs.chunks(rounds.size) {
+        if !reports.is_empty() {
+            rounds.make_room(session)?;
         }
+        reports.extend(send(session, &mut sockets, some.iter().map(probe).collect())?);
     }
-    let mut reports = send(session, sockets, probes.clone())?;
     if session.planning() {
-        let all = probes.iter().zip(reports);
+        let all = pairs.iter().map(probe).zip(reports);
         reports = all.map(|(probe, report)| planned(session, probe.dst, &probe.opts, report)).collect::<Result<_>>()?;
     }
     let mut matrix = vec![vec![Dynamic::UNIT; spaces.len()]; spaces.len()];
     let (mut sent, mut received) = (0u64, 0u64);
     let mut failed = Array::new();
-    for ((from, to), report) in pairs.iter().zip(&reports) {
+    let mut done: Vec<_> = pairs.iter().zip(&reports).collect();
+    done.sort_unstable_by_key(|(pair, _)| **pair);
+    for ((from, to), report) in done {
         let rtt = match report {
             Ok(report) => {
                 sent += u64::from(report.sent);
@@ -363,7 +367,6 @@ fn all_pairs(session: &Session, list: &Array, given: Map) -> Result<Map> {
             None => failed.push(format!("{} -> {} ({})", spaces[*from].name, spaces[*to].name, addresses[*to]).into()),
         }
     }
-    warn_of_full_table(session, &host, v6, pairs.len(), failed.len());
     let mut map = Map::new();
     put(&mut map, "names", spaces.iter().map(|n| n.name.clone().into()).collect::<Array>());
     put(&mut map, "rtt", matrix.into_iter().map(|row| row.into_iter().collect::<Array>().into()).collect::<Array>());
@@ -376,15 +379,50 @@ fn all_pairs(session: &Session, list: &Array, given: Map) -> Result<Map> {
     Ok(map)
 }
 
-/// One neighbour table serves all namespaces together, and what does not fit is lost without a word from the kernel.
-fn warn_of_full_table(session: &Session, host: &Ns, v6: bool, pairs: usize, failed: usize) {
-    let key = format!("net/{}/neigh/default/gc_thresh3", if v6 { "ipv6" } else { "ipv4" });
-    let limit = session.kernel().sysctl(host, &key).ok().and_then(|v| v.parse::<usize>().ok());
-    if let Some(limit) = limit.filter(|limit| failed > 0 && pairs > *limit) {
-        session.event(&Event::Warning {
-            message: format!("{failed} of {pairs} pairs failed, and the neighbour table holds {limit} entries for all namespaces together"),
-            hint: Some(format!("on the host: sysctl -w {}={}", key.replace('/', "."), pairs * 2)),
-        });
+/// All pairs, in as many rounds as the neighbour table needs: it is one for all namespaces, and what does not fit is lost
+/// without a word from the kernel. Between two rounds the entries are taken out that the pings brought in.
+struct Rounds<'a> {
+    /// How many pings make a round.
+    size: usize,
+    spaces: &'a [Ns],
+    addresses: HashSet<IpAddr>,
+    /// What was in the table before, of each namespace; empty where one round is enough.
+    before: Vec<HashSet<(u32, IpAddr)>>,
+    v6: bool,
+}
+
+impl<'a> Rounds<'a> {
+    /// Entries that are left to others, who also learn.
+    const SPARE: usize = 128;
+    /// However full the table is: pings of so many hosts find room by the kernel's own clearing.
+    const LEAST: usize = 64;
+
+    /// `pairs`: how many pings there will be. On one link each leaves one entry; of hosts behind routers, fewer.
+    fn new(session: &Session, spaces: &'a [Ns], addresses: &[IpAddr], pairs: usize, v6: bool) -> Result<Self> {
+        let linux = session.linux();
+        let room = linux.neighbour_room(v6).map(|room| room.saturating_sub(Self::SPARE).max(Self::LEAST) & !1);
+        let mut rounds = Rounds {
+            size: pairs.max(1),
+            spaces,
+            addresses: addresses.iter().copied().collect(),
+            before: Vec::new(),
+            v6,
+        };
+        if let Some(room) = room.filter(|room| *room < pairs) {
+            rounds.size = room;
+            rounds.before = spaces.iter().map(|ns| linux.neighbours(ns, v6)).collect::<Result<_>>()?;
+        }
+        Ok(rounds)
+    }
+
+    fn make_room(&self, session: &Session) -> Result<()> {
+        let linux = session.linux();
+        for (ns, before) in self.spaces.iter().zip(&self.before) {
+            let now = linux.neighbours(ns, self.v6)?;
+            let ours = now.into_iter().filter(|e| self.addresses.contains(&e.1) && !before.contains(e));
+            linux.forget_neighbours(ns, ours)?;
+        }
+        Ok(())
     }
 }
 
@@ -455,8 +493,10 @@ pub mod functions {
         run(&ctx, |s| assert_reply(s, &ns, dst, options))
     }
 
-    /// Pings from each namespace to the first global address of each other, all at once. Options: `family` (`"inet"`,
-    /// `"inet6"`), and those of `ping` but `source` and `dev`.
+    /// Pings from each namespace to the first global address of each other, all at once; or, where that is more than the
+    /// kernel's neighbour table holds (1,024 entries for all namespaces together, unless the host has another
+    /// `gc_thresh3`), in rounds, between which the entries that the pings made are taken out again. Options: `family`
+    /// (`"inet"`, `"inet6"`), and those of `ping` but `source` and `dev`.
     ///
     /// Returns a map with `names`, `rtt` (a matrix, row from, column to: milliseconds, or `()` where nothing came back and
     /// on the diagonal), `sent`, `received`, `loss` (in percent) and `failed` (`"h1 -> h2 (10.0.0.2)"` …).

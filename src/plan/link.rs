@@ -54,6 +54,9 @@ const IFLA_VXLAN_TTL_INHERIT: u16 = 28;
 const IFLA_MACVLAN_MACADDR_DATA: u16 = 5;
 const IFLA_MACVLAN_MACADDR_MODE: u16 = 3;
 const MACVLAN_MACADDR_SET: u32 = 3;
+const IFLA_MACVLAN_MACADDR: u16 = 4;
+const IFLA_MACVLAN_MODE: u16 = 1;
+const MACVLAN_MODE_SOURCE: u32 = 16;
 pub const IFLA_BOND_MODE: u16 = 1;
 /// Which of its links a bond uses: momentary, and left to it.
 const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
@@ -311,7 +314,10 @@ fn derived_port(kind: &str, code: u16) -> bool {
 /// The kinds that take what a change does not name for zero (`ipgre_netlink_parms`, net/ipv4/ip_gre.c, and its like).
 #[must_use]
 pub fn whole(kind: &str) -> bool {
-    matches!(kind, "gre" | "gretap" | "ip6gre" | "ip6gretap" | "ip6tnl" | "ipip" | "sit" | "vti" | "vti6")
+    matches!(
+        kind,
+        "erspan" | "gre" | "gretap" | "ip6erspan" | "ip6gre" | "ip6gretap" | "ip6tnl" | "ipip" | "sit" | "vti" | "vti6"
+    )
 }
 
 /// What has to be sent with these attributes so that the kernel takes them.
@@ -404,6 +410,22 @@ impl LinkInfo {
             for (_, value) in state.options.iter_mut().filter(|(c, _)| *c == IFLA_VXLAN_TTL_INHERIT) {
                 value.clear();
             }
+        }
+        if matches!(state.kind.as_str(), "macvlan" | "macvtap")
+            && state.options.iter().any(|(c, v)| *c == IFLA_MACVLAN_MODE && nla::u32_of(v) == Some(MACVLAN_MODE_SOURCE))
+        {
+            // Shown in the order of a hash; an empty list is not shown (macvlan_fill_info), but undo may have to lead back to it.
+            let list = state.options.iter_mut().find(|(code, _)| *code == IFLA_MACVLAN_MACADDR_DATA);
+            match list {
+                Some((_, list)) => {
+                    let mut all: Vec<Vec<u8>> = nla::attrs(list).map(|(_, mac)| mac.to_vec()).collect();
+                    all.sort();
+                    list.clear();
+                    all.iter().for_each(|mac| nla::put(list, IFLA_MACVLAN_MACADDR, mac));
+                }
+                None => state.options.push((IFLA_MACVLAN_MACADDR_DATA, Vec::new())),
+            }
+            state.options.sort_by_key(|(code, _)| *code);
         }
         if state.kind == "vlan" {
             // Shown with all bits of the mask, of which more than these are refused (vlan_dev_change_flags).

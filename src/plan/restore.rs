@@ -152,7 +152,10 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
     for (index, want) in &target.links {
         let fresh = remade(want);
         let have = now.links.get(index).unwrap_or(&fresh);
-        if let Some(change) = attributes(have, want) {
+        if let Some(mut change) = attributes(have, want) {
+            if want.kind == "bridge" && ports_to_come(*index, now, target) {
+                (change.mtu, change.mac) = (None, None);
+            }
             // IPv6 comes back only with an mtu of 1280 or more, so its own setting is a second message.
             let mode = LinkChange { addrgenmode: change.addrgenmode, ..LinkChange::default() };
             let rest = LinkChange { addrgenmode: None, ..change };
@@ -188,6 +191,18 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         }
     }
     out
+}
+
+/// Whether ports of a bridge are still to be led back, whose mtu and MAC it follows. What it has by then may be what it is to
+/// have: set by hand, it would not follow them any more (`br_change_mtu`, net/bridge/br_device.c).
+fn ports_to_come(bridge: u32, now: &State, target: &State) -> bool {
+    now.links.iter().any(|(index, have)| match target.links.get(index) {
+        None => have.master == bridge,
+        Some(want) => {
+            let port = have.master == bridge || want.master == bridge;
+            port && (have.master != want.master || have.mtu != want.mtu || have.mac != want.mac)
+        }
+    })
 }
 
 /// Whether the kernel takes options of a port (`rtnl_link_ops.slave_changelink`).
@@ -323,7 +338,7 @@ fn made_with(link: &LinkState) -> Vec<KindOption> {
         ("bond", code) if code != IFLA_BOND_MODE => None,
         ("bridge", 7) if *value == [0] => None,
         // IFLA_GRE_REMOTE: none is refused where it is named (ipgre_tap_validate, ip6gre_tap_validate).
-        ("gretap" | "ip6gretap", 7) if value.iter().all(|b| *b == 0) => None,
+        ("erspan" | "gretap" | "ip6erspan" | "ip6gretap", 7) if value.iter().all(|b| *b == 0) => None,
         // IFLA_VXLAN_REMCSUM_TX and _RX claim bits of the header even where they say no (vxlan_nl2conf).
         ("vxlan", 21 | 22) if *value == [0] => None,
         ("bridge", 46) => {
@@ -459,6 +474,26 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["nss2", "nss3", "a", "b"]);
+    }
+
+    #[test]
+    fn a_bridge_waits_for_its_ports() {
+        let with = |mtu: u32| {
+            let bridge = LinkState { kind: "bridge".into(), mtu, ..link(2, "br0") };
+            state(&[bridge, LinkState { master: 2, mtu, ..link(3, "p1") }])
+        };
+        let set = |now: &State, target: &State| -> Vec<u32> {
+            let index = |v: &Verb| matches!(v, Verb::LinkSet { change, .. } if change.mtu.is_some());
+            let verbs = steps(&ns(), now, target, Phase::Links);
+            let set = verbs.iter().filter(|v| index(v));
+            set.filter_map(|v| if let Verb::LinkSet { link, .. } = v { Some(link.index) } else { None }).collect()
+        };
+        assert_eq!(set(&with(1280), &with(1500)), [3]);
+        let mut followed_not = with(1500);
+        if let Some(bridge) = followed_not.links.get_mut(&2) {
+            bridge.mtu = 1280;
+        }
+        assert_eq!(set(&followed_not, &with(1500)), [2]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Outcome, Result, State};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -43,15 +44,15 @@ pub struct Header {
 #[expect(clippy::large_enum_variant, reason = "one at a time, on its way to or from the file")]
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
-enum Line {
+enum Line<'a> {
     Intent {
-        entry: Entry,
+        entry: Cow<'a, Entry>,
     },
     Outcome {
         seq: u64,
-        outcome: Outcome,
+        outcome: Cow<'a, Outcome>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        undo: Option<Undo>,
+        undo: Option<Cow<'a, Undo>>,
     },
     Undone {
         since: u64,
@@ -60,8 +61,8 @@ enum Line {
     Lead {
         seq: u64,
         at: usize,
-        from: State,
-        target: State,
+        from: Cow<'a, State>,
+        target: Cow<'a, State>,
     },
     /// The steps before this one only cleared the way.
     Cleared {
@@ -71,7 +72,7 @@ enum Line {
     Commit {
         seconds: u64,
         #[serde(default)]
-        ended: Vec<u64>,
+        ended: Cow<'a, [u64]>,
         /// Nothing is left of what the run made: the journal goes once the commit is finished.
         #[serde(default)]
         empty: bool,
@@ -185,8 +186,8 @@ impl Journal {
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, e)| Error::from_errno(e as i32, format!("lock `{}`", path.display())))?;
         self.file = Some(file);
-        let header = serde_json::to_string(&self.header).map_err(|e| Error::internal(e.to_string()))?;
-        self.write(header)
+        let header = self.header.clone();
+        self.write(&header)
     }
 
     /// Takes over the journal of a story, locked, to undo it.
@@ -207,9 +208,9 @@ impl Journal {
         Ok(Journal { header: story.header.clone(), folder: story.folder.clone(), file: Some(file), length })
     }
 
-    fn write(&mut self, line: String) -> Result<()> {
+    fn write(&mut self, line: &impl Serialize) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let mut bytes = line.into_bytes();
+        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::internal(format!("journal: {e}")))?;
         bytes.push(b'\n');
         let done = file.write_all(&bytes);
         if let Err(e) = done {
@@ -219,11 +220,6 @@ impl Journal {
         }
         self.length += bytes.len() as u64;
         Ok(())
-    }
-
-    fn line(&mut self, line: &Line) -> Result<()> {
-        let text = serde_json::to_string(line).map_err(|e| Error::internal(format!("journal: {e}")))?;
-        self.write(text)
     }
 }
 
@@ -263,7 +259,7 @@ impl UndoLog for Journal {
     }
 
     fn cleared(&mut self, seq: u64) -> Result<()> {
-        self.line(&Line::Cleared { before: seq })
+        self.write(&Line::Cleared { before: seq })
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -274,27 +270,28 @@ impl UndoLog for Journal {
     fn intent(&mut self, entry: &Entry) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
         self.open()?;
-        self.line(&Line::Intent { entry: entry.clone() })
+        self.write(&Line::Intent { entry: Cow::Borrowed(entry) })
     }
 
     fn outcome(&mut self, entry: &Entry) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
-        let undo = matches!(entry.undo, Undo::Restore { .. } | Undo::Nft { .. }).then(|| entry.undo.clone());
-        self.line(&Line::Outcome { seq: entry.seq, outcome: entry.outcome.clone().unwrap_or_default(), undo })
+        let undo = matches!(entry.undo, Undo::Restore { .. } | Undo::Nft { .. }).then_some(Cow::Borrowed(&entry.undo));
+        let outcome = entry.outcome.as_ref().map_or_else(Cow::default, Cow::Borrowed);
+        self.write(&Line::Outcome { seq: entry.seq, outcome, undo })
     }
 
     fn undone(&mut self, since: u64) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
-        self.line(&Line::Undone { since })
+        self.write(&Line::Undone { since })
     }
 
     fn lead(&mut self, seq: u64, at: usize, from: &State, target: &State) -> Result<()> {
-        self.line(&Line::Lead { seq, at, from: from.clone(), target: target.clone() })
+        self.write(&Line::Lead { seq, at, from: Cow::Borrowed(from), target: Cow::Borrowed(target) })
     }
 
     fn commit(&mut self, ended: &[u64], empty: bool) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
-        self.line(&Line::Commit { seconds: seconds_now(), ended: ended.to_vec(), empty })
+        self.write(&Line::Commit { seconds: seconds_now(), ended: Cow::Borrowed(ended), empty })
     }
 
     fn keep(&self, cookie: u64) -> Option<PathBuf> {
@@ -436,13 +433,13 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     let mut cleared = 0;
     for (at, line) in lines {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
-            Line::Intent { entry } => story.entries.push(entry),
+            Line::Intent { entry } => story.entries.push(entry.into_owned()),
             Line::Outcome { seq, outcome, undo } => {
                 // It is mostly the last one.
                 if let Some(entry) = story.entries.iter_mut().rfind(|e| e.seq == seq) {
-                    entry.outcome = Some(outcome);
+                    entry.outcome = Some(outcome.into_owned());
                     if let Some(undo) = undo {
-                        entry.undo = undo;
+                        entry.undo = undo.into_owned();
                     }
                 }
             }
@@ -451,7 +448,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                 if let Some(Undo::Restore { changes, .. }) = entry.map(|e| &mut e.undo)
                     && let Some(change) = changes.get_mut(at)
                 {
-                    change.lead.get_or_insert_with(|| Box::new((from, target)));
+                    change.lead.get_or_insert_with(|| Box::new((from.into_owned(), target.into_owned())));
                 }
             }
             Line::Undone { since } => while story.entries.pop_if(|e| e.seq >= since).is_some() {},
@@ -554,7 +551,7 @@ mod tests {
     #[test]
     fn a_torn_last_line_is_normal() {
         let dir = tempfile::tempdir().expect("a folder");
-        let lines = [header(), line(&Line::Intent { entry: entry(1) })];
+        let lines = [header(), line(&Line::Intent { entry: Cow::Owned(entry(1)) })];
         write(dir.path(), &lines, r#"{"line":"outc"#);
         let story = read(dir.path()).expect("read").expect("a story");
         assert_eq!(story.entries, vec![entry(1)]);
@@ -566,11 +563,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let lines = [
             header(),
-            line(&Line::Intent { entry: entry(1) }),
-            line(&Line::Outcome { seq: 1, outcome: Outcome::default(), undo: None }),
-            line(&Line::Intent { entry: entry(2) }),
+            line(&Line::Intent { entry: Cow::Owned(entry(1)) }),
+            line(&Line::Outcome { seq: 1, outcome: Cow::default(), undo: None }),
+            line(&Line::Intent { entry: Cow::Owned(entry(2)) }),
             line(&Line::Undone { since: 2 }),
-            line(&Line::Commit { seconds: 7, ended: Vec::new(), empty: false }),
+            line(&Line::Commit { seconds: 7, ended: Cow::default(), empty: false }),
         ];
         write(dir.path(), &lines, "");
         let story = read(dir.path()).expect("read").expect("a story");

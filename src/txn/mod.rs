@@ -324,11 +324,33 @@ impl Txn {
                     // Nothing of it was done: recover must not look for it.
                     if let Err(second) = self.log.undone(entry.seq) {
                         error.message += &format!("; and the journal can't be written: {second}");
+                        return Err(error);
+                    }
+                    // Of an own index the kernel says the one, of a peer's the other (dev_index_reserve, net/core/dev.c).
+                    let taken = matches!(error.errno, libc::EEXIST | libc::EBUSY);
+                    if let Some(verb) = entry.verb.filter(|_| taken).and_then(|verb| self.another(verb, given)) {
+                        return self.perform(verb);
                     }
                 }
                 Err(error)
             }
         }
+    }
+
+    /// The same link by another index, if somebody else's link has the one that was chosen for it. `given`: those that the
+    /// caller chose, which are not ours to change.
+    fn another(&self, mut verb: Verb, given: (u32, u32)) -> Option<Verb> {
+        let Verb::LinkAdd { ns, spec } = &mut verb else { return None };
+        let taken = |ns: &Ns, index: u32| matches!(self.kernel.link(ns, By::Index(index)), Ok(Some(_)));
+        let own = given.0 == 0 && taken(ns, spec.index);
+        let peer = given.1 == 0 && spec.peer.as_ref().is_some_and(|p| taken(&p.0, p.1.index));
+        if own {
+            spec.index = 0;
+        }
+        if let Some(peer) = spec.peer.as_mut().filter(|_| peer) {
+            peer.1.index = 0;
+        }
+        (own || peer).then_some(verb)
     }
 
     /// Keeps links out of the places that others left: what was known by index there must not be taken for them.
@@ -492,6 +514,15 @@ impl Txn {
                             }
                             return Ok((Undo::Restore { changes, back: Vec::new() }, on));
                         }
+                        fresh = false;
+                    }
+                }
+                // A bridge from before follows the mtu and the MAC of its port.
+                if fresh && (change.mtu.is_some() || change.mac.is_some()) {
+                    let info = self.kernel.link(ns, By::Index(link.index))?;
+                    let master = info.map_or(0, |info| info.state.master);
+                    if master != 0 && !self.fresh_link(ns, master, since) {
+                        on.push((ns.cookie, master));
                         fresh = false;
                     }
                 }

@@ -47,6 +47,8 @@ fn the_doctor_finds_what_there_is_and_changes_nothing() {
         "ip6tnl",
         "vti",
         "geneve",
+        "bareudp",
+        "erspan",
         "wireguard",
         "macsec",
         "tun",
@@ -59,6 +61,10 @@ fn the_doctor_finds_what_there_is_and_changes_nothing() {
         "tbf",
         "htb",
         "fq_codel",
+        "codel",
+        "pie",
+        "red",
+        "choke",
         "fq",
         "sfq",
         "prio",
@@ -118,6 +124,82 @@ fn the_doctor_agrees_with_ip() {
             _ => {}
         }
         let _ = Command::new("ip").args(["link", "del", "probed"]).output();
+    }
+}
+
+/// How a script makes what the doctor looks for, on `h:e0`, whose other end is `h:e1`, and on `h:e2`.
+fn call(area: &str, name: &str) -> Option<String> {
+    let four = "local: \"10.0.0.1\", remote: \"10.0.0.2\"";
+    let six = "local: \"fd00::1\", remote: \"fd00::2\"";
+    let options = match name {
+        "bridge vlan_filtering" => return Some("bridge(\"h:x\", #{ vlan_filtering: true })".into()),
+        // Both ends at once; it is what every lab needs.
+        "veth" => return Some("veth(\"h:x\", \"h:y\")".into()),
+        // It needs a device that a sandbox may not have.
+        "tun" => return None,
+        "bareudp" => "dstport: 6635, ethertype: \"mpls_uc\"".into(),
+        "vlan" => "link: \"e0\", id: 7".into(),
+        "vxlan" => "id: 7, dstport: 4789".into(),
+        "macvlan" | "macvtap" => "link: \"e0\", mode: \"bridge\"".into(),
+        "ipvlan" | "ipvtap" => "link: \"e1\"".into(),
+        "macsec" => "link: \"e2\", port: 7".into(),
+        "vrf" => "table: 7".into(),
+        "erspan" => format!("{four}, seq: true, key: 7"),
+        "ip6erspan" => format!("{six}, seq: true, key: 7"),
+        "gre" | "gretap" | "ipip" | "sit" | "vti" => four.into(),
+        "ip6gre" | "ip6gretap" | "ip6tnl" | "vti6" => six.into(),
+        "geneve" => "id: 7, remote: \"10.0.0.2\"".into(),
+        "xfrm" => "if_id: 7".into(),
+        "tbf" => "rate: \"10mbit\"".into(),
+        "red" => "limit: \"400kb\", avpkt: 1000".into(),
+        "choke" => "limit: 1000, bandwidth: \"10mbit\"".into(),
+        _ => String::new(),
+    };
+    match area {
+        "link" if !name.contains(' ') => Some(format!("{name}(\"h:x\", #{{ {options} }})")),
+        "qdisc" => Some(format!("qdisc(\"h:e0\", \"{name}\", #{{ {options} }})")),
+        "filter" => Some(format!(
+            "qdisc(\"h:e2\", \"clsact\"); tc_filter(\"h:e2\", \"{name}\", #{{ parent: \"ingress\", protocol: \"ip\" }})"
+        )),
+        _ => None,
+    }
+}
+
+/// What the doctor finds, a script can make; what it does not find is refused with the kernel option that it names.
+#[test]
+fn the_doctor_agrees_with_the_errors() {
+    let survey: Value = serde_json::from_str(&line("doctor --json").out).unwrap();
+    let text = |v: &Value| v.as_str().unwrap().to_owned();
+    let mut script = String::from("netns_add(\"h\"); veth(\"h:e0\", \"h:e1\"); veth(\"h:e2\", \"h:e3\");\n");
+    let mut wanted = Vec::new();
+    for finding in survey["findings"].as_array().unwrap() {
+        let (area, name, state) = (text(&finding["area"]), text(&finding["name"]), text(&finding["state"]));
+        let Some(call) = call(&area, &name).filter(|_| state != "unknown") else { continue };
+        // All of it is taken back, so that each has the place for itself.
+        script += &format!(
+            "try {{ transaction(|| {{ {call}; throw \"made\"; }}); }} catch (e) {{
+                print(if type_of(e) == \"string\" {{ e }} else {{ `${{e.kind}} ${{e.message}} ${{e.hint}}` }});
+            }}\n"
+        );
+        let note = text(&finding["note"]);
+        let option = note.split([' ', ',']).find(|w| w.starts_with("CONFIG_")).map(str::to_owned);
+        wanted.push((name, state, option));
+    }
+    let script = Script::new("agrees", &script);
+    let ran: Ran =
+        Command::new(PROGRAM).args(["--sandbox", "--rm", "--color", "never"]).arg(&script.0).output().unwrap().into();
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let said: Vec<&str> = ran.out.lines().collect();
+    assert!(wanted.len() > 30, "only {} findings", wanted.len());
+    assert_eq!(said.len(), wanted.len(), "{}", ran.out);
+    for ((name, state, option), said) in wanted.iter().zip(said) {
+        match (state.as_str(), option) {
+            ("no", Some(option)) => {
+                assert!(said.starts_with("unsupported ") && said.contains(option), "{name}, no {option}: {said}");
+            }
+            ("no", None) => assert!(said.starts_with("unsupported "), "{name}: {said}"),
+            _ => assert_eq!(said, "made", "{name} is {state}"),
+        }
     }
 }
 

@@ -275,6 +275,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ master: "br0" }, mtu: 1400 }); link_del("w1:br0")"#,
     ),
     (
+        "own/port_whose_mtu_and_mac_a_bridge_from_before_follows",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ master: "br0" } }); link_set("w1:x1", #{ mtu: 1280 }); link_set("w1:x1", #{ mac: "00:00:00:00:00:02" });"#,
+    ),
+    (
         "own/port_of_a_bridge_whose_mtu_was_changed",
         r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ master: "br0" }, mtu: 1400 }); link_set("w1:v1", #{ master: "br0", mtu: 1000 })"#,
     ),

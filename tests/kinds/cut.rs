@@ -24,6 +24,12 @@ const TUNNEL6: &str = "link add name x index 70 type KIND local fd00::1 remote f
 
 pub const CUTS: &[Cut] = &[
     Cut {
+        name: "bareudp",
+        there: "link add name x index 70 type bareudp dstport 6635 ethertype ipv4",
+        steps: r#"bareudp("k:new", #{ dstport: 6636, ethertype: "mpls_uc", up: true });"#,
+        ..CUT
+    },
+    Cut {
         name: "bond",
         there: "link add name x index 70 type bond mode active-backup miimon 100\nlink set p0 master x\nlink set e1 down\nlink set e1 master x",
         steps: r#"link_set("k:x", #{ miimon: 250 }); link_set("k:p0", #{ nomaster: true }); bond("k:new", #{ mode: "balance-xor" }); veth("k:n0", "k:n1"); link_set("k:n0", #{ master: "new" });"#,
@@ -42,6 +48,12 @@ pub const CUTS: &[Cut] = &[
         ..CUT
     },
     Cut {
+        name: "erspan",
+        there: "link add name x index 70 type erspan local 10.0.0.1 remote 10.0.0.9 seq key 7 erspan_ver 1 erspan 5",
+        steps: r#"link_set("k:x", #{ erspan: 9 });"#,
+        ..CUT
+    },
+    Cut {
         name: "geneve",
         there: "link add name x index 70 type geneve id 7 remote 10.0.0.9 ttl 5",
         steps: r#"link_set("k:x", #{ ttl: 9 }); geneve("k:new", #{ id: 8, remote: "10.0.0.9" });"#,
@@ -55,6 +67,12 @@ pub const CUTS: &[Cut] = &[
     },
     Cut { name: "gretap", there: TUNNEL, steps: r#"link_set("k:x", #{ remote: "10.0.0.7" });"#, ..CUT },
     Cut { name: "ifb", there: "link add name x index 70 type ifb", steps: r#"ifb("k:new");"#, ..CUT },
+    Cut {
+        name: "ip6erspan",
+        there: "link add name x index 70 type ip6erspan local fd00::1 remote fd00::9 seq key 7 erspan_ver 1 erspan 5",
+        steps: r#"link_set("k:x", #{ erspan: 9 });"#,
+        ..CUT
+    },
     Cut { name: "ip6gre", there: TUNNEL6, steps: r#"link_set("k:x", #{ ttl: 7 });"#, ..CUT },
     Cut { name: "ip6gretap", there: TUNNEL6, steps: r#"link_set("k:x", #{ ttl: 7 });"#, ..CUT },
     Cut { name: "ip6tnl", there: TUNNEL6, steps: r#"link_set("k:x", #{ ttl: 7 });"#, ..CUT },

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// The columns, for each kernel.
 pub const PARTS: [&str; 6] = ["made", "shown", "changed", "undone", "across", "cut"];
-/// The first of them are those of a queue, which is on one link.
+/// The first of them are those of a queue or a filter, which is on one link.
 const QUEUE_PARTS: usize = 4;
 const PAGE: &str = "docs/kinds.md";
 /// Not in the kernel.
@@ -30,13 +30,16 @@ fn counts() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kinds-{}.tsv", column()))
 }
 
-/// The table of the links or of the queues: by name the cells, first those of one kernel, then those of the other.
+/// A table of the page: by name the cells, first those of one kernel, then those of the other.
 type Table = BTreeMap<String, Vec<String>>;
 
-/// The page: the kernels' names and the two tables.
+/// The tables, in their order.
+pub const TITLES: [&str; 3] = ["Links", "Queues", "Filters and actions"];
+
+/// The page: the kernels' names and the tables.
 struct Page {
     kernels: [String; 2],
-    tables: [Table; 2],
+    tables: [Table; TITLES.len()],
 }
 
 fn blank() -> Vec<String> {
@@ -45,11 +48,11 @@ fn blank() -> Vec<String> {
 
 fn read() -> Page {
     let text = std::fs::read_to_string(root().join(PAGE)).unwrap_or_default();
-    let mut page = Page { kernels: [String::new(), String::new()], tables: [Table::new(), Table::new()] };
+    let mut page = Page { kernels: [String::new(), String::new()], tables: [const { Table::new() }; TITLES.len()] };
     let mut at = 0;
     for line in text.lines() {
-        if line.starts_with("## ") {
-            at = usize::from(line.contains("Queues"));
+        if let Some(title) = line.strip_prefix("## ") {
+            at = TITLES.iter().position(|t| *t == title).unwrap_or_default();
         }
         for (n, what) in ["here: Linux ", "full: Linux "].iter().enumerate() {
             if let Some(version) = line.strip_prefix("- ").and_then(|l| l.strip_prefix(what)) {
@@ -81,8 +84,8 @@ fn write(page: &Page) -> String {
 \
         all is as it was. The numbers count the checks; – stands for a kernel without the kind. Where\n\
         nothing stands, there is nothing to test, or it has not been counted on that kernel yet.\n";
-    for (title, table) in [("Links", &page.tables[0]), ("Queues", &page.tables[1])] {
-        let parts = if title == "Links" { PARTS.len() } else { QUEUE_PARTS };
+    for (title, table) in TITLES.iter().zip(&page.tables) {
+        let parts = if *title == "Links" { PARTS.len() } else { QUEUE_PARTS };
         let head = |kernel: &str| PARTS[..parts].iter().map(|p| format!(" {kernel} {p} |")).collect::<String>();
         let _ = write!(out, "\n## {title}\n\n| kind |{}{}\n|---|", head("here:"), head("full:"));
         out += &"---:|".repeat(2 * parts);
@@ -95,10 +98,10 @@ fn write(page: &Page) -> String {
     out
 }
 
-/// The cells of a row of the queues' table are fewer: here they stand where they stand in all.
+/// The cells of a row of the other tables than the links' are fewer: here they stand where they stand in all.
 fn spread(page: &mut Page) {
     let parts = QUEUE_PARTS;
-    for row in page.tables[1].values_mut() {
+    for row in page.tables[1..].iter_mut().flat_map(BTreeMap::values_mut) {
         let cells: Vec<String> = row[..2 * parts].to_vec();
         *row = blank();
         for half in 0..2 {
@@ -118,8 +121,7 @@ fn there() -> Page {
 ///
 /// # Errors
 /// It is not.
-pub fn counted(queue: bool, name: &str, found: &[(&str, usize)]) -> Result<(), String> {
-    let table = usize::from(queue);
+pub fn counted(table: usize, name: &str, found: &[(&str, usize)]) -> Result<(), String> {
     if accepting() {
         use std::io::Write as _;
         let mut lines = String::new();
@@ -156,12 +158,12 @@ pub fn begin() {
     }
 }
 
-/// After a run: its counts into the page, with what `kinds` tells of each kind: whether it is a queue, its name, and
+/// After a run: its counts into the page, with what `kinds` tells of each kind: its table, its name, and
 /// the feature that the kernel needs for it.
 ///
 /// # Errors
 /// The page can't be written.
-pub fn end(kinds: &[(bool, &str, Option<&str>)]) -> Result<(), String> {
+pub fn end(kinds: &[(usize, &str, Option<&str>)]) -> Result<(), String> {
     if !accepting() {
         return Ok(());
     }
@@ -170,10 +172,10 @@ pub fn end(kinds: &[(bool, &str, Option<&str>)]) -> Result<(), String> {
     page.kernels[column()] = release.split('.').take(2).collect::<Vec<_>>().join(".");
     let from = column() * PARTS.len();
     for (n, table) in page.tables.iter_mut().enumerate() {
-        table.retain(|name, _| kinds.iter().any(|(queue, kind, _)| usize::from(*queue) == n && kind == name));
+        table.retain(|name, _| kinds.iter().any(|(of, kind, _)| *of == n && kind == name));
     }
-    for (queue, name, feature) in kinds {
-        let row = page.tables[usize::from(*queue)].entry((*name).to_string()).or_insert_with(blank);
+    for (table, name, feature) in kinds {
+        let row = page.tables[*table].entry((*name).to_string()).or_insert_with(blank);
         let has = feature.map_or(Ok(true), common::kernel_has)?;
         for cell in &mut row[from..from + PARTS.len()] {
             if !has {
@@ -186,7 +188,8 @@ pub fn end(kinds: &[(bool, &str, Option<&str>)]) -> Result<(), String> {
     for line in std::fs::read_to_string(counts()).unwrap_or_default().lines() {
         let [table, name, part, count] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
         let at = PARTS.iter().position(|p| *p == part).ok_or("no such column")?;
-        let row = page.tables[usize::from(table == "1")].get_mut(name).ok_or("no such kind")?;
+        let table: usize = table.parse().map_err(|e| format!("{e}: {line}"))?;
+        let row = page.tables.get_mut(table).and_then(|t| t.get_mut(name)).ok_or("no such kind")?;
         row[from + at] = count.to_string();
     }
     let path = root().join(PAGE);

@@ -17,6 +17,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("tclass", "tos"),
     ("dsfield", "tos"),
     ("proto", "protocol"),
+    ("num_unsol_na", "num_grat_arp"),
+    ("mcast_fast_leave", "fastleave"),
 ];
 
 /// What the options are encoded against.
@@ -160,6 +162,13 @@ fn value(kind: &str, choice: &Choice, on: bool, key: &Word, words: &mut Words<'_
             let all: Array = words.value(key)?.text.split(',').map(|ip| ip.to_string().into()).collect();
             all.into()
         }
+        Type::Macs(..) => {
+            let mut all = Array::new();
+            while words.peek().is_some_and(|w| w.text.contains(':')) {
+                all.extend(words.next().map(|w| w.text.clone().into()));
+            }
+            all.into()
+        }
         Type::Map => {
             let mut all: Array = vec![words.value(key)?.text.clone().into()];
             while words.peek().is_some_and(|w| w.text.contains(':')) {
@@ -196,7 +205,9 @@ mod tests {
             Type::Seconds => 2.5.into(),
             Type::Ports => vec![Dynamic::from(10 as INT), Dynamic::from(20 as INT)].into(),
             Type::Mac => "02:00:00:00:00:01".into(),
-            Type::EtherType => "802.1ad".into(),
+            Type::EtherType(names) => names[names.len() - 1].0.into(),
+            Type::Macs(..) => list(&["02:00:00:00:00:01", "02:00:00:00:00:02"]),
+            Type::Prefix(_, six) => if six { "2001:db8::/32" } else { "10.0.0.0/8" }.into(),
             Type::Names(_, names) => names[names.len() - 1].0.into(),
             Type::Ip(_) | Type::Remote(_) => "10.0.0.1".into(),
             Type::Group(_) => "239.0.0.1".into(),

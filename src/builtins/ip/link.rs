@@ -123,9 +123,12 @@ fn finder<'a>(session: &'a Session, ns: &'a Ns) -> impl Fn(&str) -> Result<(u32,
 
 /// Kinds whose packets go out in another namespace than the link's own, if it was made from there.
 const TUNNELS: &[&str] = &[
+    "bareudp",
+    "erspan",
     "geneve",
     "gre",
     "gretap",
+    "ip6erspan",
     "ip6gre",
     "ip6gretap",
     "ip6tnl",

@@ -1,6 +1,6 @@
 //! `bridge`: a switch in software (net/bridge; ip-link(8), "BRIDGE Type Support").
 
-use super::kind::{Choice, Type, choice, same};
+use super::kind::{Choice, Type, VLAN_PROTOCOLS, choice, same};
 use crate::engine::value::{Fallible, LinkHandle, run};
 use rhai::plugin::*;
 use rhai::{Map, NativeCallContext};
@@ -14,7 +14,7 @@ pub const OPTIONS: &[Choice] = &[
     choice("stp", 5, Type::Bool32, "stp_state"),
     same("priority", 6, Type::U16),
     same("vlan_filtering", 7, Type::Bool),
-    same("vlan_protocol", 8, Type::EtherType),
+    same("vlan_protocol", 8, Type::EtherType(VLAN_PROTOCOLS)),
     same("group_fwd_mask", 9, Type::U16),
     same("group_address", 20, Type::Mac),
     same("mcast_router", 22, Type::U8),

@@ -14,6 +14,7 @@ pub const OPTIONS: &[Choice] = &[
     same("encaplimit", 6, Type::EncapLimit(8)),
     same("tclass", 7, Type::FlowInfo(0x0ff0_0000)),
     same("flowlabel", 7, Type::FlowInfo(0x000f_ffff)),
+    choice("dscp_inherit", 8, Type::Bit(4, 0x10), "dscp inherit"),
     choice("allow_localremote", 8, Type::Bit(4, 0x40), "allow-localremote"),
     same("mode", 9, Type::Names(1, &[("any", 0), ("ip6ip6", 41), ("ipip6", 4)])),
     same("dev", 1, Type::Dev),
@@ -32,7 +33,7 @@ pub mod functions {
     /// Makes a tunnel over IPv6, for IPv4 and IPv6.
     ///
     /// Options: those of every link but `mac` (see `bridge`), and `local`, `remote`, `ttl` (the hop limit, 64 if not given),
-    /// `encaplimit` (a number or `"none"`), `tclass`, `flowlabel`, `allow_localremote`, `mode` (`"any"`, `"ip6ip6"`, `"ipip6"`),
+    /// `encaplimit` (a number or `"none"`), `tclass`, `flowlabel`, `allow_localremote`, `dscp_inherit`, `mode` (`"any"`, `"ip6ip6"`, `"ipip6"`),
     /// `dev` (the link below; `"ns:dev"` for one in another namespace), `fwmark`, `external`, `encap` (`"fou"`, `"gue"`, `"none"`), `encap_sport`, `encap_dport`, `encap_csum`,
     /// `encap_csum6`, `encap_remcsum`. Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
     ///

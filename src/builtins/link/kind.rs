@@ -43,8 +43,10 @@ pub enum Type {
     Millis,
     /// Six bytes.
     Mac,
-    /// A u16 in network order, by name: `vlan_protocol`.
-    EtherType,
+    /// MAC addresses, nested, each with this code; and the attribute with this value that says that they are all.
+    Macs(u16, u16, u32),
+    /// A u16 in network order, by one of these names, or as hex digits after `0x`: `vlan_protocol`.
+    EtherType(&'static [(&'static str, u16)]),
     /// A number of this many bytes, by name.
     Names(u8, &'static [(&'static str, u64)]),
     /// An IPv4 address here, an IPv6 address in that attribute (0: none of those).
@@ -57,6 +59,8 @@ pub enum Type {
     Ip6,
     /// A list of IPv4 (or, where true, IPv6) addresses, each an attribute of its own: `word A,B`.
     Ips(bool),
+    /// An IPv4 (or, where true, IPv6) prefix: its address here, its length in that u16.
+    Prefix(u16, bool),
     /// The ifindex of a device.
     Dev,
     /// A byte, or `"inherit"`: that attribute with this value, or where it is 0 the value 0.
@@ -99,7 +103,7 @@ pub const fn choice(key: &'static str, code: u16, kind: Type, word: &'static str
     Choice { key, code, kind, word }
 }
 
-pub(super) const ETHER_TYPES: &[(&str, u16)] = &[("802.1Q", 0x8100), ("802.1ad", 0x88a8)];
+pub(super) const VLAN_PROTOCOLS: &[(&str, u16)] = &[("802.1Q", 0x8100), ("802.1ad", 0x88a8)];
 /// `GRE_KEY`, in the u16 of `IFLA_GRE_IFLAGS` (include/uapi/linux/if_tunnel.h).
 pub(super) const GRE_KEY: u16 = 0x2000;
 /// `IFLA_VLAN_QOS_MAPPING`, and of a bond's lists the index of an address.
@@ -171,7 +175,10 @@ pub(super) fn sized(number: u64, width: u8) -> Vec<u8> {
 fn put(out: &mut Out<'_>, choice: &Choice, value: &Dynamic, base: &Base<'_>) -> Result<()> {
     let key = choice.key;
     let word = choice.word;
-    let bad = |text: String| Error::invalid(format!("option `{key}` {text}")).with_target(key);
+    let bad = |text: String| {
+        let gap = if text.starts_with(':') { "" } else { " " };
+        Error::invalid(format!("option `{key}`{gap}{text}")).with_target(key)
+    };
     let wrong = |wanted: &str| bad(format!("must be {wanted}, not {}", what(value)));
     let flag = || value.as_bool().or_else(|_| value.as_int().map(|n| n != 0)).map_err(|_| wrong("true or false"));
     let in_range = |n: i64, max: u64| -> Result<u64> {
@@ -271,12 +278,27 @@ fn put(out: &mut Out<'_>, choice: &Choice, value: &Dynamic, base: &Base<'_>) -> 
             let text = text("a MAC address")?;
             (link::parse_mac(&text).ok_or_else(|| wrong("a MAC address"))?, format!("{word} {text}"))
         }
-        Type::EtherType => {
-            let wanted = "\"802.1Q\" or \"802.1ad\"";
-            let text = text(wanted)?;
-            let found = ETHER_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
-            let (name, number) = found.ok_or_else(|| bad(format!("must be {wanted}, not \"{text}\"")))?;
-            (number.to_be_bytes().to_vec(), format!("{word} {name}"))
+        Type::Macs(each, says, all) => {
+            let mut bytes = Vec::new();
+            let mut texts = Vec::new();
+            for one in list()? {
+                let text = one.into_string().map_err(|_| wrong("an array of MAC addresses"))?;
+                let mac = link::parse_mac(&text).ok_or_else(|| bad(format!(": `{text}` is not a MAC address")))?;
+                crate::plan::nla::put(&mut bytes, each, &mac);
+                texts.push(text);
+            }
+            out.put(says, sized(u64::from(all), 4), "");
+            (bytes, format!("{word} {}", texts.join(" ")).trim_end().to_string())
+        }
+        Type::EtherType(names) => {
+            let all = names.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>();
+            let wanted = all.join(" or ");
+            let text = text(&wanted)?;
+            let digits = text.strip_prefix("0x").and_then(|digits| u16::from_str_radix(digits, 16).ok());
+            let found = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
+            let number = found.map(|(_, number)| *number).or(digits);
+            let number = number.ok_or_else(|| bad(format!("must be {wanted}, not \"{text}\"")))?;
+            (number.to_be_bytes().to_vec(), format!("{word} {}", found.map_or(text.as_str(), |(name, _)| name)))
         }
         Type::Names(width, names) => {
             let text = text("a name")?;
@@ -335,6 +357,22 @@ fn put(out: &mut Out<'_>, choice: &Choice, value: &Dynamic, base: &Base<'_>) -> 
                 texts.push(text);
             }
             (bytes, format!("{word} {}", texts.join(",")))
+        }
+        Type::Prefix(length, six) => {
+            let wanted = if six { "an IPv6 prefix: \"2001:db8::/32\"" } else { "an IPv4 prefix: \"10.0.0.0/8\"" };
+            let text = text(wanted)?;
+            let net = text.parse::<ipnet::IpNet>().ok().filter(|net| net.addr().is_ipv6() == six);
+            let net = net.ok_or_else(|| bad(format!(": `{text}` is not {wanted}")))?;
+            if net.addr() != net.network() {
+                return Err(bad(format!(": `{text}` has bits beyond its prefix")).with_hint(net.trunc().to_string()));
+            }
+            let bytes = match net.addr() {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            out.put(choice.code, bytes, &format!("{word} {text}"));
+            out.put(length, sized(u64::from(net.prefix_len()), 2), "");
+            return Ok(());
         }
         Type::Dev => {
             let (index, name) = (base.device)(value)?;

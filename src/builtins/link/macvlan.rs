@@ -11,6 +11,8 @@ pub const OPTIONS: &[Choice] = &[
     choice("nopromisc", 2, Type::Bit(2, 1), "flag nopromisc"),
     choice("nodst", 2, Type::Bit(2, 2), "flag nodst"),
     same("bcqueuelen", 7, Type::U32),
+    // IFLA_MACVLAN_MACADDR_DATA of IFLA_MACVLAN_MACADDR; IFLA_MACVLAN_MACADDR_MODE, MACVLAN_MACADDR_SET
+    choice("macaddr", 5, Type::Macs(4, 3, 3), "macaddr set"),
 ];
 
 #[export_module]
@@ -19,7 +21,8 @@ pub mod functions {
     ///
     /// Options: those of every link (see `bridge`), and `link` (the link below, needed; `"ns:dev"` for one in another
     /// namespace), `mode` (`"private"`, `"vepa"`, `"bridge"`, `"passthru"`, `"source"`; as with `ip`, vepa if not given),
-    /// `nopromisc`, `nodst` (of `passthru` and `source`), `bcqueuelen`. Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
+    /// `nopromisc`, `nodst` (of `passthru` and `source`), `macaddr` (of `source`: an array of the senders' MAC addresses, all
+    /// that it takes packets from), `bcqueuelen`. Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
     ///
     /// ```rhai
     /// netns_add(["router", "h1", "h2"]);
@@ -28,6 +31,10 @@ pub mod functions {
     /// macvlan("h2:eth0", #{ link: "router:e0", mode: "bridge", up: true, addr: "10.3.0.2/24" });
     /// assert_eq(link("h1:eth0").data.mode, "bridge");
     /// assert_ping("h1", "10.3.0.2");
+    ///
+    /// let s = macvlan("h1:eth1", #{ link: "router:e1", mode: "source", macaddr: ["02:00:00:00:00:01"] });
+    /// link_set(s, #{ macaddr: ["02:00:00:00:00:01", "02:00:00:00:00:02"] });
+    /// assert_eq(link(s).data.macaddr.len(), 2);
     /// ```
     #[rhai_fn(name = "macvlan", return_raw)]
     pub fn macvlan(ctx: NativeCallContext, dev: &str) -> Fallible<LinkHandle> {

@@ -12,16 +12,22 @@ use std::cell::RefCell;
 pub const LINKED: &[&str] = &["ipvlan", "ipvtap", "macsec", "macvlan", "macvtap", "vlan"];
 
 /// Options without which a kind can't be made, each with a value for the hint.
-pub const NEEDED: &[(&str, &str, &str)] =
-    &[("vlan", "id", "7"), ("vrf", "table", "10"), ("vxlan", "id", "42"), ("xfrm", "if_id", "7")];
+pub const NEEDED: &[(&str, &str, &str)] = &[
+    ("bareudp", "dstport", "6635"),
+    ("bareudp", "ethertype", "\"mpls_uc\""),
+    ("vlan", "id", "7"),
+    ("vrf", "table", "10"),
+    ("vxlan", "id", "42"),
+    ("xfrm", "if_id", "7"),
+];
 
 /// What `ip link` gives where nothing is given, and the kernel would take for something else.
 const DEFAULTS: &[(&[&str], &str, Default)] = &[
-    (&["ip6gre", "ip6gretap", "ip6tnl"], "ttl", Default::Number(64)),
-    (&["ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", Default::Number(4)),
+    (&["ip6erspan", "ip6gre", "ip6gretap", "ip6tnl"], "ttl", Default::Number(64)),
+    (&["ip6erspan", "ip6gre", "ip6gretap", "ip6tnl"], "encaplimit", Default::Number(4)),
     (&["sit"], "ttl", Default::Text("inherit")),
     (&["ipip", "sit"], "mode", Default::Text("any")),
-    (&["ip6gre", "ip6gretap", "ip6tnl"], "encap_csum6", Default::On),
+    (&["ip6erspan", "ip6gre", "ip6gretap", "ip6tnl"], "encap_csum6", Default::On),
 ];
 
 /// A value where none is given.

@@ -1,5 +1,6 @@
 //! Links: what every kind has in common, and one file for each kind.
 
+pub mod bareudp;
 pub mod bond;
 pub mod bridge;
 pub mod dummy;
@@ -41,13 +42,16 @@ use rhai::{Array, Dynamic, INT, Map, NativeCallContext};
 
 /// The kinds, by name, with their options and, for those that have ports, the ports' options. Alphabetical.
 pub const KINDS: &[(&str, &[Choice], &[Choice])] = &[
+    ("bareudp", bareudp::OPTIONS, &[]),
     ("bond", bond::OPTIONS, bond::PORT),
     ("bridge", bridge::OPTIONS, bridge::PORT),
     ("dummy", dummy::OPTIONS, &[]),
+    ("erspan", gre::ERSPAN, &[]),
     ("geneve", geneve::OPTIONS, &[]),
     ("gre", gre::OPTIONS, &[]),
     ("gretap", gre::OPTIONS, &[]),
     ("ifb", ifb::OPTIONS, &[]),
+    ("ip6erspan", ip6gre::ERSPAN, &[]),
     ("ip6gre", ip6gre::OPTIONS, &[]),
     ("ip6gretap", ip6gre::OPTIONS, &[]),
     ("ip6tnl", ip6tnl::OPTIONS, &[]),

@@ -1,6 +1,6 @@
 //! What the kernel shows of a kind, by the keys of its table.
 
-use super::kind::{Choice, ETHER_TYPES, GRE_KEY, Type};
+use super::kind::{Choice, GRE_KEY, Type};
 use crate::plan::record::ip_of;
 use crate::plan::{link, nla};
 use rhai::{Array, Dynamic, INT, Map};
@@ -81,9 +81,16 @@ fn one(choice: &Choice, data: &[u8], name: &dyn Fn(u32) -> String) -> Option<Dyn
         #[expect(clippy::cast_precision_loss, reason = "hundredths of a second, at most 2^32")]
         Type::Seconds | Type::Hundredths64 => (number as f64 / 100.0).into(),
         Type::Mac => link::mac_text(value).into(),
-        Type::EtherType => {
+        Type::Macs(each, ..) => {
+            let all = nla::attrs(value).filter(|(code, _)| *code == each);
+            // They come in the order of a hash.
+            let mut all: Vec<String> = all.map(|(_, mac)| link::mac_text(mac)).collect();
+            all.sort();
+            all.into_iter().map(Dynamic::from).collect::<Array>().into()
+        }
+        Type::EtherType(names) => {
             let proto = be16(value);
-            let found = ETHER_TYPES.iter().find(|(_, n)| *n == proto);
+            let found = names.iter().find(|(_, n)| *n == proto);
             found.map_or_else(|| format!("{proto:#06x}"), |(name, _)| (*name).to_string()).into()
         }
         Type::Names(_, names) => {
@@ -91,6 +98,10 @@ fn one(choice: &Choice, data: &[u8], name: &dyn Fn(u32) -> String) -> Option<Dyn
             found.map_or_else(|| number.to_string(), |(name, _)| (*name).to_string()).into()
         }
         Type::Ip6 => ip_of(value)?.to_string().into(),
+        Type::Prefix(length, _) => {
+            let length = nla::attr(data, length).and_then(nla::number).filter(|n| *n > 0)?;
+            format!("{}/{length}", ip_of(value)?).into()
+        }
         Type::Ips(_) => {
             let all = nla::attrs(value).filter_map(|(_, v)| ip_of(v)).map(|ip| ip.to_string().into());
             all.collect::<Array>().into()

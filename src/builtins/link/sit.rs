@@ -24,6 +24,8 @@ pub const OPTIONS: &[Choice] = &[
     choice("encap_csum6", 16, Type::Bit(2, 2), "encap-csum6"),
     choice("encap_remcsum", 16, Type::Bit(2, 4), "encap-remcsum"),
     same("isatap", 8, Type::Bit(2, 1)),
+    choice("6rd_prefix", 11, Type::Prefix(13, true), "6rd-prefix"),
+    choice("6rd_relay_prefix", 12, Type::Prefix(14, false), "6rd-relay_prefix"),
 ];
 
 #[export_module]
@@ -34,7 +36,7 @@ pub mod functions {
     /// `"inherit"`), `pmtudisc`, `dev` (the link below; `"ns:dev"` for one in another namespace), `fwmark`, `external`,
     /// `encap` (`"fou"`, `"gue"`, `"none"`), `encap_sport`, `encap_dport`, `encap_csum`,
     /// `encap_csum6`, `encap_remcsum`, `mode` (`"ip6ip"`, `"ipip"`, `"mplsip"`, `"any"`),
-    /// `isatap`. Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
+    /// `isatap`, `"6rd_prefix"` (RFC 5969; `"2002::/16"`, which is 6to4, if not given) and `"6rd_relay_prefix"`. Returns the link. Errors: `exists`, `invalid`, `unsupported` where the kernel lacks the kind.
     ///
     /// ```rhai
     /// netns_add(["a", "b"]);

@@ -1,6 +1,6 @@
 //! `vlan`: one tagged network on a link (net/8021q; ip-link(8), "VLAN Type Support").
 
-use super::kind::{Choice, Type, choice, same};
+use super::kind::{Choice, Type, VLAN_PROTOCOLS, choice, same};
 use crate::engine::value::{Fallible, LinkHandle, run};
 use rhai::plugin::*;
 use rhai::{Map, NativeCallContext};
@@ -8,7 +8,7 @@ use rhai::{Map, NativeCallContext};
 /// `IFLA_VLAN_…` (include/uapi/linux/if_link.h).
 pub const OPTIONS: &[Choice] = &[
     same("id", 1, Type::U16),
-    same("protocol", 5, Type::EtherType),
+    same("protocol", 5, Type::EtherType(VLAN_PROTOCOLS)),
     same("reorder_hdr", 2, Type::Masked(1)),
     same("gvrp", 2, Type::Masked(2)),
     same("loose_binding", 2, Type::Masked(4)),

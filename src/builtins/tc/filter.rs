@@ -245,12 +245,32 @@ fn list(session: &Session, at: Option<&Dynamic>) -> Result<Array> {
         put(map, "actions", actions);
         put(map, "options", options.into_iter().map(|(k, v)| (k.into(), shown(v))).collect::<Map>());
     })?;
-    // The head of a priority and u32's own tables are no filters.
+    // The head of a priority and u32's own tables are no filters. Of fw the head is one where it stands alone: it takes the
+    // mark for the class (fw_classify, net/sched/cls_fw.c).
+    let place = |map: &Map| -> String {
+        ["dev", "parent", "chain", "prio"]
+            .iter()
+            .map(|key| format!("{} ", map.get(*key).cloned().unwrap_or_default()))
+            .collect()
+    };
+    let marked: Vec<String> = all
+        .iter()
+        .filter_map(Dynamic::read_lock::<Map>)
+        .filter(|map| {
+            let text = |key: &str| map.get(key).and_then(|v| v.clone().into_string().ok()).unwrap_or_default();
+            text("kind") == "fw" && text("handle") != "0x0"
+        })
+        .map(|map| place(&map))
+        .collect();
     all.retain(|one| {
         let Some(map) = one.read_lock::<Map>() else { return true };
         let text = |key: &str| map.get(key).and_then(|v| v.clone().into_string().ok()).unwrap_or_default();
         let (kind, handle) = (text("kind"), text("handle"));
-        if kind == "u32" { !handle.ends_with(':') } else { handle != "0x0" || kind == "fw" }
+        match kind.as_str() {
+            "u32" => !handle.ends_with(':'),
+            "fw" => handle != "0x0" || !marked.contains(&place(&map)),
+            _ => handle != "0x0",
+        }
     });
     Ok(all)
 }

@@ -59,7 +59,7 @@ fn shown(value: Value) -> Dynamic {
         Value::Rate(n) | Value::Size(n) => int(n),
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
         Value::Time(ns) => (ns as f64 / 1e6).into(),
-        Value::Percent(p) => ((p * 1e6).round() / 1e6).into(),
+        Value::Percent(p) | Value::Share(p) => ((p * 1e6).round() / 1e6).into(),
     }
 }
 

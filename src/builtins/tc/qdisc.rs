@@ -113,6 +113,10 @@ pub mod functions {
     /// | `htb` | `default_class` (hexadecimal, as in a handle), `r2q`, `direct_qlen`; classes by `tc_class` |
     /// | `netem` | `delay`, `jitter`, `delay_corr`, `distribution` (`uniform`, `normal`, `pareto`, `paretonormal`), `loss` (a percentage, or `"gemodel P R 1-H 1-K"`, `"state P13 P31 P32 P23 P14"`), `loss_corr`, `duplicate`, `duplicate_corr`, `corrupt`, `corrupt_corr`, `reorder`, `reorder_corr`, `gap`, `rate`, `overhead`, `limit` (packets; 1000), `ecn`, `slot` |
     /// | `fq_codel` | `limit`, `flows`, `quantum`, `target`, `interval`, `ce_threshold`, `memory_limit`, `drop_batch`, `ecn` |
+    /// | `codel` | `limit`, `target`, `interval`, `ce_threshold`, `ecn` |
+    /// | `pie` | `limit`, `target`, `tupdate`, `alpha`, `beta`, `ecn`, `bytemode`, `dq_rate_estimator` |
+    /// | `red` | `limit`, `min`, `max` (bytes), `avpkt` (needed), `burst` (packets), `bandwidth`, `probability` (0.02), `ecn`, `harddrop`, `nodrop`, `adaptive` |
+    /// | `choke` | `limit`, `bandwidth` (both needed), `min`, `max`, `burst` (packets), `avpkt`, `probability`, `ecn` |
     /// | `fq` | `limit`, `flow_limit`, `buckets`, `orphan_mask`, `quantum`, `initial_quantum`, `pacing`, `maxrate`, `low_rate_threshold`, `refill_delay`, `timer_slack`, `ce_threshold`, `horizon` |
     /// | `cake` | `bandwidth`, `diffserv`, `flowmode`, `nat`, `wash`, `ingress`, `ack_filter`, `split_gso`, `rtt`, `atm`, `overhead`, `mpu`, `memlimit`, `fwmark` |
     /// | `sfq` | `quantum`, `perturb`, `limit`, `divisor`, `flows`, `depth`, `headdrop` |
@@ -123,8 +127,8 @@ pub mod functions {
     /// | `noqueue`, `mq`, `pfifo_fast` | none |
     ///
     /// Undone with the run; what was there before comes back with its classes and filters. (The kernel never tells a netem's
-    /// distribution, so that of a netem that somebody else made is lost when it is deleted.) Errors: `exists`,
-    /// `unsupported` (naming the kernel option), `not_found`, `invalid`.
+    /// distribution, so that of a netem that somebody else made is lost when it is deleted; of how the average of a red or
+    /// choke fades it tells the scale only.) Errors: `exists`, `unsupported` (naming the kernel option), `not_found`, `invalid`.
     ///
     /// ```rhai
     /// let a = veth("a", "b", #{ up: true });

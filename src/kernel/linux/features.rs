@@ -302,7 +302,11 @@ const fn littering(name: &'static str, data: &'static [(u16, &'static [u8])]) ->
 }
 
 // Attribute numbers: include/uapi/linux/if_link.h, if_tunnel.h.
-const KINDS: [LinkKind; 26] = [
+/// `IFLA_GRE_IFLAGS`, `_OFLAGS`: `GRE_SEQ` and `GRE_KEY`, which they need; `IFLA_GRE_REMOTE`.
+const ERSPAN: &[(u16, &[u8])] = &[(2, &[0x30, 0]), (3, &[0x30, 0]), (7, REMOTE)];
+const ERSPAN6: &[(u16, &[u8])] = &[(2, &[0x30, 0]), (3, &[0x30, 0]), (7, REMOTE6)];
+
+const KINDS: [LinkKind; 29] = [
     kind("vlan", Lower::End(ENDS[0]), &[(1, &7u16.to_ne_bytes())]), // IFLA_VLAN_ID
     kind("vxlan", Lower::Nothing, &[(1, &7u32.to_ne_bytes())]),     // IFLA_VXLAN_ID
     kind("macvlan", Lower::End(ENDS[0]), &[]),
@@ -313,16 +317,19 @@ const KINDS: [LinkKind; 26] = [
     littering("ifb", &[]),
     kind("vrf", Lower::Nothing, &[(1, &7u32.to_ne_bytes())]), // IFLA_VRF_TABLE
     littering("bond", &[]),
-    littering("gre", &[(7, REMOTE)]),        // IFLA_GRE_REMOTE
-    littering("gretap", &[(7, REMOTE)]),     // IFLA_GRE_REMOTE
+    littering("gre", &[(7, REMOTE)]),    // IFLA_GRE_REMOTE
+    littering("gretap", &[(7, REMOTE)]), // IFLA_GRE_REMOTE
+    littering("erspan", ERSPAN),
     littering("ip6gre", &[(7, REMOTE6)]),    // IFLA_GRE_REMOTE
     littering("ip6gretap", &[(7, REMOTE6)]), // IFLA_GRE_REMOTE
-    littering("ipip", &[(3, REMOTE)]),       // IFLA_IPTUN_REMOTE
-    littering("sit", &[(3, REMOTE)]),        // IFLA_IPTUN_REMOTE
-    littering("ip6tnl", &[(3, REMOTE6)]),    // IFLA_IPTUN_REMOTE
-    littering("vti", &[(5, REMOTE)]),        // IFLA_VTI_REMOTE
-    littering("vti6", &[(5, REMOTE6)]),      // IFLA_VTI_REMOTE
-    kind("geneve", Lower::Nothing, &[(1, &7u32.to_ne_bytes()), (2, REMOTE)]), // IFLA_GENEVE_ID, _REMOTE
+    littering("ip6erspan", ERSPAN6),
+    littering("ipip", &[(3, REMOTE)]),    // IFLA_IPTUN_REMOTE
+    littering("sit", &[(3, REMOTE)]),     // IFLA_IPTUN_REMOTE
+    littering("ip6tnl", &[(3, REMOTE6)]), // IFLA_IPTUN_REMOTE
+    littering("vti", &[(5, REMOTE)]),     // IFLA_VTI_REMOTE
+    littering("vti6", &[(5, REMOTE6)]),   // IFLA_VTI_REMOTE
+    kind("bareudp", Lower::Nothing, &[(1, &[0x19, 0xeb]), (2, &[0x88, 0x47])]), // IFLA_BAREUDP_PORT 6635, _ETHERTYPE mpls
+    kind("geneve", Lower::Nothing, &[(1, &7u32.to_ne_bytes()), (2, REMOTE)]),   // IFLA_GENEVE_ID, _REMOTE
     kind("wireguard", Lower::Nothing, &[]),
     kind("macsec", Lower::End(ENDS[2]), &[]),
     kind("xfrm", Lower::Nothing, &[(2, &7u32.to_ne_bytes())]), // IFLA_XFRM_IF_ID
@@ -583,11 +590,22 @@ impl<'k> Room<'k> {
         nla::put(&mut htb, 2, &words(&[3, 10, 0, 0, 0])); // TCA_HTB_INIT, struct tc_htb_glob: version 3
         let mut prio = 3u32.to_ne_bytes().to_vec(); // struct tc_prio_qopt
         prio.extend([1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
-        let all: [(&str, Option<&[u8]>); 8] = [
+        // TCA_RED_PARMS, struct tc_red_qopt: limit and thresholds, then a byte each of Wlog, Plog, Scell_log and flags; and
+        // TCA_RED_STAB. The same of choke, in packets.
+        let mut red = Vec::new();
+        let mut parameters = words(&[400_000, 30_000, 90_000]);
+        parameters.extend([9, 12, 10, 0]);
+        nla::put(&mut red, 1, &parameters);
+        nla::put(&mut red, 2, &[0; 256]);
+        let all: [(&str, Option<&[u8]>); 12] = [
             ("netem", Some(&netem)),
             ("tbf", Some(&tbf)),
             ("htb", Some(&htb)),
             ("fq_codel", None),
+            ("codel", None),
+            ("pie", None),
+            ("red", Some(&red)),
+            ("choke", Some(&red)),
             ("fq", None),
             ("sfq", None),
             ("prio", Some(&prio)),

@@ -437,12 +437,13 @@ pub fn nsid(netlink: &Netlink, fd: &OwnedFd) -> std::result::Result<Option<i32>,
 #[must_use]
 pub fn kind_option(kind: &str) -> Option<(&'static str, &'static str)> {
     Some(match kind {
+        "bareudp" => ("CONFIG_BAREUDP", "bareudp"),
         "bond" => ("CONFIG_BONDING", "bonding"),
         "bridge" => ("CONFIG_BRIDGE", "bridge"),
         "dummy" => ("CONFIG_DUMMY", "dummy"),
         "geneve" => ("CONFIG_GENEVE", "geneve"),
         "gre" | "gretap" | "erspan" => ("CONFIG_NET_IPGRE", "ip_gre"),
-        "ip6gre" | "ip6gretap" => ("CONFIG_IPV6_GRE", "ip6_gre"),
+        "ip6erspan" | "ip6gre" | "ip6gretap" => ("CONFIG_IPV6_GRE", "ip6_gre"),
         "ifb" => ("CONFIG_IFB", "ifb"),
         "ip6tnl" => ("CONFIG_IPV6_TUNNEL", "ip6_tunnel"),
         "ipip" => ("CONFIG_NET_IPIP", "ipip"),

@@ -10,6 +10,7 @@ pub mod maker;
 pub mod message;
 pub mod monitor;
 pub mod names;
+mod neighbours;
 mod nft;
 pub mod nsid;
 pub mod ping;
@@ -78,7 +79,7 @@ impl Linux {
             loaded: RefCell::default(),
             rehearsal: std::cell::OnceCell::new(),
         };
-        linux.keep(host, opened, 0);
+        linux.keep(host, opened);
         Ok(linux)
     }
 
@@ -93,12 +94,12 @@ impl Linux {
         self.rehearsal.get()
     }
 
-    fn keep(&self, ns: Ns, opened: Opened, next_index: u32) -> Rc<Space> {
+    fn keep(&self, ns: Ns, opened: Opened) -> Rc<Space> {
         let space = Rc::new(Space {
             inode: opened.inode,
             fd: opened.fd,
             netlink: opened.netlink,
-            next_index: Cell::new(next_index),
+            next_index: Cell::new(opened.next_index),
             ethtool: std::cell::OnceCell::new(),
             ns,
         });
@@ -121,14 +122,14 @@ impl Linux {
 
     /// Opens a namespace by descriptor and keeps it under `name`.
     fn adopt(&self, name: &str, fd: &OwnedFd) -> Result<Rc<Space>> {
-        let opened = self.enterer.enter(fd, space::open_current)?;
+        let mut opened = self.enterer.enter(fd, space::open_current)?;
         if let Some(space) = self.spaces.borrow().get(&opened.cookie)
             && (space.ns.name == name || space.ns.is_host())
         {
             return Ok(Rc::clone(space));
         }
-        let next = self.spaces.borrow().get(&opened.cookie).map_or(0, |s| s.next_index.get());
-        Ok(self.keep(Ns { cookie: opened.cookie, name: name.into() }, opened, next))
+        opened.next_index = self.spaces.borrow().get(&opened.cookie).map_or(0, |s| s.next_index.get());
+        Ok(self.keep(Ns { cookie: opened.cookie, name: name.into() }, opened))
     }
 
     /// Runs `work` in a namespace, on the thread that enters them.
@@ -195,10 +196,14 @@ impl Linux {
         let space = self.space(ns)?;
         let peer_fd = spec.peer.as_ref().map(|p| self.raw_fd(&p.0)).transpose()?;
         let body = message::link_add(spec, peer_fd);
-        space
-            .netlink
-            .request(rtm::NEWLINK, rtm::CREATE | rtm::EXCL, &body)
-            .map_err(|r| message::link_add_error(ns, spec, r))?;
+        space.netlink.request(rtm::NEWLINK, rtm::CREATE | rtm::EXCL, &body).map_err(|r| {
+            // It may be the index: a program made a link since ours were last looked up.
+            if matches!(r.errno, libc::EEXIST | libc::EBUSY) {
+                let peer = spec.peer.as_ref().and_then(|p| self.space(&p.0).ok());
+                [Some(&space), peer.as_ref()].into_iter().flatten().for_each(|s| s.next_index.set(0));
+            }
+            message::link_add_error(ns, spec, r)
+        })?;
         let name = match &spec.name {
             Some(name) => name.clone(),
             None => self.name_of(ns, spec.index)?,
@@ -371,9 +376,7 @@ impl Kernel for Linux {
                     None => self.enterer.run(space::make)?,
                 };
                 *cookie = opened.cookie;
-                // A fresh namespace holds the loopback, index 1, and where tunnels are loaded their fallback links: those
-                // are found out when the first index is chosen.
-                self.keep(Ns { cookie: *cookie, name: name.clone() }, opened, 0);
+                self.keep(Ns { cookie: *cookie, name: name.clone() }, opened);
             }
             Verb::LinkAdd { ns, spec } => {
                 self.load_kind(ns, &spec.kind)?;
@@ -577,7 +580,7 @@ impl Kernel for Linux {
             let Ok(opened) = self.enterer.enter(&fd, space::open_current) else { return false };
             let found = opened.cookie == ns.cookie;
             if found {
-                self.keep(ns.clone(), opened, 0);
+                self.keep(ns.clone(), opened);
             }
             found
         };
@@ -607,7 +610,7 @@ impl Kernel for Linux {
         let Ok(opened) = self.enterer.enter_all(files) else { return };
         for (ns, opened) in spaces.into_iter().zip(opened) {
             if let Some(opened) = opened.filter(|o| o.cookie == ns.cookie) {
-                self.keep(ns, opened, 0);
+                self.keep(ns, opened);
             }
         }
     }

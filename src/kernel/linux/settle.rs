@@ -62,20 +62,34 @@ fn watch<T>(
 
 /// See [`Kernel::wait_links`].
 pub fn links(linux: &Linux, ns: &Ns, indices: &[u32], bound: Duration, cancel: &Cancel) -> Result<()> {
+    let late = |info: &LinkInfo| info.carrier && info.operstate == DOWN;
+    // A kernel of 6.8 or later lets a link follow its carrier when it is asked for that one link (`linkwatch_sync_dev` in
+    // `rtnl_getlink`, net/core/rtnetlink.c); left alone, it looks once a second. A port that follows can give its bridge
+    // carrier, which then is to follow in turn.
+    let follow = |mut behind: Vec<u32>| -> Result<bool> {
+        loop {
+            let before = behind.len();
+            let mut still = Vec::new();
+            for index in behind {
+                if linux.link(ns, By::Index(index))?.is_some_and(|info| late(&info)) {
+                    still.push(index);
+                }
+            }
+            if still.is_empty() || still.len() == before {
+                return Ok(still.is_empty());
+            }
+            behind = still;
+        }
+    };
     watch(linux, ns, &[MulticastGroup::Link], bound, cancel, || {
-        let late = |info: &LinkInfo| info.carrier && info.operstate == DOWN;
         // Of several, all in one answer.
         if indices.len() > 1 {
             let wanted: HashSet<u32> = indices.iter().copied().collect();
-            let late = linux.links(ns, false)?.iter().any(|l| wanted.contains(&l.state.index) && late(l));
-            return Ok(((), !late));
+            let all = linux.links(ns, false)?;
+            let behind = all.iter().filter(|l| wanted.contains(&l.state.index) && late(l)).map(|l| l.state.index);
+            return Ok(((), follow(behind.collect())?));
         }
-        for index in indices {
-            if linux.link(ns, By::Index(*index))?.is_some_and(|info| late(&info)) {
-                return Ok(((), false));
-            }
-        }
-        Ok(((), true))
+        Ok(((), follow(indices.to_vec())?))
     })
 }
 

@@ -7,7 +7,7 @@ use crate::plan::error::errno_words;
 use crate::plan::{Error, Kind, Result, nla};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -47,7 +47,11 @@ impl From<std::io::Error> for Refusal {
 pub struct Netlink {
     socket: Socket,
     sequence: Cell<u32>,
-    buffer: RefCell<Vec<u8>>,
+}
+
+thread_local! {
+    /// What answers are read into. A buffer for each of a thousand namespaces would be most of the program's memory.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Netlink {
@@ -77,7 +81,7 @@ impl Netlink {
         socket.set_cap_ack(true).map_err(failed)?;
         // Filters in dump requests are honoured; kernels before 4.20 lack it, and then we filter ourselves.
         let _ = socket.set_netlink_get_strict_chk(true);
-        Ok(Netlink { socket, sequence: Cell::new(0), buffer: RefCell::new(Vec::new()) })
+        Ok(Netlink { socket, sequence: Cell::new(0) })
     }
 
     /// The descriptor, for socket options.
@@ -118,13 +122,25 @@ impl Netlink {
     fn receive_until(
         &self,
         sequence: u32,
+        each: impl FnMut(u16, u16, &[u8]) -> bool,
+    ) -> std::result::Result<(), Refusal> {
+        let mut buffer = BUFFER.take();
+        buffer.clear();
+        buffer.reserve(DATAGRAM);
+        let done = self.receive_into(&mut buffer, sequence, each);
+        BUFFER.set(buffer);
+        done
+    }
+
+    fn receive_into(
+        &self,
+        buffer: &mut Vec<u8>,
+        sequence: u32,
         mut each: impl FnMut(u16, u16, &[u8]) -> bool,
     ) -> std::result::Result<(), Refusal> {
-        let mut buffer = self.buffer.borrow_mut();
-        buffer.reserve(DATAGRAM);
         loop {
             buffer.clear();
-            match self.socket.recv(&mut *buffer, 0) {
+            match self.socket.recv(buffer, 0) {
                 Ok(_) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e.into()),

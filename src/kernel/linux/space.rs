@@ -1,8 +1,9 @@
 //! Entering namespaces. A network namespace belongs to a thread: one thread of our own enters them, and hands out
 //! sockets and descriptors; no other thread ever leaves the namespace that it was born in.
 
+use super::message::{ifinfo, rtm};
 use super::socket::Netlink;
-use crate::plan::{Error, Ns, Result};
+use crate::plan::{Error, Ns, Result, nla};
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
@@ -125,6 +126,8 @@ pub struct Opened {
     pub inode: (u64, u64),
     pub fd: OwnedFd,
     pub netlink: Netlink,
+    /// The next ifindex to choose there; 0: not known yet.
+    pub next_index: u32,
 }
 
 /// Opens what is needed of the calling thread's namespace.
@@ -137,7 +140,7 @@ pub fn open_current() -> Result<Opened> {
     let fd = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|e| Error::from_errno(e as i32, "open `/proc/thread-self/ns/net`"))?;
     let stat = nix::sys::stat::fstat(&fd).map_err(|e| Error::from_errno(e as i32, "stat a namespace"))?;
-    Ok(Opened { cookie, inode: (stat.st_dev, stat.st_ino), fd, netlink })
+    Ok(Opened { cookie, inode: (stat.st_dev, stat.st_ino), fd, netlink, next_index: 0 })
 }
 
 /// Makes a namespace, which ends with its descriptors unless it is bound to a name.
@@ -155,7 +158,12 @@ pub fn make() -> Result<Opened> {
             _ => error,
         }
     })?;
-    open_current()
+    let mut opened = open_current()?;
+    // It holds the loopback, index 1, and where tunnels are loaded their fallback links.
+    let links = opened.netlink.dump(rtm::GETLINK, &ifinfo(0, 0, 0)).unwrap_or_default();
+    opened.next_index =
+        links.iter().filter_map(|body| nla::u32_of(body.get(4..8)?)).max().map_or(0, |highest| highest + 1);
+    Ok(opened)
 }
 
 /// `SO_NETNS_COOKIE` (Linux 5.14): a number that no other namespace of this boot has or had.

@@ -39,6 +39,9 @@ fn generic(action: u32) -> Vec<u8> {
     words_of(&[0, 0, action, 0, 0])
 }
 
+/// The kinds that a script can make. Alphabetical.
+pub const KINDS: &[&str] = &["gact", "mirred", "police", "vlan"];
+
 /// Adds one action at its place in the order (from 1). `target` is the ifindex of mirred's device.
 ///
 /// # Errors
@@ -65,7 +68,7 @@ pub fn encode(out: &mut Vec<u8>, order: u16, kind: &str, params: &mut Params, ta
         _ => {
             return Err(Error::invalid(format!("there is no action `{kind}` here"))
                 .with_target(kind)
-                .with_hint("there are gact (or just \"drop\", \"pass\" …), mirred, police and vlan"));
+                .with_hint(format!("there are {} (of gact just a word: \"drop\", \"pass\" …)", KINDS.join(", "))));
         }
     }
     params.finish()?;
@@ -84,7 +87,8 @@ fn police(params: &mut Params, out: &mut Vec<u8>) -> Result<()> {
         params.say(format!("burst {burst}"));
         burst
     });
-    let mtu = params.size("mtu")?.unwrap_or(2047);
+    // Where nothing is said the kernel takes what its rate table reaches to.
+    let mtu = params.size("mtu")?.unwrap_or_default();
     let exceed = verdict(params, "exceed", 2)?;
     // struct tc_police: index, action, limit, burst, mtu, rate, peakrate, refcnt, bindcnt, capab
     let mut parameters = words_of(&[0, exceed, 0, ticks(rate, burst), mtu]);
@@ -98,6 +102,9 @@ fn police(params: &mut Params, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
+/// The tags that a vlan action puts on a frame (IEEE 802.1Q).
+const PROTOCOLS: &[(&str, u16)] = &[("802.1q", 0x8100), ("802.1ad", 0x88a8)];
+
 fn vlan(params: &mut Params, out: &mut Vec<u8>) -> Result<()> {
     let what = params.one_of("vlan", &[("pop", 1_u32), ("push", 2), ("modify", 3)])?.ok_or_else(|| {
         Error::invalid("vlan needs to know what to do")
@@ -106,7 +113,7 @@ fn vlan(params: &mut Params, out: &mut Vec<u8>) -> Result<()> {
     })?;
     let id = params.u32("id", 4094)?;
     let priority = params.u32("priority", 7)?;
-    let protocol = params.one_of("protocol", &[("802.1q", 0x8100_u16), ("802.1ad", 0x88a8)])?;
+    let protocol = params.one_of("protocol", PROTOCOLS)?;
     if what != 1 && id.is_none() {
         return Err(Error::invalid("vlan push and modify need an id").with_target("id"));
     }
@@ -162,6 +169,15 @@ fn one(act: &[u8]) -> Vec<(&'static str, Value)> {
             out.push(("vlan", Value::Text(what.into())));
             if let Some(id) = nla::attr(options, 3).and_then(nla::number) {
                 out.push(("id", Value::Int(i64::try_from(id).unwrap_or_default())));
+            }
+            // TCA_VLAN_PUSH_VLAN_PROTOCOL 4, _PRIORITY 6
+            if let Some(protocol) = nla::attr(options, 4).and_then(|v| v.try_into().ok()).map(u16::from_be_bytes) {
+                let named = PROTOCOLS.iter().find(|(_, n)| *n == protocol);
+                let text = named.map_or_else(|| format!("{protocol:#06x}"), |(name, _)| (*name).to_string());
+                out.push(("protocol", Value::Text(text)));
+            }
+            if let Some(priority) = nla::attr(options, 6).and_then(nla::number) {
+                out.push(("priority", Value::Int(i64::try_from(priority).unwrap_or_default())));
             }
         }
         _ => {}

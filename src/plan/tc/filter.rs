@@ -57,6 +57,9 @@ pub fn actions_in(kind: &str) -> Option<u16> {
     super::record::actions_in(kind)
 }
 
+/// The kinds that a script can make. Alphabetical.
+pub const KINDS: &[&str] = &["basic", "flower", "fw", "matchall", "u32"];
+
 /// The matches, as `TCA_OPTIONS` holds them, without class and actions.
 ///
 /// # Errors
@@ -75,7 +78,7 @@ pub fn encode(kind: &str, protocol: u16, params: &mut Params) -> Result<Vec<u8>>
         _ => {
             return Err(Error::invalid(format!("there is no filter kind `{kind}` here"))
                 .with_target(kind)
-                .with_hint("there are u32, flower, matchall, fw and basic"));
+                .with_hint(format!("there are {}", KINDS.join(", "))));
         }
     }
     params.finish()?;
@@ -277,8 +280,18 @@ pub fn decode(kind: &str, handle: u32, options: &[u8]) -> Vec<(&'static str, Val
                     }
                 }
             }
-            if let Some(id) = nla::attr(options, 23).and_then(nla::number) {
-                out.push(("vlan_id", Value::Int(i64::try_from(id).unwrap_or_default())));
+            for (name, code) in [("src_mac", 6), ("dst_mac", 4)] {
+                if let Some(mac) = nla::attr(options, code) {
+                    let mac = crate::plan::link::mac_text(mac);
+                    let mask = nla::attr(options, code + 1).filter(|mask| mask.iter().any(|b| *b != 0xff));
+                    let mask = mask.map(|mask| format!("/{}", crate::plan::link::mac_text(mask)));
+                    out.push((name, Value::Text(mac + mask.as_deref().unwrap_or_default())));
+                }
+            }
+            for (name, code) in [("vlan_id", 23), ("vlan_prio", 24)] {
+                if let Some(number) = nla::attr(options, code).and_then(nla::number) {
+                    out.push((name, Value::Int(i64::try_from(number).unwrap_or_default())));
+                }
             }
         }
         "fw" => out.push(("mark", Value::Int(i64::from(handle)))),

@@ -8,6 +8,7 @@ mod netem;
 pub mod params;
 pub mod qdisc;
 mod record;
+mod red;
 mod tree;
 
 pub use params::{Params, Value};

@@ -22,6 +22,8 @@ pub enum Value {
     /// Bytes.
     Size(u64),
     Percent(f64),
+    /// A part of one.
+    Share(f64),
 }
 
 impl Value {
@@ -41,6 +43,7 @@ impl Value {
             Value::Time(ns) => unit::time_text(*ns),
             Value::Size(n) => format!("{n}b"),
             Value::Percent(p) => format!("{}%", (p * 1e4).round() / 1e4),
+            Value::Share(p) => format!("{}", (p * 1e6).round() / 1e6),
         }
     }
 }
@@ -143,6 +146,20 @@ impl Params {
     /// `invalid`.
     pub fn percent(&mut self, key: &'static str) -> Result<Option<u32>> {
         self.parsed(key, "a percentage: \"1%\", \"0.5%\"", |t| unit::percent(t).ok())
+    }
+
+    /// A part of one: a number, or a percentage.
+    ///
+    /// # Errors
+    /// `invalid`.
+    pub fn share(&mut self, key: &'static str) -> Result<Option<f64>> {
+        self.parsed(key, "a probability: 0.02, \"2%\"", |text| {
+            let share = match text.strip_suffix('%') {
+                Some(percent) => percent.parse::<f64>().ok()? / 100.0,
+                None => text.parse().ok()?,
+            };
+            (share > 0.0 && share < 1.0).then_some(share)
+        })
     }
 
     /// A whole number within a range.

@@ -9,7 +9,9 @@ use crate::plan::nla;
 pub const KINDS: &[(&str, &str, &str)] = &[
     ("bfifo", "CONFIG_NET_SCHED", "sch_fifo"),
     ("cake", "CONFIG_NET_SCH_CAKE", "sch_cake"),
+    ("choke", "CONFIG_NET_SCH_CHOKE", "sch_choke"),
     ("clsact", "CONFIG_NET_SCH_INGRESS", "sch_ingress"),
+    ("codel", "CONFIG_NET_SCH_CODEL", "sch_codel"),
     ("drr", "CONFIG_NET_SCH_DRR", "sch_drr"),
     ("fq", "CONFIG_NET_SCH_FQ", "sch_fq"),
     ("fq_codel", "CONFIG_NET_SCH_FQ_CODEL", "sch_fq_codel"),
@@ -21,7 +23,9 @@ pub const KINDS: &[(&str, &str, &str)] = &[
     ("noqueue", "CONFIG_NET_SCHED", "sch_generic"),
     ("pfifo", "CONFIG_NET_SCHED", "sch_fifo"),
     ("pfifo_fast", "CONFIG_NET_SCHED", "sch_generic"),
+    ("pie", "CONFIG_NET_SCH_PIE", "sch_pie"),
     ("prio", "CONFIG_NET_SCH_PRIO", "sch_prio"),
+    ("red", "CONFIG_NET_SCH_RED", "sch_red"),
     ("sfq", "CONFIG_NET_SCH_SFQ", "sch_sfq"),
     ("tbf", "CONFIG_NET_SCH_TBF", "sch_tbf"),
 ];
@@ -31,6 +35,8 @@ pub const KINDS: &[(&str, &str, &str)] = &[
 enum Holds {
     /// A number.
     U32,
+    /// A number from 0 to that.
+    UpTo(u32),
     /// Microseconds.
     Micros,
     /// Nanoseconds.
@@ -79,6 +85,23 @@ fn table(kind: &str) -> Option<&'static [(&'static str, u16, Holds)]> {
         ("ce_threshold", 12, Holds::Micros),
         ("horizon", 14, Holds::Micros),
     ];
+    const CODEL: &[(&str, u16, Holds)] = &[
+        ("limit", 2, Holds::U32),
+        ("target", 1, Holds::Micros),
+        ("interval", 3, Holds::Micros),
+        ("ce_threshold", 5, Holds::Micros),
+        ("ecn", 4, Holds::Switch("ecn", "noecn")),
+    ];
+    const PIE: &[(&str, u16, Holds)] = &[
+        ("limit", 2, Holds::U32),
+        ("target", 1, Holds::Micros),
+        ("tupdate", 3, Holds::Micros),
+        ("alpha", 4, Holds::UpTo(32)),
+        ("beta", 5, Holds::UpTo(32)),
+        ("ecn", 6, Holds::Switch("ecn", "noecn")),
+        ("bytemode", 7, Holds::Switch("bytemode", "nobytemode")),
+        ("dq_rate_estimator", 8, Holds::Switch("dq_rate_estimator", "no_dq_rate_estimator")),
+    ];
     const CAKE: &[(&str, u16, Holds)] = &[
         ("bandwidth", 2, Holds::Rate64),
         (
@@ -114,6 +137,8 @@ fn table(kind: &str) -> Option<&'static [(&'static str, u16, Holds)]> {
     ];
     match kind {
         "fq_codel" => Some(FQ_CODEL),
+        "codel" => Some(CODEL),
+        "pie" => Some(PIE),
         "fq" => Some(FQ),
         "cake" => Some(CAKE),
         _ => None,
@@ -128,6 +153,7 @@ fn from_table(table: &[(&'static str, u16, Holds)], params: &mut Params) -> Resu
         let micros = |ns: i64| narrow(u64::try_from(ns / 1000).unwrap_or_default());
         let value = match holds {
             Holds::U32 => params.u32(name, u32::MAX)?,
+            Holds::UpTo(most) => params.u32(name, *most)?,
             Holds::Micros => params.time(name)?.map(micros),
             Holds::Nanos => params.time(name)?.map(|ns| narrow(u64::try_from(ns).unwrap_or_default())),
             Holds::Size => params.size(name)?,
@@ -174,7 +200,7 @@ fn table_shown(table: &[(&'static str, u16, Holds)], options: &[u8]) -> Vec<(&'s
         let Some(raw) = nla::attr(options, *code).and_then(nla::number) else { continue };
         let int = i64::try_from(raw).unwrap_or(i64::MAX);
         let value = match holds {
-            Holds::U32 => Value::Int(int),
+            Holds::U32 | Holds::UpTo(_) => Value::Int(int),
             Holds::Micros => Value::Time(int.saturating_mul(1000)),
             Holds::Nanos => Value::Time(int),
             Holds::Size => Value::Size(raw),
@@ -327,6 +353,8 @@ pub fn encode(kind: &str, params: &mut Params) -> Result<Option<Vec<u8>>> {
         "netem" => Some(super::netem::encode(params)?),
         "prio" => Some(prio(params)?),
         "sfq" => Some(sfq(params)?),
+        "red" => Some(super::red::red(params)?),
+        "choke" => Some(super::red::choke(params)?),
         // struct tc_hfsc_qopt
         "hfsc" => {
             let class = class_minor(params, "default_class")?.unwrap_or_default();
@@ -359,6 +387,7 @@ pub fn decode(kind: &str, options: &[u8]) -> Vec<(&'static str, Value)> {
         "netem" => super::netem::decode(options),
         "prio" | "pfifo_fast" => prio_shown(options),
         "sfq" => sfq_shown(options),
+        "red" | "choke" => super::red::shown(kind, options),
         "hfsc" => options
             .get(..2)
             .and_then(nla::number)

@@ -116,6 +116,7 @@ fn options(what: What, kind: &str, value: &[u8]) -> Vec<u8> {
                 nla::put(&mut out, code, &value);
             }
         }
+        (What::Qdisc, "red") => out = super::red::state(value),
         (What::Filter, _) => {
             for (code, value) in nla::attrs(value) {
                 if counters_in(kind).contains(&code) {
@@ -186,6 +187,20 @@ fn unnumber(kind: &str, parameters: &mut [u8]) {
     }
 }
 
+/// In which attribute the delay is from which packets are marked (`TCA_CODEL_CE_THRESHOLD`, `TCA_FQ_CODEL_CE_THRESHOLD`).
+pub(super) fn threshold_in(kind: &str) -> Option<u16> {
+    match kind {
+        "codel" => Some(5),
+        "fq_codel" => Some(7),
+        _ => None,
+    }
+}
+
+const ETH_TYPE: u16 = 8;
+
+/// The microseconds that are `CODEL_DISABLED_THRESHOLD` (include/net/codel.h) in units of 1024 ns: no packet is marked.
+pub(super) const NO_THRESHOLD: u32 = 2_199_023_255;
+
 /// The body to send that makes the record again: with what the kernel wants to be told and does not show.
 #[must_use]
 pub fn sendable(rec: &Rec) -> Vec<u8> {
@@ -201,7 +216,14 @@ pub fn sendable(rec: &Rec) -> Vec<u8> {
     for (code, value) in nla::attrs(rec.attrs()) {
         match code {
             TCA_OPTIONS if rec.what == What::Filter => nla::nest(&mut out, code, |options| {
-                for (code, value) in nla::attrs(value) {
+                // TCA_FLOWER_KEY_ETH_TYPE: of frames with a tag it is shown without, or what the tag is in front of, but taken
+                // for the tag (fl_set_key, fl_dump_key, net/sched/cls_flower.c).
+                let protocol = rec.tc_prio().1;
+                let tagged = kind == "flower" && matches!(protocol, 0x8100 | 0x88a8);
+                if tagged {
+                    nla::put(options, ETH_TYPE, &protocol.to_be_bytes());
+                }
+                for (code, value) in nla::attrs(value).filter(|(code, _)| !tagged || *code != ETH_TYPE) {
                     if table && code == 2 && nla::u32_of(value).is_some_and(|t| t >= 0x8000_0000) {
                         // TCA_U32_HASH of that table
                     } else if Some(code) == actions_in(&kind) {
@@ -222,14 +244,15 @@ pub fn sendable(rec: &Rec) -> Vec<u8> {
                     }
                 }
             }),
-            // Kept in units of 1024 ns and shown in whole microseconds, rounded down: sent as shown, each would lose one more
-            // (codel_time_t, fq_codel_change). TCA_FQ_CODEL_TARGET 1, _INTERVAL 3, _CE_THRESHOLD 7 (of codel 5).
-            TCA_OPTIONS if rec.what == What::Qdisc && matches!(kind.as_str(), "fq_codel" | "codel") => {
-                let threshold = if kind == "codel" { 5 } else { 7 };
-                let time = |code: u16| matches!(code, 1 | 3) || code == threshold;
+            // Kept in units of 1024 ns (of pie: in ticks) and shown in whole microseconds, rounded down: sent as shown, each
+            // would lose one more (codel_time_t, fq_codel_change; pie_change). TCA_FQ_CODEL_TARGET 1, _INTERVAL 3; TCA_PIE_TARGET 1.
+            TCA_OPTIONS if rec.what == What::Qdisc && matches!(kind.as_str(), "fq_codel" | "codel" | "pie") => {
+                let threshold = threshold_in(&kind);
+                let exact = if kind == "pie" { 8 } else { 128 };
+                let time = |code: u16| code == 1 || kind != "pie" && code == 3 || Some(code) == threshold;
                 nla::nest(&mut out, code, |options| {
                     for (code, value) in nla::attrs(value) {
-                        match nla::u32_of(value).filter(|n| time(code) && n % 128 != 0) {
+                        match nla::u32_of(value).filter(|n| time(code) && n % exact != 0 && *n != NO_THRESHOLD) {
                             Some(micros) => nla::put(options, code, &(micros + 1).to_ne_bytes()),
                             None => nla::put(options, code, value),
                         }
@@ -246,6 +269,9 @@ pub fn sendable(rec: &Rec) -> Vec<u8> {
                     value[16..20].fill(0);
                 }
                 nla::put(&mut out, code, &value);
+            }
+            TCA_OPTIONS if rec.what == What::Qdisc && matches!(kind.as_str(), "red" | "choke") => {
+                nla::put(&mut out, code, &super::red::sendable(value));
             }
             // struct tc_netem_qopt, then attributes: TCA_NETEM_ECN 7 is shown only where it is on.
             TCA_OPTIONS if rec.what == What::Qdisc && kind == "netem" => {

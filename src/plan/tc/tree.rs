@@ -1,6 +1,7 @@
 //! From one set of qdiscs, classes and filters to another: what goes with what, what can be changed in place, and the
 //! order that the kernel needs.
 
+use super::record::{NO_THRESHOLD, threshold_in};
 use super::{CLSACT, CLSACT_HANDLE, ROOT, SHARED_BLOCK, TCA_CHAIN, TCA_KIND, TCA_OPTIONS, major};
 use crate::plan::nla;
 use crate::plan::record::{Rec, What};
@@ -117,15 +118,34 @@ fn change(have: &Rec, want: &Rec) -> Option<Rec> {
         return Some(want.clone());
     }
     match want.tc_kind().as_str() {
-        // They have no `change` (htb_qdisc_ops, sfq_qdisc_ops, ingress_qdisc_ops, clsact_qdisc_ops, drr, qfq).
-        "htb" | "sfq" | "ingress" | "clsact" | "drr" | "qfq" | "mq" | "noqueue" => None,
+        // They have no `change` (htb_qdisc_ops, sfq_qdisc_ops, ingress_qdisc_ops, clsact_qdisc_ops, drr, qfq), or lose what
+        // hangs on them by it (red_change).
+        "htb" | "red" | "sfq" | "ingress" | "clsact" | "drr" | "qfq" | "mq" | "noqueue" => None,
         "fq_codel" => {
             // The number of flows is of the making, and must not even be said (fq_codel_change).
             let flows = |r: &Rec| nla::attr(r.tc_options(), 5).map(<[u8]>::to_vec);
-            (flows(have) == flows(want)).then(|| without_option(want, 5))
+            (flows(have) == flows(want)).then(|| unmarked(have, without_option(want, 5)))
         }
+        "codel" => Some(unmarked(have, want.clone())),
         _ => Some(want.clone()),
     }
+}
+
+/// The change, with what takes the threshold for marks away where only `have` has one: what is not said stays.
+fn unmarked(have: &Rec, mut change: Rec) -> Rec {
+    let marks = |rec: &Rec, code: u16| nla::attr(rec.tc_options(), code).is_some();
+    let code = threshold_in(&have.tc_kind()).filter(|code| marks(have, *code) && !marks(&change, *code));
+    if let Some(code) = code {
+        let mut options = change.tc_options().to_vec();
+        nla::put(&mut options, code, &NO_THRESHOLD.to_ne_bytes());
+        let at = super::HEADER;
+        let kept: Vec<(u16, Vec<u8>)> = nla::attrs(&change.body[at..]).map(|(c, v)| (c, v.to_vec())).collect();
+        change.body.truncate(at);
+        for (code, value) in kept {
+            nla::put(&mut change.body, code, if code == TCA_OPTIONS { &options } else { &value });
+        }
+    }
+    change
 }
 
 /// The record without one of its options.

@@ -22,7 +22,7 @@ pub use child::{Ended, signal_by_name, signal_name};
 pub use proc::{marked, pids_in_netns, process_start_time};
 pub use pump::Tee;
 pub use replace::replace;
-pub use spawn::check;
+pub use spawn::{check, keep_limit};
 pub use start::{Started, start};
 pub use tree::{
     EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, own_children,

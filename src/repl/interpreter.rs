@@ -269,6 +269,17 @@ impl Interpreter {
         ended
     }
 
+    /// The value of an expression that only looks, in the current namespace.
+    #[must_use]
+    pub fn look(&self, text: &str) -> Option<Dynamic> {
+        let mut scope = self.scope.clone();
+        for (name, value) in &self.lent {
+            scope.push_dynamic(name.clone(), value.clone());
+        }
+        let engine = self.host.engine();
+        self.session().within(self.place(), || engine.eval_expression_with_scope(&mut scope, text)).ok()
+    }
+
     /// A value as JSON, over several lines.
     ///
     /// # Errors

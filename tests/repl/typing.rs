@@ -86,6 +86,37 @@ pub const CASES: &[(&str, Case)] = &[
         tty.send("\r")?;
         tty.prompt("host +1> ")?;
         has(&tty.since(), "65536")?;
+        // What expressions give that only look, also within closures and loops.
+        for (typed, seen) in [
+            ("links(h)[0].addrg", "links(h)[0].addrgenmode"),
+            ("links(\"w1\").filter(|l| l.st", "l.state"),
+            ("for r in routes(\"w1\") { r.sco", "r.scope"),
+            ("link(\"w1:v1\").addrg", ".addrgenmode"),
+            ("let r = routes(\"w1\"); r.order_d", "r.order_desc("),
+            // A device as the first argument is no namespace, and the other way round.
+            ("link_move(\"w1:v1\", \"w", "w1  w2"),
+            ("link_up(h, \"v", "link_up(h, \"v1"),
+            // Addresses that there are, programs, words of an object and of a kind, keys of sysctls.
+            ("ping(\"w1\", \"10.0.", "10.0.0.2"),
+            ("exec_in(h, \"hostna", "\"hostname"),
+            (":!hostna", ":!hostname"),
+            (":!cat /etc/hostna", "/etc/hostname"),
+            ("ping -c 1 10.0.", "10.0.0.2"),
+            ("ip -n w1 netns exec w1 hostna", "exec w1 hostname"),
+            ("ip link add x type vlan reor", "vlan reorder_hdr"),
+            ("ip link set v1 type bridge_slave hairp", "hairpin"),
+            ("ip -n w1 rule add suppress_pre", "suppress_prefixlength"),
+            ("ip -n w1 neigh add 10.0.0.5 llad", "lladdr"),
+            ("ip -n w1 route add default via 10.0.", "10.0.0.2"),
+            ("ip -stat", "ip -statistics"),
+            ("sysctl(h, \"net.ipv4.conf.v", "conf.v1."),
+            ("ip(\"-n w1 link set br", "set br0"),
+        ] {
+            tty.clear()?;
+            tty.keys(&format!("{typed}{TAB}"))?;
+            tty.see(seen).map_err(|e| format!("{typed}: {e}"))?;
+            tty.cancel()?;
+        }
         // Behind a bracket the arguments are shown.
         tty.keys("ping(")?;
         tty.see("ns, dst")?;

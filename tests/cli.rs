@@ -492,6 +492,19 @@ fn too_few_descriptors_refuse_the_step_and_all_is_undone() {
     line("netns list").ends(0).prints("");
 }
 
+#[test]
+fn programs_get_the_limit_of_files_that_the_program_got() {
+    isolated!("programs_get_the_limit_of_files_that_the_program_got");
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 300, 900).unwrap();
+    let script = r#"netns_add("a"); print(sh("a", "ulimit -S -n; ulimit -H -n").stdout);"#;
+    run(&["--host", "--rm", "-e", script]).ends(0).prints("300\n900\n\n");
+    line("netns add b").ends(0);
+    run(&["netns", "exec", "b", "sh", "-c", "ulimit -S -n"]).ends(0).prints("300\n");
+    // A lab that needs more than the lower one is built, and taken down.
+    run(&["--host", "--name", "x", "-e", "for i in 0..200 { netns_add(`n${i}`) }"]).ends(0);
+    line("down x").ends(0);
+}
+
 /// Writes a script and gives its path.
 fn lab(folder: &std::path::Path, name: &str, text: &str) -> String {
     let path = folder.join(name);

@@ -28,6 +28,7 @@ pub fn all() -> Vec<Program> {
     vec![
         Program::Limit("C, straight-line", &[]),
         Program::Limit("C, tuned", &["2", "64", "tuned"]),
+        Program::Limit("C, in a script's order", &["1", "1", "steps"]),
         Program::Ours("nsscript, one call a step", "steps"),
         Program::Ours("nsscript, plain script", "plain"),
         Program::Ours("nsscript, stdlib's star", "star"),

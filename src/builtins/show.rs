@@ -34,6 +34,12 @@ impl<'s> Names<'s> {
         Names { session, ns: ns.clone(), all: std::cell::OnceCell::new() }
     }
 
+    /// With the links read already.
+    fn of(session: &'s Session, ns: &Ns, links: &[LinkInfo]) -> Names<'s> {
+        let all: HashMap<u32, String> = links.iter().map(|l| (l.state.index, l.state.name.clone())).collect();
+        Names { session, ns: ns.clone(), all: std::cell::OnceCell::from(all) }
+    }
+
     /// The name, or `if7` for a link of another namespace.
     pub fn get(&self, index: u32) -> String {
         let all = self.all.get_or_init(|| {
@@ -163,8 +169,8 @@ fn whole(session: &Session, ns: &Ns, info: &LinkInfo, names: &Names<'_>) -> Resu
 
 /// The links of a namespace, or one of them.
 pub fn links(session: &Session, ns: &Ns, only: Option<u32>) -> Result<Array> {
-    let names = Names::new(session, ns);
     let all = session.kernel().links(ns, false)?;
+    let names = Names::of(session, ns, &all);
     all.iter()
         .filter(|l| only.is_none_or(|only| only == l.state.index))
         .map(|l| Ok(whole(session, ns, l, &names)?.into()))
@@ -173,13 +179,12 @@ pub fn links(session: &Session, ns: &Ns, only: Option<u32>) -> Result<Array> {
 
 /// One link with its counters.
 pub fn link(session: &Session, device: &Device) -> Result<Map> {
-    let info = session
-        .kernel()
-        .links(&device.ns, true)?
-        .into_iter()
+    let all = session.kernel().links(&device.ns, true)?;
+    let info = all
+        .iter()
         .find(|l| l.state.index == device.link.index)
         .ok_or_else(|| Error::internal("a link vanished while it was looked at"))?;
-    let mut map = whole(session, &device.ns, &info, &Names::new(session, &device.ns))?;
+    let mut map = whole(session, &device.ns, info, &Names::of(session, &device.ns, &all))?;
     let mut stats = Map::new();
     for (at, name) in STATS.iter().enumerate() {
         put_int(&mut stats, name, info.stats.get(at).copied().unwrap_or_default());

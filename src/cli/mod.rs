@@ -265,6 +265,7 @@ pub fn main() -> i32 {
     } else {
         State::Host
     };
+    run::raise_limit();
     // Scripts may nest deeply: they run on a stack of their own, of which only what is used costs memory.
     let thread = std::thread::Builder::new().name("script".into()).stack_size(256 << 20).spawn(move || {
         crate::phase::start();

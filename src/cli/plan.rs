@@ -1,6 +1,6 @@
 //! `nsscript plan`: a script run in a copy of the world, to say what it would do.
 
-use super::run::{Script, clear_the_way, mark, raise_limit, rolled_back};
+use super::run::{Script, clear_the_way, mark, rolled_back};
 use super::{Global, RunArgs, report_error, status};
 use crate::builtins;
 use crate::engine::{Ended, Host, Session, Setting};
@@ -42,7 +42,6 @@ pub fn prepare(global: &Global, args: &RunArgs) -> std::result::Result<Prepared,
         Wish::Never => true,
         Wish::Auto => sandbox::privileged(),
     };
-    raise_limit();
     let read = || -> Result<(World, Papers)> {
         let papers = Papers::capture();
         Ok((World::capture(&papers.kept)?, papers))
@@ -103,7 +102,6 @@ fn host(args: Vec<String>, script: &Script, list: &List, cancel: Cancel) -> Resu
 pub fn run(global: &Global, args: RunArgs, prepared: Prepared) -> i32 {
     let list = list(global);
     let script = prepared.script;
-    raise_limit();
     if let Err(error) = become_subreaper() {
         return report_error(global, &error);
     }

@@ -1,6 +1,6 @@
 //! `nsscript` alone, and `nsscript repl`: an interactive session.
 
-use super::run::{left_open, mark, raise_limit, read};
+use super::run::{left_open, mark, read};
 use super::{Global, report_error, status};
 use crate::engine::Setting;
 use crate::kernel::Cancel;
@@ -50,7 +50,6 @@ fn start(global: &Global, args: ReplArgs, learn: Option<String>, state: &State) 
             return status::USAGE;
         }
     };
-    raise_limit();
     let inside = matches!(state, State::Inside(_));
     let prepare = || -> Result<crate::repl::Start> {
         crate::kernel::linux::process::become_subreaper()?;

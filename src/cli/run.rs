@@ -64,11 +64,22 @@ pub(super) fn mark() -> String {
     format!("{:016x}", u64::from_ne_bytes(bytes))
 }
 
-/// Every descriptor that the process may have: a lab of a thousand namespaces holds two for each.
+/// Every descriptor that the process may have: a lab of a thousand namespaces holds two for each. And room for them in the
+/// table of descriptors, while there is one thread: with several each doubling waits for RCU (`expand_fdtable`, fs/file.c).
 pub(super) fn raise_limit() {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+    use std::os::fd::{FromRawFd as _, OwnedFd};
+    const ROOM: i32 = 4095;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        crate::kernel::linux::process::keep_limit((soft, hard));
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+    if let Ok(root) = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())
+        && let Ok(high) = fcntl(&root, FcntlArg::F_DUPFD_CLOEXEC(ROOM))
+    {
+        // SAFETY: the descriptor was made just now, and is nobody else's.
+        drop(unsafe { OwnedFd::from_raw_fd(high) });
     }
 }
 
@@ -103,7 +114,6 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
             return status::USAGE;
         }
     };
-    raise_limit();
     if let Err(error) = crate::kernel::linux::process::become_subreaper() {
         return report_error(global, &error);
     }

@@ -19,7 +19,7 @@ pub const CASES: &[(&str, Case)] = &[
         tty.keys("exec_in(\"h1\", [\"sh\", \"-c\", \"echo fir''st; echo sec''ond >&2; sleep 1234\"])\r")?;
         tty.see("\nfirst")?;
         tty.see("\nsecond")?;
-        if !sleeping() {
+        if !poll(BOUND, sleeping) {
             return Err("it was shown at its end".into());
         }
         tty.send(CTRL_C)?;

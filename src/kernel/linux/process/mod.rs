@@ -22,7 +22,7 @@ pub use child::{Ended, signal_by_name, signal_name};
 pub use proc::{marked, pids_in_netns, process_start_time};
 pub use pump::Tee;
 pub use replace::replace;
-pub use spawn::check;
+pub use spawn::{check, keep_limit};
 pub use start::{Started, start};
 pub use tree::{
     EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, own_children,
@@ -120,6 +120,8 @@ pub struct Finished {
     pub timed_out: bool,
     /// A signal to us cut it short; [`Cancel::signal`] tells which.
     pub cancelled: bool,
+    /// Ctrl-C was pressed while it had the terminal, and was its own.
+    pub heard: bool,
     /// From before its start until after its end.
     pub elapsed: Duration,
     /// What went wrong beside it: binds over `/etc` that failed, processes that could not be ended.
@@ -200,6 +202,7 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
     }
     if has_terminal && !finished.cancelled && cancel.signal() == libc::SIGINT {
         cancel.clear();
+        finished.heard = true;
     }
     let [stdout, stderr] = pump.data;
     (finished.stdout, finished.stderr) = (stdout, stderr);

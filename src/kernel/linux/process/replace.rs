@@ -1,7 +1,7 @@
 //! Becoming a program, as `ip netns exec` does: no process of ours stays to wait for it.
 
 use super::Spec;
-use super::spawn::{annotate, candidates, etc_binds, exec_error};
+use super::spawn::{annotate, candidates, etc_binds, exec_error, limit_back};
 use crate::plan::Error;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -33,6 +33,7 @@ pub fn replace(spec: &Spec, warn: &mut dyn FnMut(String)) -> Error {
     if let Some(cwd) = &spec.cwd {
         command.current_dir(cwd);
     }
+    limit_back();
     let error = command.exec();
     let found = candidates(program, std::env::var_os("PATH").as_ref());
     exec_error(spec, &found, error.raw_os_error().unwrap_or(libc::EIO))

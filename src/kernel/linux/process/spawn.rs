@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Where the output goes.
 pub(super) enum Sink {
@@ -72,6 +73,24 @@ impl Step {
 
 /// Step, errno and value, 16 bytes: written to a pipe in one piece (PIPE_BUF).
 const RECORD: usize = 16;
+
+/// The limit of open files that this process was started with: programs get that one, not ours, which is the highest. Some
+/// close every descriptor up to it.
+static FILES: OnceLock<(u64, u64)> = OnceLock::new();
+
+/// Keeps the limit (soft, hard) for the programs that are started.
+pub fn keep_limit(limit: (u64, u64)) {
+    let _ = FILES.set(limit);
+}
+
+/// Sets the limit of open files to what it was.
+pub(super) fn limit_back() {
+    if let Some((soft, hard)) = FILES.get() {
+        let limit = libc::rlimit { rlim_cur: *soft, rlim_max: *hard };
+        // SAFETY: one system call, with a pointer to a local.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    }
+}
 
 /// What the child needs, as the system calls want it. The pointers point into the strings beside them.
 struct Prepared {
@@ -520,6 +539,7 @@ unsafe fn child(p: &mut Prepared) -> ! {
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         }
+        limit_back();
         // Our descriptors are above 2: the runtime opens 0, 1 and 2 where they were closed.
         for (number, fd) in (0..).zip(p.stdio) {
             if let Some(fd) = fd

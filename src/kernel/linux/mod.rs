@@ -28,7 +28,7 @@ pub mod world;
 
 use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::phase::{self, Phase};
-use crate::plan::link::{IFF_UP, IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
+use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Result, State, Verb, What, nla};
 use maker::Maker;
 use message::{ifinfo, rtm};
@@ -180,25 +180,6 @@ impl Linux {
         u32::try_from(self.space(ns)?.fd.as_raw_fd()).map_err(|_| Error::internal("a negative descriptor"))
     }
 
-    /// The next ifindex to choose in a namespace, for a link on one in `below`. A kernel before 6.15 makes such a link in
-    /// the namespace below and moves it then, so that the index has to be free in both (`rtnl_newlink_create`,
-    /// net/core/rtnetlink.c).
-    fn choose_index(&self, ns: &Ns, below: Option<&Ns>) -> Result<u32> {
-        let mut index = 0;
-        for ns in [Some(ns), below].into_iter().flatten() {
-            let space = self.space(ns)?;
-            if space.next_index.get() == 0 {
-                let highest = self.links(ns, false)?.iter().map(|l| l.state.index).max().unwrap_or(1);
-                space.next_index.set(highest + 1);
-            }
-            index = index.max(space.next_index.get());
-        }
-        for ns in [Some(ns), below].into_iter().flatten() {
-            self.space(ns)?.next_index.set(index + 1);
-        }
-        Ok(index)
-    }
-
     fn link_add(&self, ns: &Ns, spec: &crate::plan::LinkSpec) -> Result<Outcome> {
         let space = self.space(ns)?;
         let peer_fd = spec.peer.as_ref().map(|p| self.raw_fd(&p.0)).transpose()?;
@@ -211,15 +192,7 @@ impl Linux {
             }
             message::link_add_error(ns, spec, r)
         })?;
-        if spec.up && spec.lower_nsid.is_some() {
-            // A kernel before 6.15 brings it up below and moves it then, which takes it down.
-            let up = ifinfo(spec.index, IFF_UP, IFF_UP);
-            space.netlink.request(rtm::NEWLINK, 0, &up).map_err(|r| {
-                // As if it had been one message: no link that is down is left.
-                let _ = space.netlink.request(rtm::DELLINK, 0, &ifinfo(spec.index, 0, 0));
-                message::link_add_error(ns, spec, r)
-            })?;
-        }
+        self.raise(ns, spec)?;
         let name = match &spec.name {
             Some(name) => name.clone(),
             None => self.name_of(ns, spec.index)?,

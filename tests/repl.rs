@@ -11,6 +11,8 @@ mod commands;
 mod lessons;
 #[path = "repl/programs.rs"]
 mod programs;
+#[path = "repl/saves.rs"]
+mod saves;
 #[path = "repl/seed.rs"]
 mod seed;
 #[path = "repl/session.rs"]
@@ -24,7 +26,9 @@ use common::frame::{self, Frame};
 use tty::{Case, Done};
 
 fn cases() -> impl Iterator<Item = &'static (&'static str, Case)> {
-    [session::CASES, typing::CASES, commands::CASES, lessons::CASES, seed::CASES, programs::CASES].into_iter().flatten()
+    [session::CASES, typing::CASES, commands::CASES, lessons::CASES, seed::CASES, programs::CASES, saves::CASES]
+        .into_iter()
+        .flatten()
 }
 
 fn inside(name: &str) -> Done {

@@ -175,6 +175,9 @@ pub(super) fn execute(session: &Session, ns: &Ns, argv: &[String], mut options: 
     if finished.cancelled {
         session.cancel().check()?;
     }
+    if finished.heard {
+        session.set_stopped(true);
+    }
     if check && finished.code != Some(0) {
         return Err(unsuccessful(ns, argv, &finished));
     }

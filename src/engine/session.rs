@@ -73,6 +73,7 @@ struct Inner {
     /// Whether any program was run.
     ran: Cell<bool>,
     foreground: Cell<foreground::Foreground>,
+    stopped: Cell<bool>,
     /// What the last step was refused with, where it was.
     refusal: RefCell<Option<String>>,
     runtime: OnceCell<tokio::runtime::Runtime>,
@@ -150,6 +151,7 @@ impl Session {
             committed: RefCell::default(),
             ran: Cell::new(false),
             foreground: Cell::default(),
+            stopped: Cell::default(),
             refusal: RefCell::default(),
             runtime: OnceCell::new(),
         }))

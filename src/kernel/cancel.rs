@@ -130,7 +130,7 @@ impl Cancel {
 }
 
 /// Whether the process was started with the signal ignored.
-fn ignored(signal: i32) -> bool {
+pub(super) fn ignored(signal: i32) -> bool {
     let mut old = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: without a new action sigaction(2) only fills the old one, which is a local of its type.
     let known = unsafe { libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr()) } == 0;

@@ -3,14 +3,14 @@
 use super::interpreter::{Ended, Line};
 use super::places::Input;
 use super::show::cut;
-use super::{Repl, Then, topology};
+use super::{Repl, Then, shell, topology};
 use crate::engine::docs::{self, Entry};
 use crate::kernel::By;
 use crate::kernel::linux::process::{self, Output, Spec, Stdin};
 use crate::plan::{Error, Kind, Ns, Result};
 use crate::report::diagnostic::wrap;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A command.
 pub struct Command {
@@ -38,6 +38,7 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "time", arguments: "[on|off|LINE]", text: "show how long lines take" },
     Command { name: "explain", arguments: "[on|off]", text: "show the ip commands that do the same" },
     Command { name: "sh", arguments: "[NS]", text: "a shell in a namespace" },
+    Command { name: "!", arguments: "LINE", text: "run a line of shell in the current namespace" },
     Command { name: "learn", arguments: "[LESSON]", text: "go through the tutorial, step by step" },
     Command {
         name: "vi",
@@ -51,29 +52,66 @@ pub const COMMANDS: &[Command] = &[
 /// Short names.
 const SHORT: &[(&str, &str)] = &[("q", "quit"), ("exit", "quit"), ("h", "help"), ("?", "help"), ("u", "undo")];
 
+/// What `:help` says of lines that are no commands.
+const LINES: &[(&str, &str)] = &[
+    ("f(x); …", "code, as in a script; `_` is the last result"),
+    ("ip …, ping …", "as in a shell; done natively, undone like the rest"),
+    ("NS:", "as `:use NS`"),
+];
+
+/// Keys that not everybody knows.
+const KEYS: &[(&str, &str)] = &[
+    ("Tab", "complete: functions, options, namespaces, devices, files"),
+    ("Ctrl-R", "look for an earlier line; → takes what is proposed"),
+    ("Ctrl-C", "forget the line, or end the call that runs: it is undone"),
+    ("Ctrl-D", "leave"),
+];
+
+/// Name and rest of a command's line.
+fn split(line: &str) -> (&str, &str) {
+    let text = line.trim().trim_start_matches(':').trim_start();
+    if let Some(rest) = text.strip_prefix('!') {
+        return ("!", rest.trim());
+    }
+    let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (name, rest.trim())
+}
+
+/// The command that a name means: an unambiguous beginning is enough.
+fn find(name: &str) -> Option<&'static Command> {
+    let full = SHORT.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full);
+    let mut begun = COMMANDS.iter().filter(|c| !full.is_empty() && c.name.starts_with(full));
+    match (COMMANDS.iter().find(|c| c.name == full), begun.next(), begun.next()) {
+        (Some(command), ..) | (None, Some(command), None) => Some(command),
+        _ => None,
+    }
+}
+
+/// Whether a command runs what stands behind it as a line of the session.
+#[must_use]
+pub fn is_line(line: &str) -> bool {
+    let (name, rest) = split(line);
+    match find(name).map_or("", |c| c.name) {
+        "!" => !rest.is_empty(),
+        "time" => !matches!(rest, "" | "on" | "off"),
+        _ => false,
+    }
+}
+
 impl Repl {
     /// Runs a command; the line begins with `:`.
     ///
     /// # Errors
     /// What it can't do.
     pub(super) fn command(&mut self, line: &str) -> Result<Then> {
-        let text = line.trim().trim_start_matches(':');
-        let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        let rest = rest.trim();
-        let full = SHORT.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full);
-        // An unambiguous beginning is enough.
-        let begun: Vec<&Command> = COMMANDS.iter().filter(|c| c.name.starts_with(full)).collect();
-        let command = match (COMMANDS.iter().find(|c| c.name == full), begun.as_slice()) {
-            (Some(command), _) => command,
-            (None, [only]) if !full.is_empty() => only,
-            _ => {
-                let near = crate::plan::nearest(full, COMMANDS.iter().map(|c| c.name));
-                let error = Error::new(Kind::NotFound, format!("there is no command `:{name}`"));
-                return Err(match near {
-                    Some(near) => error.with_hint(format!("did you mean `:{near}`?")),
-                    None => error.with_hint("`:help` lists them"),
-                });
-            }
+        let (name, rest) = split(line);
+        let Some(command) = find(name) else {
+            let near = crate::plan::nearest(name, COMMANDS.iter().map(|c| c.name));
+            let error = Error::new(Kind::NotFound, format!("there is no command `:{name}`"));
+            return Err(match near {
+                Some(near) => error.with_hint(format!("did you mean `:{near}`?")),
+                None => error.with_hint("`:help` lists them"),
+            });
         };
         if command.arguments.is_empty() && !rest.is_empty() {
             return Err(Error::invalid(format!("`:{}` takes nothing behind it", command.name)));
@@ -93,13 +131,26 @@ impl Repl {
             }
             "save" => self.save(rest)?,
             "load" => return self.load(rest),
-            "json" => self.json(rest)?,
-            "watch" => self.watch(rest)?,
+            "json" => return self.json(line, rest),
+            "watch" => return self.watch(line, rest),
             "time" => return self.time(rest),
-            "explain" => self.explain = switch(rest, self.explain)?,
+            "explain" => {
+                self.explain = switch(rest, self.explain)?;
+                let what =
+                    if self.explain { "the ip commands of each line are shown" } else { "no ip commands any more" };
+                self.say(what);
+            }
             "sh" => self.shell(rest)?,
+            "!" => return self.shell_line(line, rest),
             "learn" => self.learn(rest)?,
-            "vi" | "emacs" => self.keys(command.name == "vi"),
+            "vi" | "emacs" => {
+                self.keys(command.name == "vi");
+                self.say(if command.name == "vi" {
+                    "lines are edited with vi's keys"
+                } else {
+                    "lines are edited with emacs' keys"
+                });
+            }
             _ => return Ok(Then::Leave),
         }
         Ok(Then::On)
@@ -108,11 +159,13 @@ impl Repl {
     fn help(&mut self, name: &str) -> Result<()> {
         let style = self.look().style;
         if name.is_empty() {
-            let mut out = String::from("A line is run as it is typed, all or nothing. `_` is the last result.\n\n");
-            for command in COMMANDS {
-                let head = format!(":{} {}", command.name, command.arguments);
-                let _ = writeln!(out, "  {}{}", style.paint("33", &format!("{head:<22}")), command.text);
-            }
+            let mut out = String::from("A line is run as it is typed, all or nothing.\n\n");
+            let mut row = |head: &str, text: &str| {
+                let _ = writeln!(out, "  {}{text}", style.paint("33", &format!("{head:<22}")));
+            };
+            LINES.iter().for_each(|(head, text)| row(head, text));
+            COMMANDS.iter().for_each(|c| row(&format!(":{} {}", c.name, c.arguments), c.text));
+            KEYS.iter().for_each(|(head, text)| row(head, text));
             out += "\nFunctions, by family (`:help ping`, `:help link`):\n\n";
             for family in &self.reference.families {
                 let names: Vec<&str> =
@@ -142,6 +195,10 @@ impl Repl {
             self.page(out.trim_end());
             return Ok(());
         }
+        if let Some(command) = COMMANDS.iter().find(|c| c.name == name).filter(|_| found.is_empty()) {
+            self.say(&format!(":{} {}\n  {}", command.name, command.arguments, command.text));
+            return Ok(());
+        }
         if found.is_empty() {
             standard = docs::standard();
             found = standard.find(name);
@@ -159,6 +216,11 @@ impl Repl {
     }
 
     fn undo(&mut self, count: usize) -> Result<()> {
+        let there = self.interpreter.borrow().uncommitted();
+        if there > 0 && count > there {
+            let lines = if there == 1 { "only 1 line stands".to_owned() } else { format!("only {there} lines stand") };
+            return Err(Error::invalid(lines).with_hint("`:rollback` takes back all of them"));
+        }
         let undone = self.interpreter.borrow_mut().undo(count);
         let Some((gone, report)) = undone else {
             let error = Error::invalid("there is nothing to undo");
@@ -296,40 +358,67 @@ impl Repl {
             let interpreter = self.interpreter.borrow();
             super::script::of(&interpreter)?
         };
+        if std::fs::read(&path).is_ok_and(|old| !old.is_empty() && !old.starts_with(super::script::HEADING.as_bytes()))
+        {
+            let error = Error::new(Kind::Exists, format!("`{path}` is there, and was not saved from a session"));
+            return Err(error.with_hint("take another name, or remove it first"));
+        }
         std::fs::write(&path, text).map_err(|e| Error::from_io(&e, format!("write `{path}`")))?;
-        self.say(&format!("wrote {count} lines to {path}; `nsscript {path}` builds the same"));
+        let lines = if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
+        self.say(&format!("wrote {lines} to {path}; `nsscript {path}` builds the same"));
         Ok(())
     }
 
-    fn json(&mut self, text: &str) -> Result<()> {
+    /// An expression behind a command, with its place in the line that was typed; lines of `ip` too.
+    fn expression(&self, line: &str, text: &str) -> Input {
+        let (code, ip) = self.code_of(text);
+        if ip {
+            return Input { typed: Some(text.to_owned()), ..Input::typed(&code) };
+        }
+        let before = line.strip_suffix(text).map_or(0, |head| head.chars().count());
+        Input { file: None, text: format!("{}{code}", " ".repeat(before)), typed: None }
+    }
+
+    fn json(&mut self, line: &str, text: &str) -> Result<Then> {
         if text.is_empty() {
             return Err(Error::invalid("of what?").with_hint(":json EXPR"));
         }
-        let ended = self.interpreter.borrow_mut().peek(&format!("to_json({text}, #{{ pretty: true }})"));
+        let input = self.expression(line, text);
+        let ended = self.interpreter.borrow_mut().peek(input);
         match ended {
-            Ended::Well(value) => self.page(&value.into_string().unwrap_or_default()),
-            other => {
-                self.ended(other);
+            Ended::Well(value) => {
+                let text = self.interpreter.borrow().json(value)?;
+                self.page(&text);
+                Ok(Then::On)
             }
+            other => Ok(self.ended(other)),
         }
-        Ok(())
     }
 
-    fn watch(&mut self, text: &str) -> Result<()> {
+    fn watch(&mut self, line: &str, text: &str) -> Result<Then> {
         const EVERY: Duration = Duration::from_secs(1);
         if text.is_empty() {
             return Err(Error::invalid("what?").with_hint(":watch EXPR"));
         }
+        let input = self.expression(line, text);
         loop {
-            let ended = self.interpreter.borrow_mut().peek(text);
-            let Ended::Well(value) = ended else {
-                self.ended(ended);
-                return Ok(());
+            let ended = self.interpreter.borrow_mut().peek(input.clone());
+            let value = match ended {
+                Ended::Well(value) => value,
+                // Ctrl-C while it was evaluated ends it as well.
+                Ended::Signal(libc::SIGINT, _) if self.terminal => {
+                    self.interrupted();
+                    return Ok(Then::On);
+                }
+                other => return Ok(self.ended(other)),
             };
-            let shown = super::show::show(&self.interpreter.borrow(), &value, self.look());
+            let shown = match value.as_immutable_string_ref() {
+                Ok(text) if input.typed.is_some() => text.trim_end().to_owned(),
+                _ => super::show::show(&self.interpreter.borrow(), &value, self.look()),
+            };
             if !self.terminal {
                 self.put(&shown);
-                return Ok(());
+                return Ok(Then::On);
             }
             let dim = self.look().style.paint("2", &format!("{text}   (Ctrl-C ends it)"));
             if self.screen {
@@ -343,7 +432,7 @@ impl Repl {
                 if session.cancel().signal() == libc::SIGINT {
                     session.cancel().clear();
                 }
-                return Ok(());
+                return Ok(Then::On);
             }
         }
     }
@@ -352,19 +441,26 @@ impl Repl {
         match text {
             "" | "on" | "off" => {
                 self.timing = switch(text, self.timing)?;
+                self.say(if self.timing { "the time of each line is shown" } else { "no times any more" });
                 Ok(Then::On)
             }
             line => {
-                let begun = Instant::now();
-                let (code, command) = self.code_of(line);
-                let ended =
-                    self.run_line(Input { typed: command.then(|| line.to_owned()), ..Input::typed(&code) }, command);
-                let took = begun.elapsed();
-                let then = self.ended(ended);
-                self.took(took);
+                let before = std::mem::replace(&mut self.timing, true);
+                let then = self.code_line(line);
+                self.timing = before;
                 Ok(then)
             }
         }
+    }
+
+    /// `:!LINE`: a line of the session like any other, with the terminal.
+    fn shell_line(&mut self, line: &str, text: &str) -> Result<Then> {
+        if text.is_empty() {
+            return Err(Error::invalid("run what?").with_hint(":! LINE, or `:sh` for a shell"));
+        }
+        let code = shell::shell_call(text, &self.interpreter.borrow().place());
+        let ended = self.run_line(Input { typed: Some(line.to_owned()), ..Input::typed(&code) }, true);
+        Ok(self.ended(ended))
     }
 
     fn shell(&mut self, name: &str) -> Result<()> {

@@ -1,5 +1,8 @@
 //! Completion by meaning: what may stand at the cursor is told from the call that it is in, and asked of the kernel.
 
+mod line;
+mod value;
+
 use super::commands::COMMANDS;
 use super::interpreter::Interpreter;
 use super::shell;
@@ -10,15 +13,8 @@ use crate::engine::modules::STDLIB;
 use crate::engine::tokens::{self, KEYWORDS, Token, What};
 use crate::engine::value::{LinkHandle, NsHandle};
 use crate::plan::Ns;
-use crate::plan::ipwords::{objects, verbs};
 use rhai::Dynamic;
 use std::path::Path;
-
-/// Words of `ip` that come later in a line.
-const LATER: &[&str] = &[
-    "address", "alias", "dev", "down", "master", "metric", "mtu", "name", "netns", "nomaster", "peer", "proto",
-    "scope", "src", "table", "type", "up", "via",
-];
 
 /// Something that may stand there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +113,9 @@ pub fn complete(interpreter: &Interpreter, reference: &Reference, line: &str, po
     } else if shell::is_command_begun(head)
         && interpreter.variable(head.split_whitespace().next().unwrap_or_default()).is_none()
     {
-        at.shell(head)
+        at.ip_line(head)
+    } else if head.trim_start().starts_with("ping ") && interpreter.variable("ping").is_none() {
+        at.program_line(head)
     } else {
         at.code(head, 0)
     };
@@ -140,6 +138,9 @@ struct Place<'a> {
 impl Place<'_> {
     fn command(&self, head: &str, blanks: usize) -> (usize, Vec<Candidate>) {
         let text = &head[blanks..];
+        if text.starts_with(":!") {
+            return self.program_line(head);
+        }
         let Some((name, rest)) = text.split_once(char::is_whitespace) else {
             let known = COMMANDS.iter().filter(|c| c.name.starts_with(&text[1..]));
             let found = known.map(|c| Candidate {
@@ -187,7 +188,7 @@ impl Place<'_> {
         let before: Vec<Token<'_>> = all.iter().filter(|t| from + offset(text, t) < start).copied().collect();
         let last = before.last();
         let found = if last.is_some_and(|t| t.is(".")) {
-            self.methods(&before, word)
+            self.methods(text, &before, word)
         } else if last.is_some_and(|t| t.is("::")) {
             let module = before.get(before.len().wrapping_sub(2)).map(|t| t.text).unwrap_or_default();
             self.of_module(module, word)
@@ -249,9 +250,9 @@ impl Place<'_> {
     }
 
     /// Properties and methods of what stands before the last `.`.
-    fn methods(&self, before: &[Token<'_>], word: &str) -> Vec<Candidate> {
+    fn methods(&self, text: &str, before: &[Token<'_>], word: &str) -> Vec<Candidate> {
         let receiver = before.get(before.len().wrapping_sub(2));
-        let value = receiver.and_then(|t| self.value(t.what, t.text));
+        let value = self.receiver(text, before);
         let mut found = Vec::new();
         if let Some(map) = value.as_ref().and_then(|v| v.as_map_ref().ok()) {
             found.extend(map.keys().filter(|k| k.starts_with(word)).map(|k| plain(k.as_str())));
@@ -285,7 +286,7 @@ impl Place<'_> {
                 if (of == kind || first.contains(&of)) && property.starts_with(word) {
                     found.push(plain(property));
                 }
-            } else if entry.name.starts_with(word) && !entry.name.contains("::") {
+            } else if entry.name.starts_with(word) && !entry.name.contains("::") && !makes(kind, &entry.name) {
                 let form =
                     entry.signatures.iter().find(|s| first.contains(&parameters(s).first().copied().unwrap_or("")));
                 if let Some(form) = form {
@@ -352,22 +353,40 @@ impl Place<'_> {
         if let Some(key) = key {
             return match key.as_str() {
                 "master" | "dev" | "link" | "lower" => (0, self.places(begun, self.concerned(call).as_ref())),
+                "via" | "src" => {
+                    (0, self.addresses().into_iter().filter(|a| a.starts_with(begun)).map(plain).collect())
+                }
                 "cwd" | "stdin" => (0, files(begun, false)),
                 _ => (0, Vec::new()),
             };
         }
-        let names: Vec<&str> = self
-            .reference
-            .find(&call.function)
-            .iter()
-            .flat_map(|e| &e.signatures)
-            .filter_map(|s| parameters(s).get(argument).copied())
-            .collect();
+        let first = if argument > 0 { self.first(call) } else { None };
+        let entries = self.reference.find(&call.function);
+        let mut forms: Vec<Vec<&str>> = entries.iter().flat_map(|e| &e.signatures).map(|s| parameters(s)).collect();
+        // A device is no namespace.
+        if let Some(is_device) = first
+            && forms.iter().any(|f| f.first().is_some_and(|p| (*p != "ns") == is_device))
+        {
+            forms.retain(|f| f.first().is_some_and(|p| (*p != "ns") == is_device));
+        }
+        let names: Vec<&str> = forms.iter().filter_map(|f| f.get(argument).copied()).collect();
         let is = |wanted: &[&str]| names.iter().any(|n| wanted.contains(n));
         if is(&["command", "line", "argv"]) {
             // The last word of the command.
             let word = begun.rsplit([' ', quote]).next().unwrap_or_default();
-            return (begun.len() - word.len(), files(word, false));
+            let skip = begun.len() - word.len();
+            if call.function == "ip" {
+                let line = format!("ip {}", begun.strip_prefix("ip ").unwrap_or(begun));
+                return (skip, self.ip_line(&line).1);
+            }
+            return (skip, self.words_of_program(&begun[..skip], word));
+        }
+        if is(&["dst", "ip"]) {
+            return (0, self.addresses().into_iter().filter(|a| a.starts_with(begun)).map(plain).collect());
+        }
+        if is(&["key"]) && call.function == "sysctl" {
+            let ns = if argument > 0 { self.concerned(call) } else { None };
+            return (0, self.sysctls(begun, &ns.unwrap_or_else(|| self.interpreter.place())));
         }
         if is(&["path"]) && !call.function.starts_with("sysctl") {
             return (0, files(begun, false));
@@ -380,6 +399,21 @@ impl Place<'_> {
             found.extend(self.namespaces().into_iter().filter(|n| n.starts_with(begun)).map(plain));
         }
         (0, found)
+    }
+
+    /// Whether the first argument of a call is a device (`true`) or a namespace; `None` where that is not known.
+    fn first(&self, call: &Open) -> Option<bool> {
+        let (what, text) = call.first.as_ref()?;
+        let value = self.value(*what, text)?;
+        if value.is::<NsHandle>() || value.is::<LinkHandle>() {
+            return Some(value.is::<LinkHandle>());
+        }
+        let text = value.into_string().ok()?;
+        if text.contains(':') {
+            return Some(true);
+        }
+        let spaces = self.namespaces();
+        spaces.contains(&text).then_some(false)
     }
 
     /// The namespace that the call is about: that of its first argument, else the current one.
@@ -395,48 +429,6 @@ impl Place<'_> {
         let text = value.into_string().ok()?;
         let name = text.rsplit_once(':').map_or(text.as_str(), |(ns, _)| ns);
         self.interpreter.session().kernel().find_ns(name).ok()
-    }
-
-    /// A word of an `ip` command: its objects and verbs, then namespaces and devices where they stand.
-    fn shell(&self, head: &str) -> (usize, Vec<Candidate>) {
-        let word = head.rsplit(char::is_whitespace).next().unwrap_or_default();
-        let start = head.len() - word.len();
-        let words: Vec<&str> = head[..start].split_whitespace().collect();
-        // From the last `ip`: `ip netns exec h1 ip link`.
-        let inner = words.iter().rposition(|w| *w == "ip").unwrap_or_default();
-        let words_of_it = words.get(inner + 1..).unwrap_or_default();
-        let named = after(words_of_it, "-n").or_else(|| after(words_of_it, "-netns"));
-        let ns = named.or_else(|| after(words.get(..inner).unwrap_or_default(), "exec"));
-        let ns = ns.and_then(|name| self.interpreter.session().kernel().find_ns(name).ok());
-        let ns = ns.unwrap_or_else(|| self.interpreter.place());
-        let mut plain_words: Vec<&str> = Vec::new();
-        let mut rest = words_of_it.iter();
-        while let Some(word) = rest.next() {
-            match *word {
-                "-n" | "-netns" | "-f" | "-family" | "-b" | "-batch" => drop(rest.next()),
-                option if option.starts_with('-') => {}
-                word => plain_words.push(word),
-            }
-        }
-        let last = words.last().copied().unwrap_or_default();
-        let devices = || self.devices(&ns);
-        let all: Vec<String> = match (last, plain_words.as_slice()) {
-            ("-n" | "-netns" | "netns", _) if last != "netns" || plain_words.len() > 1 => self.namespaces(),
-            ("-b" | "-batch", _) => return (start, files(word, false)),
-            ("ip", _) | (_, []) => objects().map(str::to_owned).collect(),
-            ("type", ["link", ..]) => KINDS.iter().map(|(kind, ..)| (*kind).to_owned()).collect(),
-            ("dev" | "master" | "link" | "oif" | "iif" | "vrf", [_, _, ..]) => devices(),
-            (_, [object]) => verbs(object).iter().map(|v| (*v).to_owned()).collect(),
-            (_, ["netns", verb]) if !["list", "add", "monitor", "identify", "list-id"].contains(verb) => {
-                self.namespaces()
-            }
-            (_, ["netns", "exec", _]) => vec!["ip".to_owned(), "ping".to_owned()],
-            (_, ["link", "set" | "show" | "delete" | "del" | "s"]) => {
-                devices().into_iter().chain([String::from("dev")]).collect()
-            }
-            _ => LATER.iter().map(|w| (*w).to_owned()).collect(),
-        };
-        (start, all.into_iter().filter(|w| w.starts_with(word)).map(plain).collect())
     }
 
     fn namespaces(&self) -> Vec<String> {
@@ -468,12 +460,6 @@ impl Place<'_> {
         }
         found
     }
-}
-
-/// The word after the last `key`.
-fn after<'a>(all: &[&'a str], key: &str) -> Option<&'a str> {
-    let at = all.iter().rposition(|w| *w == key)?;
-    all.get(at + 1).copied()
 }
 
 /// Whether a text token lacks its closing quote.
@@ -608,6 +594,29 @@ pub fn signature_hint(reference: &Reference, line: &str) -> Option<String> {
         let rest = rest.get(call.commas + usize::from(call.method)..).unwrap_or_default();
         format!("{}   {}", rest.join(", "), entry.name)
     })
+}
+
+/// Whether a function makes what a handle of this kind is already of.
+fn makes(kind: &str, function: &str) -> bool {
+    kind == "link" && KINDS.iter().any(|(of, ..)| *of == function)
+}
+
+/// The programs whose names begin so, of those that `$PATH` has.
+#[must_use]
+pub fn programs(begun: &str) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter_map(|folder| std::fs::read_dir(folder).ok());
+    let mut found: Vec<String> = folders
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(begun)))
+        .filter(|entry| entry.path().metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Files and folders that a path may become; `scripts`: only scripts and folders.

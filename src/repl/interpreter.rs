@@ -12,7 +12,7 @@ use crate::txn::{Report, Savepoint};
 use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Position, Scope};
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// The name of the last result.
@@ -40,6 +40,8 @@ pub struct Line {
     pub gave: bool,
     /// Whether it defined or changed variables or functions.
     pub defined: bool,
+    /// Whether a program that it ran may have gone on for ever, but for a Ctrl-C.
+    pub stopped: bool,
     /// Where it begins in the whole text.
     start: usize,
     /// Kept open, so that later lines know what was there before them.
@@ -95,6 +97,8 @@ pub struct Interpreter {
     imports: Vec<String>,
     place: Ns,
     lines: Vec<Line>,
+    /// Those that were committed: no undo takes them back.
+    committed: Vec<Line>,
     /// What was undone, the last first to be done again.
     undone: Vec<Input>,
     /// Variables of a lesson, which completion knows beside its own.
@@ -132,6 +136,7 @@ impl Interpreter {
             imports: Vec::new(),
             place,
             lines: Vec::new(),
+            committed: Vec::new(),
             undone: Vec::new(),
             lent: Vec::new(),
         }
@@ -202,7 +207,13 @@ impl Interpreter {
         &self.lines
     }
 
-    /// How many of them `:undo` counts.
+    /// The lines that were committed.
+    #[must_use]
+    pub fn committed(&self) -> &[Line] {
+        &self.committed
+    }
+
+    /// How many of those that are not `:undo` counts.
     #[must_use]
     pub fn uncommitted(&self) -> usize {
         self.lines.iter().filter(|l| l.changed()).count()
@@ -244,10 +255,40 @@ impl Interpreter {
         ended
     }
 
+    /// Gives an error about input that was skipped just now its place.
+    pub fn place_last(&self, diagnostic: &mut Diagnostic) {
+        self.places.place_last(diagnostic);
+    }
+
     /// Evaluates an input that is no step of the session: what it changes is undone at once.
-    pub fn peek(&mut self, text: &str) -> Ended {
-        let input = Input::typed(text);
-        self.evaluate(input, false)
+    pub fn peek(&mut self, input: Input) -> Ended {
+        let start = self.places.add(&input).1;
+        self.places.withdraw(start);
+        let ended = self.evaluate(input, false);
+        self.places.withdraw(start);
+        ended
+    }
+
+    /// The value of an expression that only looks, in the current namespace.
+    #[must_use]
+    pub fn look(&self, text: &str) -> Option<Dynamic> {
+        let mut scope = self.scope.clone();
+        for (name, value) in &self.lent {
+            scope.push_dynamic(name.clone(), value.clone());
+        }
+        let engine = self.host.engine();
+        self.session().within(self.place(), || engine.eval_expression_with_scope(&mut scope, text)).ok()
+    }
+
+    /// A value as JSON, over several lines.
+    ///
+    /// # Errors
+    /// What has no JSON: a function.
+    pub fn json(&self, value: Dynamic) -> Result<String> {
+        let mut scope = Scope::new();
+        scope.push_dynamic("value", value);
+        let text = self.host.engine().eval_with_scope::<String>(&mut scope, "to_json(value, #{ pretty: true })");
+        text.map_err(|e| Error::invalid(diagnose(self.host.engine(), &e, &self.host.sources("", "")).message))
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -289,13 +330,18 @@ impl Interpreter {
         };
         self.seen();
         self.took_output();
+        self.session().set_stopped(false);
         let result = self.evaluate_at(&name, start, &input.text);
         let exit = self.session().exit_code();
         self.session().forget_exit();
         let cancel = self.session().cancel();
-        if result.is_ok() && cancel.signal() == libc::SIGINT && self.session().foreground() == Foreground::Terminal {
+        // What had the terminal heard it too, and ended as it does on a Ctrl-C.
+        let late =
+            result.is_ok() && cancel.signal() == libc::SIGINT && self.session().foreground() == Foreground::Terminal;
+        if late {
             cancel.clear();
         }
+        let stopped = late || self.session().stopped();
         match (result, exit, self.session().cancel().signal()) {
             (Ok(value), None, 0) if keep => {
                 let acted = self.session().steps_done() != steps;
@@ -305,7 +351,8 @@ impl Interpreter {
                 }
                 let gave = !value.is_unit();
                 let seen = self.seen();
-                self.lines.push(Line { input, seen, acted, gave, defined, start, savepoint: Some(savepoint), before });
+                let savepoint = Some(savepoint);
+                self.lines.push(Line { input, seen, acted, gave, defined, stopped, start, savepoint, before });
                 Ended::Well(value)
             }
             (_, Some(code), 0) => {
@@ -446,7 +493,7 @@ impl Interpreter {
     /// The name can't be a lab's or is taken, or the journal can't be written: nothing is committed.
     pub fn commit(&mut self, name: &str) -> Result<Report> {
         let report = self.session().commit_as(name)?;
-        self.lines.clear();
+        self.committed.extend(self.lines.drain(..).map(|line| Line { savepoint: None, ..line }));
         self.undone.clear();
         Ok(report)
     }
@@ -508,6 +555,13 @@ pub(super) fn last_results(tokens: &[Token<'_>]) -> HashSet<(usize, usize)> {
     found
 }
 
+/// The file that an import of `source` means, without `.rhai` where it is written so: it is looked for beside it.
+pub(super) fn beside(source: &str, path: &str) -> Option<PathBuf> {
+    let path = Path::new(source).parent()?.join(path);
+    let found = path.is_file() || path.with_extension("rhai").is_file();
+    found.then_some(path)
+}
+
 /// The imports of a text, outside of all brackets, as statements that mean the same elsewhere.
 fn imports(text: &str, source: &str) -> Vec<String> {
     let tokens = tokens::tokens(text);
@@ -523,12 +577,7 @@ fn imports(text: &str, source: &str) -> Vec<String> {
         if depth == 0 && import.is("import") && path.what == What::Text && keyword.is("as") && !path.text.contains("${")
         {
             let bare = path.text.trim_matches(['"', '`']);
-            // A file's imports are looked for beside it.
-            let beside = Path::new(source)
-                .parent()
-                .map(|dir| dir.join(bare))
-                .filter(|p| p.is_file() || p.with_extension("rhai").is_file());
-            let path = beside.map_or_else(|| bare.to_owned(), |p| p.to_string_lossy().into_owned());
+            let path = beside(source, bare).map_or_else(|| bare.to_owned(), |p| p.to_string_lossy().into_owned());
             found.push(format!("import {path:?} as {};", name.text));
         }
     }

@@ -265,8 +265,15 @@ impl Repl {
 
     /// Makes the line editor. False, with the error said, where that can't be.
     fn open_terminal(&mut self, cancel: &Cancel) -> bool {
-        let made = Terminal::new(Rc::clone(&self.interpreter), Rc::clone(&self.reference), self.style);
-        match made {
+        let interrupts = match screen::Interrupts::new(cancel) {
+            Ok(interrupts) => interrupts,
+            Err(error) => {
+                self.error(&error);
+                return false;
+            }
+        };
+        let (interpreter, reference) = (Rc::clone(&self.interpreter), Rc::clone(&self.reference));
+        match Terminal::new(interpreter, reference, self.style, interrupts, self.screen) {
             Ok(editor) => self.editor = Some(editor),
             Err(error) => {
                 self.error(&Error::new(crate::plan::Kind::Io, format!("the terminal can't be used: {error}")));
@@ -289,9 +296,7 @@ impl Repl {
             self.say(&format!("nsscript {}: {keys}", env!("CARGO_PKG_VERSION")));
         }
         loop {
-            // A Ctrl-C that came too late for a line is none for the next.
-            self.interrupted();
-            if cancel.signal() != 0 {
+            if !matches!(cancel.signal(), 0 | libc::SIGINT) {
                 return Then::Leave;
             }
             let (plain, styled) = self.prompt();
@@ -363,36 +368,37 @@ impl Repl {
     /// One input: a command or code.
     fn line(&mut self, text: &str) -> Then {
         let trimmed = text.trim();
-        if trimmed.is_empty() || trimmed.starts_with(':') || matches!(trimmed, "exit" | "quit") {
+        let leaves = matches!(trimmed, "exit" | "quit") && self.interpreter.borrow().scope().get(trimmed).is_none();
+        if trimmed.is_empty() || leaves {
+            self.interpreter.borrow_mut().skip(text);
+            return if leaves { Then::Leave } else { Then::On };
+        }
+        let done = if trimmed.starts_with(':') {
+            self.command(trimmed)
+        } else if let Some(name) = shell::heading(trimmed) {
+            self.go_to(name).map(|()| Then::On)
+        } else {
+            return self.code_line(text);
+        };
+        if !commands::is_line(trimmed) {
             self.interpreter.borrow_mut().skip(text);
         }
-        if trimmed.is_empty() {
-            return Then::On;
-        }
-        if matches!(trimmed, "exit" | "quit") && self.interpreter.borrow().scope().get(trimmed).is_none() {
-            return Then::Leave;
-        }
-        if trimmed.starts_with(':') {
-            return match self.command(trimmed) {
-                Ok(then) => then,
-                Err(error) => {
-                    self.error(&error);
-                    Then::Failed
-                }
-            };
-        }
-        if let Some(name) = shell::heading(trimmed) {
-            self.interpreter.borrow_mut().skip(text);
-            return match self.go_to(name) {
-                Ok(()) => Then::On,
-                Err(error) => {
-                    self.error(&error);
-                    Then::Failed
-                }
-            };
-        }
+        done.unwrap_or_else(|error| {
+            let mut diagnostic = Diagnostic::from(&error);
+            // Who typed it sees it above.
+            if !self.terminal {
+                self.interpreter.borrow().place_last(&mut diagnostic);
+            }
+            self.event(&Event::error(diagnostic));
+            Then::Failed
+        })
+    }
+
+    /// Runs a line that is no command of the session, and shows what came of it.
+    fn code_line(&mut self, text: &str) -> Then {
         let begun = Instant::now();
         let (code, ip) = self.code_of(text);
+        let trimmed = text.trim();
         let ended = self.run_line(Input { typed: ip.then(|| trimmed.to_owned()), ..Input::typed(&code) }, ip);
         let then = match ended {
             // What `ip` would print is shown as it would print it.
@@ -401,12 +407,39 @@ impl Repl {
                 self.page(value.into_string().unwrap_or_default().trim_end_matches('\n'));
                 Then::On
             }
+            Ended::Error(mut diagnostic, report) if !ip => {
+                if let Some(hint) = self.meant(trimmed) {
+                    diagnostic.hint = Some(hint);
+                }
+                self.ended(Ended::Error(diagnostic, report))
+            }
             ended => self.ended(ended),
         };
         if self.timing {
             self.took(begun.elapsed());
         }
         then
+    }
+
+    /// What somebody may have meant who typed this into a session as into a shell, where it failed as code.
+    fn meant(&self, line: &str) -> Option<String> {
+        let word = shell::program(line)?;
+        let interpreter = self.interpreter.borrow();
+        let known = interpreter.scope().get(word).is_some()
+            || !self.reference.find(word).is_empty()
+            || tokens::KEYWORDS.contains(&word)
+            || interpreter.functions().iter_functions().any(|f| f.name == word);
+        if known {
+            return None;
+        }
+        if commands::COMMANDS.iter().any(|c| c.name == word) {
+            return Some(format!("the session's commands begin with a colon: `:{line}`"));
+        }
+        complete::programs(word).iter().any(|p| p == word).then(|| {
+            let place = interpreter.place();
+            let place = if place.is_host() { "here".to_owned() } else { format!("in `{}`", place.name) };
+            format!("`:!{line}` runs the program {place}, `:sh` is a shell")
+        })
     }
 
     /// The code that a line means, and whether it is other than what was typed: a command of a shell.
@@ -431,10 +464,6 @@ impl Repl {
             (true, false) if shell::only_runs(&input.text) => Foreground::Shown,
             _ => Foreground::Captured,
         };
-        // One that came too late for what was before is none for this.
-        if self.terminal && interpreter.session().cancel().signal() == libc::SIGINT {
-            interpreter.session().cancel().clear();
-        }
         interpreter.set_foreground(foreground, self.plain);
         let ended = interpreter.run(input);
         interpreter.set_foreground(Foreground::Captured, false);
@@ -473,6 +502,9 @@ impl Repl {
                     self.event(&Event::error(Diagnostic::from(&crate::kernel::cancel::interrupted(signal))));
                     self.report_some(report);
                     self.interrupted();
+                    if let Some(editor) = &mut self.editor {
+                        editor.forget_ahead();
+                    }
                     // At a pipe nobody can go on.
                     return if self.terminal { Then::Failed } else { Then::Exit(128 + signal) };
                 }
@@ -534,7 +566,7 @@ impl Repl {
             "" => free_name(self.name.as_deref().unwrap_or("session"), self.name.is_some()),
             name => name.to_owned(),
         };
-        journal::check_name(&name)?;
+        journal::check_name(&name).map_err(|e| e.with_hint("letters, digits, `-`, `_`, `.`: `:commit NAME`"))?;
         match journal::standing(&name)? {
             journal::Standing::Free => {}
             journal::Standing::Void => journal::remove(&name)?,

@@ -35,6 +35,8 @@ struct Part {
     /// Its name, and the first line there.
     name: String,
     first: usize,
+    /// The line that was typed, where that is other than the code that it means.
+    typed: Option<String>,
 }
 
 /// The inputs so far.
@@ -80,7 +82,7 @@ impl Places {
                 1
             }
         };
-        self.parts.push(Part { start, lines, name: name.clone(), first });
+        self.parts.push(Part { start, lines, name: name.clone(), first, typed: input.typed.clone() });
         (name, start)
     }
 
@@ -89,6 +91,27 @@ impl Places {
     pub fn skip(&mut self, text: &str) {
         let (_, start) = self.add(&Input::typed(text));
         self.forget(start);
+    }
+
+    /// Takes the last input away, as if it had never been.
+    pub fn withdraw(&mut self, start: usize) {
+        let Some(part) = self.parts.pop_if(|p| p.start == start) else { return };
+        self.whole.truncate(start - 1);
+        if let Some((_, text)) = self.texts.iter_mut().find(|(name, _)| *name == part.name) {
+            *text = text.split_inclusive('\n').take(part.first - 1).collect();
+        }
+    }
+
+    /// Gives an error about an input that was skipped just now its place.
+    pub fn place_last(&self, diagnostic: &mut Diagnostic) {
+        if let Some(part) = self.parts.last() {
+            let text = self.texts.iter().find(|(n, _)| *n == part.name).map(|(_, text)| text.as_str());
+            (diagnostic.file, diagnostic.line) = (Some(part.name.clone()), part.first);
+            diagnostic.source = text.map(Arc::from);
+            let line = text.and_then(|t| t.lines().nth(part.first - 1)).unwrap_or_default();
+            diagnostic.column = line.chars().take_while(|c| c.is_whitespace()).count() + 1;
+            diagnostic.len = line.trim().chars().count();
+        }
     }
 
     /// What begins at this line of the whole text is no part of the session any more: it failed or was undone. Its lines
@@ -109,30 +132,59 @@ impl Places {
         self.texts.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Name and line, of a line of the whole text.
-    fn place(&self, line: usize) -> Option<(&str, usize)> {
+    /// The input that a line of the whole text is of, and the line there.
+    fn place(&self, line: usize) -> Option<(&Part, usize)> {
         let part = self.parts.iter().rev().find(|p| p.start <= line && line < p.start + p.lines)?;
-        Some((&part.name, part.first + line - part.start))
+        Some((part, part.first + line - part.start))
     }
 
     /// Gives a diagnostic the places that a reader knows.
     pub fn relate(&self, diagnostic: &mut Diagnostic) {
         let ours = |file: &Option<String>| file.as_ref().is_some_and(|f| self.texts.iter().any(|(name, _)| name == f));
         if ours(&diagnostic.file)
-            && let Some((name, line)) = self.place(diagnostic.line)
+            && let Some((part, line)) = self.place(diagnostic.line)
         {
-            (diagnostic.file, diagnostic.line) = (Some(name.to_owned()), line);
-            let text = self.texts.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str());
+            (diagnostic.file, diagnostic.line) = (Some(part.name.clone()), line);
+            let text = self.texts.iter().find(|(n, _)| *n == part.name).map(|(_, text)| text.as_str());
             diagnostic.source = text.map(Arc::from);
+            if let Some(typed) = &part.typed {
+                point(diagnostic, typed);
+            }
         }
         for frame in &mut diagnostic.chain {
             if ours(&frame.file)
-                && let Some((name, line)) = self.place(frame.line)
+                && let Some((part, line)) = self.place(frame.line)
             {
-                (frame.file, frame.line) = (Some(name.to_owned()), line);
+                (frame.file, frame.line) = (Some(part.name.clone()), line);
             }
         }
     }
+}
+
+/// Points at what an error is about in a line of a shell: the word of which the message tells the place, else all of it.
+fn point(diagnostic: &mut Diagnostic, typed: &str) {
+    let whole = (1, typed.trim_end().chars().count());
+    let words = typed.strip_prefix("ip").map(|rest| 2 + rest.chars().take_while(|c| c.is_whitespace()).count());
+    let told = told_place(&diagnostic.message).zip(words).map(|((word, column, message), before)| {
+        let place = (before + column, word.chars().count());
+        (place, message)
+    });
+    if let Some((place, message)) = told {
+        diagnostic.message = message;
+        (diagnostic.column, diagnostic.len) = place;
+    } else {
+        (diagnostic.column, diagnostic.len) = whole;
+    }
+}
+
+/// `` `WORD` (word 5, column 29): what`` as the word, its column, and the message without its place.
+fn told_place(message: &str) -> Option<(&str, usize, String)> {
+    let (word, rest) = message.strip_prefix('`')?.split_once("` (word ")?;
+    let (place, what) = rest.split_once("): ")?;
+    let column = place.split_once(", column ")?.1.parse().ok()?;
+    // What names the word by itself does it once.
+    let message = if what.contains(&format!("`{word}`")) { what.to_owned() } else { format!("`{word}`: {what}") };
+    Some((word, column, message))
 }
 
 #[cfg(test)]
@@ -141,6 +193,34 @@ mod tests {
 
     fn typed(text: &str) -> Input {
         Input::typed(text)
+    }
+
+    #[test]
+    fn errors_of_shell_lines_point_at_the_word() {
+        let line = "ip  link set eth9 up";
+        let mut error = Diagnostic::new("x", "`eth9` (word 3, column 10): there is no device `eth9`");
+        point(&mut error, line);
+        assert_eq!((error.message.as_str(), error.column, error.len), ("there is no device `eth9`", 14, 4));
+        let mut error = Diagnostic::new("x", "`up` (word 4, column 15): no");
+        point(&mut error, line);
+        assert_eq!((error.message.as_str(), error.column, error.len), ("`up`: no", 19, 2));
+        let mut error = Diagnostic::new("x", "no route");
+        point(&mut error, line);
+        assert_eq!((error.message.as_str(), error.column, error.len), ("no route", 1, 20));
+        let mut error = Diagnostic::new("x", "`a/b` (word 1, column 1): `a/b` is no address");
+        point(&mut error, "ip a/b");
+        assert_eq!(error.message, "`a/b` is no address");
+    }
+
+    #[test]
+    fn what_is_withdrawn_leaves_nothing() {
+        let mut places = Places::new("repl");
+        places.skip(":a");
+        let (_, start) = places.add(&typed("x\ny"));
+        places.withdraw(start);
+        assert_eq!(places.add(&typed("z")), ("repl".into(), 2));
+        assert_eq!(&*places.whole(), "\nz");
+        assert_eq!(places.texts[0].1, ":a\nz\n");
     }
 
     #[test]

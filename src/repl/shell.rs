@@ -59,6 +59,23 @@ fn raw(text: &str) -> String {
     format!("{marks}\"{text}\"{marks}")
 }
 
+/// The call that a line of a shell means, in the current namespace.
+#[must_use]
+pub fn shell_call(line: &str, ns: &Ns) -> String {
+    let ns = if ns.is_host() { "host()".to_owned() } else { format!("{:?}", ns.name) };
+    format!("sh({ns}, {})", raw(line.trim()))
+}
+
+/// The first word of a line that may be a command of a shell: what is surely code has none.
+#[must_use]
+pub fn program(line: &str) -> Option<&str> {
+    let word = line.split_whitespace().next()?;
+    let rest = line.get(word.len()..)?.trim_start();
+    let code = ["(", "=", ".", "+", "*", ";", "?", "["].iter().any(|mark| rest.starts_with(mark));
+    let name = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c)) && !word.starts_with('.');
+    (name && !code && !line.contains('\n')).then_some(word)
+}
+
 /// The name of a heading: `ns0:`.
 #[must_use]
 pub fn heading(line: &str) -> Option<&str> {
@@ -117,6 +134,11 @@ mod tests {
         assert!(!is_ping_line("ping(\"h1\", \"10.0.1.2\")"));
         assert_eq!(ip_call("ip -n h1 link"), "ip(#\"-n h1 link\"#)");
         assert_eq!(ip_call("ip link set alias \"a#\""), "ip(##\"link set alias \"a#\"\"##)");
+        assert_eq!(program("tcpdump -ni eth0"), Some("tcpdump"));
+        assert_eq!(program("ls"), Some("ls"));
+        for line in ["ls = 1", "ls(1)", "a.b()", "1 + 1 / 2 == x;\n2", "\"a\" b"] {
+            assert_eq!(program(line).filter(|w| *w != "1"), None, "{line}");
+        }
         assert_eq!(heading("ns0:"), Some("ns0"));
         assert_eq!(heading(" br-0.1: "), Some("br-0.1"));
         for line in [":", "a b:", "f(x):", "::"] {

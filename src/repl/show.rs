@@ -4,7 +4,7 @@ use super::interpreter::Interpreter;
 use crate::engine::value::{LinkHandle, NsHandle};
 use crate::kernel::By;
 use crate::report::Style;
-use rhai::{Array, Dynamic, Map, Scope};
+use rhai::{Array, Dynamic, FnPtr, Map, Scope};
 use std::fmt::Write as _;
 
 /// How to show.
@@ -203,6 +203,9 @@ impl Shower<'_> {
 
     /// In a list or a map: texts in quotes.
     fn quoted(&self, value: &Dynamic) -> String {
+        if value.is_unit() {
+            return "()".into();
+        }
         if value.is_string() {
             return format!("{:?}", value.clone().into_string().unwrap_or_default());
         }
@@ -225,6 +228,9 @@ impl Shower<'_> {
 
     /// What a value's own `to_string` says.
     fn text(&self, value: &Dynamic) -> String {
+        if let Some(function) = value.clone().try_cast::<FnPtr>() {
+            return if function.is_anonymous() { "a closure".into() } else { format!("Fn({})", function.fn_name()) };
+        }
         let mut scope = Scope::new();
         scope.push_dynamic("value", value.clone());
         self.interpreter
@@ -260,7 +266,8 @@ impl Shower<'_> {
             more.extend(
                 super::topology::addresses(session, &ns).into_iter().filter(|(i, _)| *i == index).map(|(_, a)| a),
             );
-            return format!("{}:{}  {}", ns.name, info.state.name, self.dim(&more.join(" ")));
+            let place = if ns.is_host() { String::new() } else { format!("{}:", ns.name) };
+            return format!("{place}{}  {}", info.state.name, self.dim(&more.join(" ")));
         }
         if let Ok(number) = value.as_float() {
             return short(number);

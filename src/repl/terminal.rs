@@ -4,6 +4,7 @@ use super::complete;
 use super::interpreter::Interpreter;
 use crate::engine::docs::Reference;
 use crate::engine::tokens::{self, KEYWORDS, Token, What};
+use crate::kernel::terminal::Interrupts;
 use crate::report::Style;
 use rustyline::completion::{Completer, Pair};
 use rustyline::config::Configurer as _;
@@ -12,7 +13,7 @@ use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::{Hinter, HistoryHinter};
 use rustyline::history::{FileHistory, History as _};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{ColorMode, CompletionType, Config, Context, EditMode, Editor, Helper};
+use rustyline::{Cmd, ColorMode, CompletionType, Config, Context, EditMode, Editor, Helper, KeyEvent};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -34,8 +35,13 @@ pub enum Typed {
 /// The editor with its history.
 pub struct Terminal {
     editor: Editor<Assistant, FileHistory>,
+    interrupts: Interrupts,
     file: Option<PathBuf>,
     style: Style,
+    /// Whether the terminal can be edited on.
+    screen: bool,
+    /// The keys, where they were chosen in the session.
+    vi: Option<bool>,
 }
 
 impl Terminal {
@@ -45,14 +51,44 @@ impl Terminal {
         interpreter: Rc<RefCell<Interpreter>>,
         reference: Rc<Reference>,
         style: Style,
+        interrupts: Interrupts,
+        screen: bool,
     ) -> std::result::Result<Terminal, ReadlineError> {
-        let mut editor = Editor::with_config(config(style)?)?;
-        editor.set_helper(Some(Assistant { interpreter, reference, style, history: HistoryHinter::new() }));
+        let config = config(style)?;
+        let mut history = FileHistory::with_config(&config);
         let file = history_file();
         if let Some(file) = &file {
-            let _ = editor.load_history(file);
+            let _ = history.load(file);
         }
-        Ok(Terminal { editor, file, style })
+        let assistant = Assistant { interpreter, reference, style };
+        let editor = editor(config, history, assistant)?;
+        Ok(Terminal { editor, interrupts, file, style, screen, vi: None })
+    }
+
+    /// Forgets what was typed ahead: Ctrl-C is for all of it.
+    pub fn forget_ahead(&mut self) {
+        let Ok(config) = config(self.style) else { return };
+        let history = std::mem::replace(self.editor.history_mut(), FileHistory::with_config(&config));
+        let Some(assistant) = self.editor.helper().cloned() else { return };
+        if let Ok(fresh) = editor(config, history, assistant) {
+            self.editor = fresh;
+            if let Some(vi) = self.vi {
+                self.set_vi(vi);
+            }
+        }
+    }
+
+    /// Has a line edited. Ctrl-C is [`ReadlineError::Interrupted`], and was for this line alone.
+    fn edit(
+        &mut self,
+        edit: impl FnOnce(&mut Editor<Assistant, FileHistory>) -> rustyline::Result<String>,
+    ) -> rustyline::Result<String> {
+        let done = self.interrupts.editing(self.screen, || edit(&mut self.editor));
+        match done {
+            Ok(Some(done)) => done,
+            Ok(None) => Err(ReadlineError::Interrupted),
+            Err(error) => Err(ReadlineError::Io(std::io::Error::other(error.message))),
+        }
     }
 
     /// Reads an input: a line, or several until all brackets are closed.
@@ -61,8 +97,11 @@ impl Terminal {
     /// The terminal can't be read.
     pub fn read(&mut self, prompt: &str, styled: &str) -> std::result::Result<Typed, ReadlineError> {
         loop {
-            let read =
-                if self.style.color { self.editor.readline(&(prompt, styled)) } else { self.editor.readline(prompt) };
+            let coloured = self.style.color;
+            let read = self.edit(|editor| match coloured {
+                true => editor.readline(&(prompt, styled)),
+                false => editor.readline(prompt),
+            });
             return match read {
                 Ok(line) => {
                     self.remember(&line);
@@ -81,11 +120,12 @@ impl Terminal {
 
     /// Asks for a word that is no part of the history.
     pub fn ask(&mut self, question: &str) -> Option<String> {
-        self.editor.readline(question).ok()
+        self.edit(|editor| editor.readline(question)).ok()
     }
 
     /// Chooses the keys.
     pub fn set_vi(&mut self, vi: bool) {
+        self.vi = Some(vi);
         self.editor.set_edit_mode(if vi { EditMode::Vi } else { EditMode::Emacs });
     }
 
@@ -122,8 +162,24 @@ fn config(style: Style) -> std::result::Result<Config, ReadlineError> {
         .completion_show_all_if_ambiguous(true)
         .edit_mode(edit_mode())
         .color_mode(if style.color { ColorMode::Enabled } else { ColorMode::Disabled })
+        // Ctrl-C is one: see `Interrupts`.
+        .enable_signals(true)
         .bracketed_paste(true);
     Ok(config.build())
+}
+
+fn editor(
+    config: Config,
+    history: FileHistory,
+    assistant: Assistant,
+) -> rustyline::Result<Editor<Assistant, FileHistory>> {
+    let mut editor = Editor::with_history(config, history)?;
+    editor.set_helper(Some(assistant));
+    // The terminal has no keys for these while a line is edited, and calls that Ctrl-@.
+    editor.bind_sequence(KeyEvent::ctrl('Z'), Cmd::Suspend);
+    editor.bind_sequence(KeyEvent::ctrl('\\'), Cmd::Interrupt);
+    editor.bind_sequence(KeyEvent::ctrl('@'), Cmd::Noop);
+    Ok(editor)
 }
 
 /// `$XDG_STATE_HOME/nsscript/history` (XDG Base Directory Specification); its folder is made, for its owner only.
@@ -158,11 +214,11 @@ fn edit_mode() -> EditMode {
 }
 
 /// What helps while a line is typed.
+#[derive(Clone)]
 pub struct Assistant {
     interpreter: Rc<RefCell<Interpreter>>,
     reference: Rc<Reference>,
     style: Style,
-    history: HistoryHinter,
 }
 
 impl Helper for Assistant {}
@@ -201,7 +257,7 @@ impl Hinter for Assistant {
         if pos < line.len() {
             return None;
         }
-        if let Some(text) = self.history.hint(line, pos, ctx) {
+        if let Some(text) = HistoryHinter::new().hint(line, pos, ctx) {
             return Some(Hint { shown: text.clone(), taken: Some(text) });
         }
         let shown = complete::signature_hint(&self.reference, line)?;

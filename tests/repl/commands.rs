@@ -63,6 +63,77 @@ pub const CASES: &[(&str, Case)] = &[
         tty.end(0)?;
         same(&before)
     }),
+    // Who types a line of a shell is told how; errors in one point at the word.
+    ("as_a_shell", || {
+        let before = prepared()?;
+        let mut tty = Tty::start()?;
+        has(&tty.line("ls -l /", "host> ")?, "help: `:!ls -l /` runs the program here")?;
+        has(&tty.line("topology", "host> ")?, "begin with a colon: `:topology`")?;
+        lacks(&tty.line("let ls = 1; ls - nosuch", "host> ")?, "runs the program")?;
+        tty.line(":use w2", "w2> ")?;
+        has(&tty.line("cat /etc/hosts", "w2> ")?, "help: `:!cat /etc/hosts` runs the program in `w2`")?;
+        // In the current namespace, on the terminal, with what a shell does to a line.
+        has(
+            &tty.line(":!ip -br link show v2 | cut -c1-2; test -t 0 && echo on-a-\"t\"erminal", "w2> ")?,
+            "\nv2\non-a-terminal",
+        )?;
+        has(&tty.line(":! exit 3", "w2> ")?, "ended with status 3")?;
+        tty.line(":!ip link set v2 mtu 1300", "w2> ")?;
+        has(&tty.line(":history", "w2> ")?, "(no undo)")?;
+        world::shell("ip -n w2 link set v2 mtu 1500")?;
+        tty.line(":use", "host> ")?;
+        let seen = tty.line("ip  -n w1 link set nosuch9 up", "host> ")?;
+        has(&seen, "error: there is no device `nosuch9` in namespace `w1`")?;
+        has(&seen, "·                   ───────")?;
+        for (line, said) in [
+            ("ip addr save", "`save`: `ip address`"),
+            ("ip route restore", "`restore`: `ip route`"),
+            ("ip link set lo mtu many", "`many`: `mtu` needs a number"),
+            ("ip tuntap add mode tap", "`tuntap`: `ip tuntap`"),
+        ] {
+            has(&tty.line(line, "host> ")?, &format!("error: {said}"))?;
+        }
+        // `:watch`, `:json` and `:time` take such lines too.
+        has(&tty.line(":json ip -j -n w1 link show v1", "host> ")?, "\"ifname\": \"v1\"")?;
+        has(&tty.line(":time ip -n w1 -br link show v1", "host> ")?, " ms")?;
+        tty.keys(":watch ip -n w1 -br link show v1\r")?;
+        tty.wait("the link", |tty| tty.text().contains("(Ctrl-C ends it)\nv1"))?;
+        tty.send(CTRL_C)?;
+        tty.wait("the prompt", |tty| tty.text().trim_end().ends_with("\nhost>"))?;
+        // The monitor ends by Ctrl-C, and that is no error.
+        tty.clear()?;
+        tty.keys("ip netns monitor\r")?;
+        if !crate::common::poll(BOUND, || {
+            world::shell("ip netns add seen; ip netns delete seen").is_ok() && {
+                tty.read();
+                tty.since().contains("add seen")
+            }
+        }) {
+            return Err(tty.text());
+        }
+        tty.send(CTRL_C)?;
+        tty.prompt("host> ")?;
+        lacks(&tty.since(), "error")?;
+        tty.quit()?;
+        same(&before)
+    }),
+    // More is asked for than there is; what is shown is said.
+    ("counts_and_switches", || {
+        let mut tty = Tty::start()?;
+        tty.line("netns_add(\"a\")", "host +1> ")?;
+        has(&tty.line(":undo 2", "host +1> ")?, "only 1 line stands")?;
+        world::shell("ip netns pids a")?;
+        has(&tty.line(":time", "host +1> ")?, "the time of each line is shown")?;
+        has(&tty.line("1 + 1", "host +1> ")?, " ms")?;
+        has(&tty.line(":time off", "host +1> ")?, "no times")?;
+        lacks(&tty.line("1 + 1", "host +1> ")?, " ms")?;
+        has(&tty.line(":help undo", "host +1> ")?, "take back the last line")?;
+        has(&tty.line("[1, (), |x| x]", "host +1> ")?, "[1, (), a closure]")?;
+        has(&tty.line("link(\"lo\").name", "host +1> ")?, "\"lo\"")?;
+        has(&tty.line("link_set(\"lo\", #{ mtu: 9000 })", "host +2> ")?, "\nlo  device")?;
+        tty.line(":rollback", "host> ")?;
+        tty.quit()
+    }),
     // The session that the README shows. `ACCEPT=1 cargo test --test repl -- readme` writes it anew.
     ("readme", || {
         let mut tty = Tty::start()?;

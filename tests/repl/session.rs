@@ -203,6 +203,22 @@ pub const CASES: &[(&str, Case)] = &[
             return Err(format!("status {}\n{}", ended.code(), ended.stderr));
         }
         same(&before)?;
+        // Commands and headings too, and what stands behind them.
+        for (lines, place) in [
+            ("1\n\n:nosuch\nprint(7)\n", "<stdin>:3:1"),
+            ("1\n  nosuch:\nprint(7)\n", "<stdin>:2:3"),
+            (":json [1]\n:json nosuch(1)\nprint(7)\n", "<stdin>:2:7"),
+            (":time 1\n:undo\nprint(7)\n", "<stdin>:2:1"),
+            (":use\nip link set nosuch up\nprint(7)\n", "<stdin>:2:13"),
+            (":!true\n:!exit 4\nprint(7)\n", "<stdin>:2:1"),
+        ] {
+            let ended = piped(&[], lines)?;
+            has(&ended.stderr, place)?;
+            lacks(&ended.stdout, "7")?;
+            if ended.code() != 1 {
+                return Err(format!("status {}\n{}", ended.code(), ended.stderr));
+            }
+        }
         // exit(0) keeps, exit(7) does not.
         let ended = piped(&[], "netns_add(\"fresh\")\nexit(7)\nprint(1)\n")?;
         if ended.code() != 7 {

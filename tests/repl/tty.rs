@@ -126,6 +126,16 @@ impl Tty {
         self.wait("a clear screen", |tty| tty.screen.screen().cursor_position().0 == 0)
     }
 
+    /// The same, on a terminal that may know nothing: there the screen is just taken as empty.
+    pub fn clear_dumb(&mut self, term: &str) -> Done {
+        if term != "dumb" {
+            return self.clear();
+        }
+        self.read();
+        self.screen = vt100::Parser::new(SIZE.0, SIZE.1, 0);
+        Ok(())
+    }
+
     /// Waits until the cursor is behind this prompt, on a line below that of the last input; any prompt, if it is empty.
     pub fn prompt(&mut self, prompt: &str) -> Done {
         if prompt.is_empty() {

@@ -86,11 +86,96 @@ pub const CASES: &[(&str, Case)] = &[
         tty.send("\r")?;
         tty.prompt("host +1> ")?;
         has(&tty.since(), "65536")?;
+        // What expressions give that only look, also within closures and loops.
+        for (typed, seen) in [
+            ("links(h)[0].addrg", "links(h)[0].addrgenmode"),
+            ("links(\"w1\").filter(|l| l.st", "l.state"),
+            ("for r in routes(\"w1\") { r.sco", "r.scope"),
+            ("link(\"w1:v1\").addrg", ".addrgenmode"),
+            ("let r = routes(\"w1\"); r.order_d", "r.order_desc("),
+            // A device as the first argument is no namespace, and the other way round.
+            ("link_move(\"w1:v1\", \"w", "w1  w2"),
+            ("link_up(h, \"v", "link_up(h, \"v1"),
+            // Addresses that there are, programs, words of an object and of a kind, keys of sysctls.
+            ("ping(\"w1\", \"10.0.", "10.0.0.2"),
+            ("exec_in(h, \"hostna", "\"hostname"),
+            (":!hostna", ":!hostname"),
+            (":!cat /etc/hostna", "/etc/hostname"),
+            ("ping -c 1 10.0.", "10.0.0.2"),
+            ("ip -n w1 netns exec w1 hostna", "exec w1 hostname"),
+            ("ip link add x type vlan reor", "vlan reorder_hdr"),
+            ("ip link set v1 type bridge_slave hairp", "hairpin"),
+            ("ip -n w1 rule add suppress_pre", "suppress_prefixlength"),
+            ("ip -n w1 neigh add 10.0.0.5 llad", "lladdr"),
+            ("ip -n w1 route add default via 10.0.", "10.0.0.2"),
+            ("ip -stat", "ip -statistics"),
+            ("sysctl(h, \"net.ipv4.conf.v", "conf.v1."),
+            ("ip(\"-n w1 link set br", "set br0"),
+        ] {
+            tty.clear()?;
+            tty.keys(&format!("{typed}{TAB}"))?;
+            tty.see(seen).map_err(|e| format!("{typed}: {e}"))?;
+            tty.cancel()?;
+        }
         // Behind a bracket the arguments are shown.
         tty.keys("ping(")?;
         tty.see("ns, dst")?;
         tty.cancel()?;
         tty.quit()
+    }),
+    // A paste without brackets, or somebody who is faster than the program.
+    ("typed_ahead", || {
+        let mut tty = Tty::start()?;
+        for running in ["", "sh(host(), \"sleep 0.3\")\r"] {
+            tty.keys(&format!("{running}\"o\" + \"ne\"\r\"t\" + \"wo\"\rnetns_add(\"late\")\r"))?;
+            tty.see("\n\"one\"")?;
+            tty.see("\n\"two\"")?;
+            tty.prompt("host +1> ")?;
+            tty.line(":undo", "host> ")?;
+        }
+        // Ctrl-C forgets it.
+        tty.keys("sh(host(), \"echo go''ing; sleep 1234\")\r\"th\" + \"ree\"\r")?;
+        tty.see("\ngoing")?;
+        tty.send(CTRL_C)?;
+        tty.prompt("host> ")?;
+        lacks(&tty.since(), "\"three\"")?;
+        has(&tty.line("2 + 2", "host> ")?, "\n4")?;
+        tty.quit()
+    }),
+    // Ctrl-C at any moment after Enter: before the line is read, before it begins, and once it runs.
+    ("ctrl_c_at_once", || {
+        for term in ["xterm", "dumb"] {
+            let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+            let mut tty = Tty::start_with(&["--host"], &[("TERM", term)], home)?;
+            for n in 0..60u64 {
+                tty.clear_dumb(term)?;
+                let lines = tty.text().lines().count();
+                tty.keys("sleep(1234)\r")?;
+                let begun = std::time::Instant::now();
+                while begun.elapsed() < std::time::Duration::from_micros(n * n) {
+                    std::hint::spin_loop();
+                }
+                tty.send(CTRL_C)?;
+                // The terminal may drop what it was about to show: all of the line's echo.
+                tty.wait("the prompt", |tty| tty.text().ends_with("host>") && tty.text().lines().count() > lines)
+                    .map_err(|e| format!("{term}, {n}: {e}"))?;
+                tty.keys(&format!("\"m\" + {n} + \"k\"\r"))?;
+                tty.see(&format!("\"m{n}k\"")).map_err(|e| format!("{term}, {n}: {e}"))?;
+                tty.wait("the prompt", |tty| tty.text().ends_with("host>"))?;
+            }
+            // What stands is left alone.
+            tty.keys("netns_add(\"stays\")\r")?;
+            tty.see("host +1>")?;
+            tty.prompt("host +1> ")?;
+            tty.keys("link_up(\"stays:lo\"")?;
+            tty.send(CTRL_C)?;
+            tty.prompt("host +1> ")?;
+            world::shell("ip netns pids stays")?;
+            tty.keys(":rollback\r")?;
+            tty.see("verified")?;
+            tty.quit()?;
+        }
+        Ok(())
     }),
     ("history", || {
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;

@@ -9,6 +9,8 @@ mod select;
 mod show;
 mod text;
 
+pub use text::keywords;
+
 use super::route::table;
 use crate::engine::Session;
 use crate::engine::value::{self, Device, Fallible, Opts, run};

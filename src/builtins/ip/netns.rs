@@ -65,10 +65,16 @@ pub fn perform(place: &Place<'_>, command: Netns) -> Result<Answer> {
         }
         Netns::ExecAll(command) => return run_all(place, &command),
         Netns::Monitor => {
-            monitor::follow(session, |event| {
+            let followed = monitor::follow(session, |event| {
                 let what = if event.added { "add" } else { "delete" };
                 session.event(&Event::Print { text: format!("{what} {}", event.name) });
-            })?;
+            });
+            // Who typed it ends it so.
+            let typed = session.foreground() == Foreground::Terminal && session.cancel().signal() == libc::SIGINT;
+            match followed {
+                Err(error) if !typed => return Err(error),
+                _ => {}
+            }
         }
         Netns::ListId(target, only) => return list_id(place, target, only),
     }

@@ -383,6 +383,44 @@ pub fn under(ns: &str, text: &str) -> String {
     format!("\nnetns: {ns}{text}")
 }
 
+/// The keywords that may follow a verb of an object, by the grammar of [`help`]; all of the object's where the verb has none.
+pub fn keywords(object: &str, verb: &str) -> Vec<&'static str> {
+    let mut entries: Vec<Vec<&'static str>> = Vec::new();
+    for line in help(object).lines() {
+        let words = line.split(|c: char| c.is_whitespace() || "[]{}|,".contains(c)).filter(|w| !w.is_empty());
+        match entries.last_mut().filter(|_| line.starts_with(' ')) {
+            Some(entry) => entry.extend(words),
+            None => entries.push(words.collect()),
+        }
+    }
+    let is_keyword = |w: &str| {
+        w.starts_with(|c: char| c.is_ascii_lowercase())
+            && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let mut found: Vec<&'static str> = Vec::new();
+    let mut of_verb = false;
+    for entry in &entries {
+        // `ip [-all] OBJECT { VERB | VERB } …`: what stands in capitals ends the verbs.
+        let body = entry.iter().skip_while(|w| **w == "ip" || w.starts_with('-')).skip(1);
+        let verbs: Vec<&str> = body
+            .clone()
+            .copied()
+            .take_while(|w| crate::plan::ipwords::verbs(object).contains(w) || *w == "del")
+            .collect();
+        let here = !verb.is_empty() && verbs.iter().any(|v| v.starts_with(verb) || verb.starts_with(v));
+        if here && !of_verb {
+            found.clear();
+        }
+        of_verb |= here;
+        if here || !of_verb {
+            found.extend(body.skip(verbs.len()).filter(|w| is_keyword(w)));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// What is understood of an object.
 pub fn help(object: &str) -> &'static str {
     match object {

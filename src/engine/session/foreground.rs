@@ -21,6 +21,16 @@ impl Session {
         self.0.foreground.get()
     }
 
+    /// Whether Ctrl-C was pressed in a program that had the terminal: it may have gone on for ever.
+    pub fn stopped(&self) -> bool {
+        self.0.stopped.get()
+    }
+
+    /// Says so, or forgets it.
+    pub fn set_stopped(&self, stopped: bool) {
+        self.0.stopped.set(stopped);
+    }
+
     /// Sets what programs in the foreground have from now on.
     pub fn set_foreground(&self, foreground: Foreground) {
         self.0.foreground.set(foreground);

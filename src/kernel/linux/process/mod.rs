@@ -120,6 +120,8 @@ pub struct Finished {
     pub timed_out: bool,
     /// A signal to us cut it short; [`Cancel::signal`] tells which.
     pub cancelled: bool,
+    /// Ctrl-C was pressed while it had the terminal, and was its own.
+    pub heard: bool,
     /// From before its start until after its end.
     pub elapsed: Duration,
     /// What went wrong beside it: binds over `/etc` that failed, processes that could not be ended.
@@ -200,6 +202,7 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
     }
     if has_terminal && !finished.cancelled && cancel.signal() == libc::SIGINT {
         cancel.clear();
+        finished.heard = true;
     }
     let [stdout, stderr] = pump.data;
     (finished.stdout, finished.stderr) = (stdout, stderr);

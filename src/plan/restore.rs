@@ -228,6 +228,9 @@ fn in_order<'t>(now: &State, target: &'t State) -> Vec<&'t LinkState> {
     out
 }
 
+/// `IN6_ADDR_GEN_MODE_STABLE_PRIVACY` (include/uapi/linux/if_link.h).
+const STABLE_PRIVACY: u8 = 2;
+
 fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
     let mut out = Vec::new();
     let differs = |key: &str| now.sysctls.get(key) != target.sysctls.get(key);
@@ -245,6 +248,13 @@ fn ups(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         }
         if differs(key) || (reset && !resets(key)) {
             out.push(Verb::Sysctl { ns: ns.clone(), key: key.clone(), value: value.clone() });
+            // Its secret, once written, is what a device's addresses come from (addrconf_sysctl_stable_secret,
+            // net/ipv6/addrconf.c); one whose addresses are random has a secret too.
+            let secret = key.ends_with("/stable_secret").then(|| device_of(key)).flatten();
+            let link = secret.and_then(|device| target.links.values().find(|l| l.name == device));
+            if let Some(link) = link.filter(|l| l.addrgenmode.is_some_and(|m| m != STABLE_PRIVACY)) {
+                out.push(set(ns, link, LinkChange { addrgenmode: link.addrgenmode, ..LinkChange::default() }));
+            }
         }
     }
     for (index, want) in &target.links {

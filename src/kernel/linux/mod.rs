@@ -180,18 +180,6 @@ impl Linux {
         u32::try_from(self.space(ns)?.fd.as_raw_fd()).map_err(|_| Error::internal("a negative descriptor"))
     }
 
-    /// The next ifindex to choose in a namespace.
-    fn choose_index(&self, ns: &Ns) -> Result<u32> {
-        let space = self.space(ns)?;
-        if space.next_index.get() == 0 {
-            let highest = self.links(ns, false)?.iter().map(|l| l.state.index).max().unwrap_or(1);
-            space.next_index.set(highest + 1);
-        }
-        let index = space.next_index.get();
-        space.next_index.set(index + 1);
-        Ok(index)
-    }
-
     fn link_add(&self, ns: &Ns, spec: &crate::plan::LinkSpec) -> Result<Outcome> {
         let space = self.space(ns)?;
         let peer_fd = spec.peer.as_ref().map(|p| self.raw_fd(&p.0)).transpose()?;
@@ -204,6 +192,7 @@ impl Linux {
             }
             message::link_add_error(ns, spec, r)
         })?;
+        self.raise(ns, spec)?;
         let name = match &spec.name {
             Some(name) => name.clone(),
             None => self.name_of(ns, spec.index)?,
@@ -384,12 +373,12 @@ impl Kernel for Linux {
                     spec.lower_nsid = Some(self.give_nsid(ns, below)?);
                 }
                 if spec.index == 0 {
-                    spec.index = self.choose_index(ns)?;
+                    spec.index = self.choose_index(ns, spec.lower_ns.as_ref())?;
                 }
                 if let Some(peer) = &mut spec.peer {
                     let (peer_ns, peer) = &mut **peer;
                     if peer.index == 0 {
-                        peer.index = self.choose_index(peer_ns)?;
+                        peer.index = self.choose_index(peer_ns, None)?;
                     }
                     peer.mac.get_or_insert_with(message::random_mac);
                     // Given at creation, a MAC is left alone by udev and its like.

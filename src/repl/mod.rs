@@ -446,7 +446,9 @@ impl Repl {
     fn code_of(&self, text: &str) -> (String, bool) {
         let interpreter = self.interpreter.borrow();
         let variable = |name: &str| interpreter.scope().get(name).is_some();
-        if shell::is_ip_line(text) && !variable("ip") {
+        if let Some(code) = shell::background_call(text, &interpreter.place()).filter(|_| !variable("ip")) {
+            (code, true)
+        } else if shell::is_ip_line(text) && !variable("ip") {
             (shell::ip_call(text), true)
         } else if shell::is_ping_line(text) && !variable("ping") {
             (shell::ping_call(text, &interpreter.place()), true)

@@ -59,6 +59,26 @@ fn raw(text: &str) -> String {
     format!("{marks}\"{text}\"{marks}")
 }
 
+/// The call that a line with a `&` at its end means, of those that run a program in a namespace: it goes on in the background.
+#[must_use]
+pub fn background_call(line: &str, ns: &Ns) -> Option<String> {
+    let line = line.trim().strip_suffix('&').filter(|rest| !rest.ends_with('&'))?;
+    let words = split(line).ok()?;
+    let words: Vec<&str> = words.iter().map(|w| w.text.as_str()).collect();
+    let (ns, command) = match words.as_slice() {
+        ["ip", netns, exec, ns, command @ ..]
+            if netns.len() > 1 && "netns".starts_with(netns) && !exec.is_empty() && "exec".starts_with(exec) =>
+        {
+            (format!("{ns:?}"), command)
+        }
+        ["ping", ..] if !ns.is_host() => (format!("{:?}", ns.name), words.as_slice()),
+        ["ping", ..] => ("host()".to_owned(), words.as_slice()),
+        _ => return None,
+    };
+    let command: Vec<String> = command.iter().map(|w| format!("{w:?}")).collect();
+    (!command.is_empty()).then(|| format!("start({ns}, [{}])", command.join(", ")))
+}
+
 /// The call that a line of a shell means, in the current namespace.
 #[must_use]
 pub fn shell_call(line: &str, ns: &Ns) -> String {
@@ -134,6 +154,15 @@ mod tests {
         assert!(!is_ping_line("ping(\"h1\", \"10.0.1.2\")"));
         assert_eq!(ip_call("ip -n h1 link"), "ip(#\"-n h1 link\"#)");
         assert_eq!(ip_call("ip link set alias \"a#\""), "ip(##\"link set alias \"a#\"\"##)");
+        let host = Ns { cookie: 1, name: String::new() };
+        assert_eq!(
+            background_call("ip netns exec h1 sleep '1 0' &", &host).as_deref(),
+            Some("start(\"h1\", [\"sleep\", \"1 0\"])")
+        );
+        assert_eq!(background_call("ping h1&", &host).as_deref(), Some("start(host(), [\"ping\", \"h1\"])"));
+        for line in ["ip link &", "ip netns exec h1 sleep 10", "f() &", "ip netns exec h1 a &&"] {
+            assert_eq!(background_call(line, &host), None, "{line}");
+        }
         assert_eq!(program("tcpdump -ni eth0"), Some("tcpdump"));
         assert_eq!(program("ls"), Some("ls"));
         for line in ["ls = 1", "ls(1)", "a.b()", "1 + 1 / 2 == x;\n2", "\"a\" b"] {

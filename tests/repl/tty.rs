@@ -46,6 +46,10 @@ impl Tty {
             .env_remove("INPUTRC")
             .env_remove("NSSCRIPT_KEYS")
             .envs(env.iter().copied());
+        // What a lesson has one type writes files.
+        if args.contains(&"learn") {
+            command.current_dir(home.path());
+        }
         let mut session = Session::spawn(command).map_err(|e| e.to_string())?;
         session.get_process_mut().set_window_size(SIZE.1, SIZE.0).map_err(|e| e.to_string())?;
         let mut tty = Tty { session, screen: vt100::Parser::new(SIZE.0, SIZE.1, 0), row: 0, home };

@@ -19,6 +19,10 @@ bench *words:
 test-full *tests:
     tests/full-kernel/run --install {{tests}}
 
+# What CI runs of them: some of each family, in five minutes at most.
+test-brief:
+    tests/full-kernel/brief
+
 # The undo under torture: random scripts, every cut of every script, strangers at work. Hours, not minutes; give it a number
 # of random cases, and a first seed to go on from: just torture 10000 5000
 torture cases="1000" seed="1":

@@ -101,6 +101,23 @@ pub fn has_place(rec: &Rec, links: &BTreeMap<u32, LinkState>) -> bool {
     port.is_none_or(|index| links.get(&index).is_some_and(|l| l.master != 0))
 }
 
+/// Whether an undo on its way can have brought it about: a VLAN whose flags it changes (another takes the pvid from it), and
+/// what the kernel gives a port by itself that is led to another bridge, or whose bridge is made again or changed.
+#[must_use]
+pub fn on_the_way(rec: &Rec, from: &State, target: &State) -> bool {
+    let at = |state: &State| state.recs.iter().filter(|r| same_place(r, rec)).cloned().collect::<Vec<Rec>>();
+    if rec.what == What::Vlan && at(from) != at(target) {
+        return true;
+    }
+    let led = |index: &u32| match (from.links.get(index), target.links.get(index)) {
+        (Some(a), Some(b)) => a.master != b.master || a.options != b.options,
+        (None, Some(_)) => true,
+        _ => false,
+    };
+    let master = |index: &u32| target.links.get(index).map(|l| l.master).filter(|m| *m != 0);
+    rec.is_bridge() && devices(rec).iter().any(|d| led(d) || master(d).is_some_and(|m| led(&m)))
+}
+
 /// How a record is brought back.
 #[must_use]
 pub fn mode(rec: &Rec) -> AddMode {
@@ -169,4 +186,33 @@ pub fn attribute(verb: &Verb, before: &State, now: &State, after: &mut State) {
     after.recs.retain(|r| !reach.has(r) || now.recs.contains(r));
     let new: Vec<Rec> = now.recs.iter().filter(|r| reach.has(r) && !after.recs.contains(r)).cloned().collect();
     after.recs.extend(new);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vlan(vid: u16, flags: u16) -> Rec {
+        vlan::Vlan { index: 7, vid, flags, own: false }.record()
+    }
+
+    fn state(master: u32, recs: Vec<Rec>) -> State {
+        let mut state = State { recs, ..State::default() };
+        state.links.insert(7, LinkState { index: 7, name: "p1".into(), master, ..LinkState::default() });
+        state
+    }
+
+    #[test]
+    fn what_an_undo_brings_about_on_its_way_is_its_own() {
+        // 10 has the pvid again, and 20 has lost it, but is not tagged yet.
+        let from = state(2, vec![vlan(20, vlan::PVID | vlan::UNTAGGED)]);
+        let target = state(2, vec![vlan(10, vlan::PVID | vlan::UNTAGGED), vlan(20, 0)]);
+        assert!(on_the_way(&vlan(20, vlan::UNTAGGED), &from, &target));
+        assert!(!on_the_way(&vlan(30, 0), &from, &target), "somebody else's");
+        // A port that is led back to its bridge gets the default VLAN.
+        let from = state(0, Vec::new());
+        assert!(on_the_way(&vlan(1, vlan::PVID | vlan::UNTAGGED), &from, &target));
+        let now = state(2, vec![vlan(1, vlan::PVID | vlan::UNTAGGED)]);
+        assert_eq!(crate::plan::state::resume(&from, &target, &now).recs, target.recs);
+    }
 }

@@ -438,6 +438,11 @@ impl LinkInfo {
                     state.options.push((code, Vec::new()));
                 }
             }
+            // The same of the flags: none are not shown.
+            if !state.options.iter().any(|(c, _)| *c == IFLA_VLAN_FLAGS) {
+                let none = [0, VLAN_FLAGS].iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
+                state.options.push((IFLA_VLAN_FLAGS, none));
+            }
             state.options.sort_by_key(|(code, _)| *code);
         }
         state.port = owned(&info.port_data, &|c| derived_port(&state.port_kind, c));

@@ -317,6 +317,7 @@ pub fn resume(from: &State, target: &State, now: &State) -> State {
     let foreign = now.recs.iter().filter(|r| !from.recs.contains(r) && !target.recs.contains(r));
     // What hangs on links that are being led back is the kernel's own doing.
     let foreign = foreign.filter(|r| r.devices().iter().any(|d| !target.links.contains_key(d)) || !made_by_kernel(r));
+    let foreign = foreign.filter(|r| !super::bridge::on_the_way(r, from, target));
     out.recs.extend(foreign.cloned());
     out
 }

@@ -3,7 +3,7 @@
 use super::interpreter::{Ended, Line};
 use super::places::Input;
 use super::show::cut;
-use super::{Repl, Then, shell, topology};
+use super::{Repl, Then, complete, shell, topology};
 use crate::engine::docs::{self, Entry};
 use crate::kernel::By;
 use crate::kernel::linux::process::{self, Output, Spec, Stdin};
@@ -469,7 +469,7 @@ impl Repl {
         }
         let ns = if name.is_empty() { self.interpreter.borrow().place() } else { self.namespace(name)? };
         let session = self.interpreter.borrow().session().clone();
-        let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+        let shell = person_shell();
         let netns = std::sync::Arc::new(session.linux().file(&ns)?);
         let label = if ns.is_host() { "host".to_owned() } else { ns.name.clone() };
         let spec = Spec {
@@ -517,6 +517,16 @@ fn expand(file: &str) -> String {
         (Some(rest), Ok(home)) => format!("{home}/{rest}"),
         _ => file.trim_matches('"').to_owned(),
     }
+}
+
+/// `$SHELL`, unless it is one that lets nobody in; else bash, which knows jobs in a sandbox too; else what there is.
+fn person_shell() -> std::ffi::OsString {
+    let refuses = |path: &std::path::Path| path.ends_with("nologin") || path.ends_with("false");
+    let own = std::env::var_os("SHELL").filter(|s| !s.is_empty() && !refuses(std::path::Path::new(s)));
+    own.unwrap_or_else(|| {
+        let bash = complete::programs("bash").iter().any(|p| p == "bash");
+        if bash { "bash".into() } else { "/bin/sh".into() }
+    })
 }
 
 fn count(text: &str) -> Result<usize> {

@@ -3,15 +3,16 @@
 //! done in its place, and both must have led to the same.
 
 use super::Repl;
+use super::complete::programs;
 use super::interpreter::{Ended, Interpreter};
 use super::picture::Picture;
 use super::places::Input;
-use super::shell::{ip_call, is_ip_line};
+use super::shell;
 use super::terminal::{Terminal, Typed, offset};
 use crate::engine::modules::{Modules, STDLIB, Texts};
 use crate::engine::tokens::{self, Token, What};
 use crate::engine::{Session, Setting, Sources, diagnose};
-use crate::plan::{Error, Kind, Result};
+use crate::plan::{Error, Kind, Ns, Result};
 use crate::report::Event;
 use crate::txn::Report;
 use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Module, ModuleResolver, NativeCallContext, Position, Scope, Shared};
@@ -319,6 +320,26 @@ enum Verdict {
     NotYet(Vec<String>),
 }
 
+/// What a learner's line does: code, or a line of a shell as the lesson shows it.
+fn typed_call(line: &str, ns: &Ns) -> String {
+    if let Some(code) = shell::background_call(line, ns) {
+        return code;
+    }
+    if shell::is_ip_line(line) {
+        return shell::ip_call(line);
+    }
+    if shell::is_ping_line(line) {
+        return shell::ping_call(line, ns);
+    }
+    match shell::program(line) {
+        Some(word) if programs(word).iter().any(|p| p == word) => match line.trim().strip_suffix('&') {
+            Some(command) => format!("start(host(), {:?})", command.trim()),
+            None => shell::shell_call(line, ns),
+        },
+        _ => line.to_owned(),
+    }
+}
+
 /// Does what was typed, looks, takes it back, does the step itself, and compares.
 fn judge(
     ctx: &NativeCallContext,
@@ -330,13 +351,17 @@ fn judge(
 ) -> std::result::Result<Verdict, Failure> {
     let engine = ctx.engine();
     let thrown = |e: Error| crate::engine::value::throw(ctx, e);
-    let before = Picture::take(session).map_err(thrown)?;
+    let picture = || {
+        let taken = Picture::take(session).map_err(thrown)?;
+        Ok::<_, Failure>(if step.numbers { taken } else { taken.without_numbers() })
+    };
+    let before = picture()?;
     let savepoint = session.savepoint().map_err(thrown)?;
     let typed = {
         let mut learner = learner.borrow_mut();
         let mut result = Ok(Dynamic::UNIT);
         for line in lines {
-            let code = if is_ip_line(line) { ip_call(line) } else { line.clone() };
+            let code = typed_call(line, &session.current());
             result = engine
                 .compile_with_scope(&learner.scope, &code)
                 .map_err(|e| Box::new(EvalAltResult::ErrorParsing(*e.0, e.1)))
@@ -353,10 +378,10 @@ fn judge(
         say(session, "cancelled: what it did is undone");
         return Ok(Verdict::Refused);
     }
-    let after = Picture::take(session).map_err(thrown)?;
+    let after = picture()?;
     let report = session.rollback_to(savepoint, &mut |_| Ok(()));
     match (&typed, step.fails) {
-        (Err(error), false) => {
+        (Err(error), false) if !is_status(engine, error, lines) => {
             let text = lines.last().map_or("", String::as_str);
             let sources = Sources::new("learn", text);
             session.event(&Event::error(diagnose(engine, error, &sources)));
@@ -373,15 +398,14 @@ fn judge(
         _ => {}
     }
     // An nsid, and what a command did by itself, nobody takes back: then what was typed was the step.
-    let back = Picture::take(session).map_err(thrown)?;
-    let as_before = if step.numbers { back == before } else { back.alike(&before) };
-    if !report.verified() || !as_before {
+    let back = picture()?;
+    if !report.verified() || back != before {
         say(session, "done, by what you typed");
         return Ok(Verdict::Done(typed));
     }
     let savepoint = session.savepoint().map_err(thrown)?;
     let result = own();
-    let wanted = Picture::take(session).map_err(thrown)?;
+    let wanted = picture()?;
     if after == wanted {
         session.release(savepoint);
         let looked = wanted == before && !step.fails;
@@ -399,6 +423,14 @@ fn judge(
     }
     let _ = session.rollback_to(savepoint, &mut |_| Ok(()));
     Ok(Verdict::NotYet(wanted.differences(&after)))
+}
+
+/// Whether all that is wrong is the status of a program that was typed as into a shell: a ping that nobody answers may be
+/// what the step is about.
+fn is_status(engine: &Engine, error: &EvalAltResult, lines: &[String]) -> bool {
+    let line = lines.last().map_or("", String::as_str);
+    let typed = shell::is_ip_line(line) || shell::is_ping_line(line) || shell::program(line).is_some();
+    typed && diagnose(engine, error, &Sources::new("learn", line)).kind == "exit"
 }
 
 /// The lesson of a number or of a part of its file's name.

@@ -368,8 +368,9 @@ impl Repl {
     /// One input: a command or code.
     fn line(&mut self, text: &str) -> Then {
         let trimmed = text.trim();
+        let trimmed = shell::bare(trimmed);
         let leaves = matches!(trimmed, "exit" | "quit") && self.interpreter.borrow().scope().get(trimmed).is_none();
-        if trimmed.is_empty() || leaves {
+        if trimmed.is_empty() || leaves || shell::is_comment(trimmed) {
             self.interpreter.borrow_mut().skip(text);
             return if leaves { Then::Leave } else { Then::On };
         }
@@ -377,6 +378,9 @@ impl Repl {
             self.command(trimmed)
         } else if let Some(name) = shell::heading(trimmed) {
             self.go_to(name).map(|()| Then::On)
+        } else if let Some(mark) = self.only_a_shells(trimmed) {
+            let error = Error::invalid(format!("`{mark}` is for a shell"));
+            Err(error.with_hint(format!("`:!{trimmed}` gives the line to one, in the current namespace")))
         } else {
             return self.code_line(text);
         };
@@ -394,11 +398,17 @@ impl Repl {
         })
     }
 
+    /// What only a shell understands in a line of `ip`, if it is one.
+    fn only_a_shells<'l>(&self, line: &'l str) -> Option<&'l str> {
+        let is_line = shell::is_ip_line(line) && self.interpreter.borrow().scope().get("ip").is_none();
+        shell::only_a_shells(line).filter(|_| is_line)
+    }
+
     /// Runs a line that is no command of the session, and shows what came of it.
     fn code_line(&mut self, text: &str) -> Then {
         let begun = Instant::now();
         let (code, ip) = self.code_of(text);
-        let trimmed = text.trim();
+        let trimmed = shell::bare(text);
         let ended = self.run_line(Input { typed: ip.then(|| trimmed.to_owned()), ..Input::typed(&code) }, ip);
         let then = match ended {
             // What `ip` would print is shown as it would print it.
@@ -445,11 +455,14 @@ impl Repl {
     /// The code that a line means, and whether it is other than what was typed: a command of a shell.
     fn code_of(&self, text: &str) -> (String, bool) {
         let interpreter = self.interpreter.borrow();
+        let line = shell::bare(text);
         let variable = |name: &str| interpreter.scope().get(name).is_some();
-        if shell::is_ip_line(text) && !variable("ip") {
-            (shell::ip_call(text), true)
-        } else if shell::is_ping_line(text) && !variable("ping") {
-            (shell::ping_call(text, &interpreter.place()), true)
+        if let Some(code) = shell::background_call(line, &interpreter.place()).filter(|_| !variable("ip")) {
+            (code, true)
+        } else if shell::is_ip_line(line) && !variable("ip") {
+            (shell::ip_code(line), true)
+        } else if shell::is_ping_line(line) && !variable("ping") {
+            (shell::ping_call(line, &interpreter.place()), true)
         } else {
             (text.to_owned(), false)
         }

@@ -55,18 +55,15 @@ impl Picture {
         Ok(Picture(found))
     }
 
-    /// Whether they are alike but for the numbers of namespaces: the kernel gives those by itself, where a link leads from one
-    /// to another, and no undo takes them back.
+    /// Without the numbers of namespaces: the kernel gives those by itself, where a link leads from one to another, and no
+    /// undo takes them back.
     #[must_use]
-    pub fn alike(&self, other: &Picture) -> bool {
-        let rest = |picture: &Picture| -> BTreeSet<String> {
-            let plain = |fact: &String| match fact.split_once(" id ") {
-                Some((space, _)) if fact.starts_with("namespace ") => space.to_owned(),
-                _ => fact.clone(),
-            };
-            picture.0.iter().map(plain).collect()
+    pub fn without_numbers(self) -> Picture {
+        let plain = |fact: String| match fact.split_once(" id ") {
+            Some((space, _)) if fact.starts_with("namespace ") => space.to_owned(),
+            _ => fact,
         };
-        rest(self) == rest(other)
+        Picture(self.0.into_iter().map(plain).collect())
     }
 
     /// What `other` lacks or has too much.

@@ -165,6 +165,7 @@ impl Places {
 fn point(diagnostic: &mut Diagnostic, typed: &str) {
     let whole = (1, typed.trim_end().chars().count());
     let words = typed.strip_prefix("ip").map(|rest| 2 + rest.chars().take_while(|c| c.is_whitespace()).count());
+    let words = words.filter(|_| super::shell::parts(typed).len() == 1);
     let told = told_place(&diagnostic.message).zip(words).map(|((word, column, message), before)| {
         let place = (before + column, word.chars().count());
         (place, message)

@@ -20,7 +20,72 @@ pub fn is_ping_line(line: &str) -> bool {
 /// Whether a line is complete as it is, and not code that may go on.
 #[must_use]
 pub fn is_whole(line: &str) -> bool {
-    line.trim_start().starts_with(':') || is_ip_line(line) || is_ping_line(line)
+    let line = bare(line);
+    line.starts_with(':') || is_comment(line) || is_ip_line(line) || is_ping_line(line)
+}
+
+/// Whether a line is a comment of a shell, or the first line of a script: neither means anything in the language.
+#[must_use]
+pub fn is_comment(line: &str) -> bool {
+    line == "#" || ["# ", "#!", "##"].iter().any(|begin| line.starts_with(begin))
+}
+
+/// A line without what a tutorial has before its `ip` or `ping`: a prompt's `$`, and `sudo`.
+#[must_use]
+pub fn bare(line: &str) -> &str {
+    let line = line.trim();
+    let rest = line.strip_prefix("$ ").map_or(line, str::trim_start);
+    let rest = rest.strip_prefix("sudo ").map_or(rest, str::trim_start);
+    if is_ip_line(rest) || is_ping_line(rest) { rest } else { line }
+}
+
+/// Where in a line a shell would find one of `;`, `&&`, `|`, `<`, `>`: outside of quotes, before a comment.
+fn marks(line: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut quote = None;
+    let mut chars = line.char_indices();
+    let mut before = ' ';
+    while let Some((at, c)) = chars.next() {
+        let rest = line.get(at..).unwrap_or_default();
+        match (quote, c) {
+            (Some(q), _) if c == q => quote = None,
+            (Some('"') | None, '\\') => drop(chars.next()),
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '#') if before.is_whitespace() => break,
+            (None, '/') if before.is_whitespace() && rest.starts_with("//") => break,
+            (None, ';' | '|' | '<' | '>') => found.extend(rest.get(..1).map(|mark| (at, mark))),
+            (None, '&') if rest.starts_with("&&") => {
+                found.extend(rest.get(..2).map(|mark| (at, mark)));
+                chars.next();
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    found
+}
+
+/// The lines of `ip` that a line holds, with `;` or `&&` between them.
+#[must_use]
+pub fn parts(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut begin = 0;
+    for (at, mark) in marks(line).into_iter().filter(|(_, mark)| [";", "&&"].contains(mark)) {
+        found.extend(line.get(begin..at));
+        begin = at + mark.len();
+    }
+    found.extend(line.get(begin..));
+    found.into_iter().map(bare).filter(|part| !part.is_empty()).collect()
+}
+
+/// What only a shell understands in a line of `ip`.
+#[must_use]
+pub fn only_a_shells(line: &str) -> Option<&str> {
+    let marks = marks(line);
+    let other = marks.iter().find(|(_, mark)| ["|", "<", ">"].contains(mark));
+    let chained = marks.first().filter(|_| !parts(line).into_iter().all(is_ip_line));
+    other.or(chained).map(|(_, mark)| *mark)
 }
 
 /// Whether a line is one of iproute2's as far as it goes.
@@ -33,6 +98,19 @@ fn is_command(line: &str, name: &str) -> bool {
     let mut words = line.split_whitespace();
     // `ip = 5` and `ip.x` are code.
     words.next() == Some(name) && words.next().is_some_and(|w| !w.starts_with(['=', '+', '(', '.', ';', '*', '/']))
+}
+
+/// What a line of `ip` means, or several with `;` or `&&` between them: what the first ones show is printed.
+#[must_use]
+pub fn ip_code(line: &str) -> String {
+    let mut calls: Vec<String> = parts(line).into_iter().map(ip_call).collect();
+    let last = calls.pop().unwrap_or_default();
+    let shown = |call: &String| {
+        format!("for shown in [{call}] {{ if type_of(shown) == \"string\" && shown != \"\" {{ print(shown) }} }} ")
+    };
+    let mut code: String = calls.iter().map(shown).collect();
+    code.push_str(&last);
+    code
 }
 
 /// The call that an iproute2 line means: the rest of it as a raw string.
@@ -57,6 +135,26 @@ pub fn ping_call(line: &str, ns: &Ns) -> String {
 fn raw(text: &str) -> String {
     let marks = "#".repeat(1 + text.matches('#').count());
     format!("{marks}\"{text}\"{marks}")
+}
+
+/// The call that a line with a `&` at its end means, of those that run a program in a namespace: it goes on in the background.
+#[must_use]
+pub fn background_call(line: &str, ns: &Ns) -> Option<String> {
+    let line = line.trim().strip_suffix('&').filter(|rest| !rest.ends_with('&'))?;
+    let words = split(line).ok()?;
+    let words: Vec<&str> = words.iter().map(|w| w.text.as_str()).collect();
+    let (ns, command) = match words.as_slice() {
+        ["ip", netns, exec, ns, command @ ..]
+            if netns.len() > 1 && "netns".starts_with(netns) && !exec.is_empty() && "exec".starts_with(exec) =>
+        {
+            (format!("{ns:?}"), command)
+        }
+        ["ping", ..] if !ns.is_host() => (format!("{:?}", ns.name), words.as_slice()),
+        ["ping", ..] => ("host()".to_owned(), words.as_slice()),
+        _ => return None,
+    };
+    let command: Vec<String> = command.iter().map(|w| format!("{w:?}")).collect();
+    (!command.is_empty()).then(|| format!("start({ns}, [{}])", command.join(", ")))
 }
 
 /// The call that a line of a shell means, in the current namespace.
@@ -134,6 +232,23 @@ mod tests {
         assert!(!is_ping_line("ping(\"h1\", \"10.0.1.2\")"));
         assert_eq!(ip_call("ip -n h1 link"), "ip(#\"-n h1 link\"#)");
         assert_eq!(ip_call("ip link set alias \"a#\""), "ip(##\"link set alias \"a#\"\"##)");
+        assert_eq!(bare(" $ sudo ip link "), "ip link");
+        assert_eq!(bare("sudo reboot"), "sudo reboot");
+        assert_eq!(parts("ip a; sudo ip b && ip c 'x;y' # d;e"), ["ip a", "ip b", "ip c 'x;y' # d;e"]);
+        assert_eq!(only_a_shells("ip a; ip b 'x|y'"), None);
+        assert_eq!(only_a_shells("ip a; ls"), Some(";"));
+        assert_eq!(only_a_shells("ip a | ls; ip b"), Some("|"));
+        assert_eq!(only_a_shells("ip a // b > c"), None);
+        assert!(is_comment("# one") && is_comment("#!/bin/sh") && !is_comment("#{ a: 1 }"));
+        let host = Ns { cookie: 1, name: String::new() };
+        assert_eq!(
+            background_call("ip netns exec h1 sleep '1 0' &", &host).as_deref(),
+            Some("start(\"h1\", [\"sleep\", \"1 0\"])")
+        );
+        assert_eq!(background_call("ping h1&", &host).as_deref(), Some("start(host(), [\"ping\", \"h1\"])"));
+        for line in ["ip link &", "ip netns exec h1 sleep 10", "f() &", "ip netns exec h1 a &&"] {
+            assert_eq!(background_call(line, &host), None, "{line}");
+        }
         assert_eq!(program("tcpdump -ni eth0"), Some("tcpdump"));
         assert_eq!(program("ls"), Some("ls"));
         for line in ["ls = 1", "ls(1)", "a.b()", "1 + 1 / 2 == x;\n2", "\"a\" b"] {

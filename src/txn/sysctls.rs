@@ -22,15 +22,20 @@ impl Txn {
 
     /// IPv6's mtus of these links, of their masters, and of what is on them: every change of a link's mtu sets IPv6's anew
     /// (`addrconf_notify`, `NETDEV_CHANGEMTU`), and a bridge's mtu follows its ports (`br_mtu_auto_adjust`), that of a vlan its
-    /// lower device.
+    /// lower device, and those of a bond's links the bond (`bond_change_mtu`; back as they leave, `__bond_release_one`).
     pub(super) fn mtus(&self, ns: &Ns, links: &[u32]) -> Result<Vec<String>> {
         let all = self.kernel.links(ns, false)?;
         let mut seen: BTreeSet<u32> = links.iter().copied().filter(|index| *index != 0).collect();
+        let leads =
+            |index: u32| all.iter().any(|l| l.state.index == index && matches!(l.state.kind.as_str(), "bond" | "team"));
         loop {
             let known = seen.len();
             for link in all.iter().map(|l| &l.state) {
                 if seen.contains(&link.index) && link.master != 0 {
                     seen.insert(link.master);
+                }
+                if seen.contains(&link.master) && leads(link.master) {
+                    seen.insert(link.index);
                 }
                 if link.needs().iter().any(|lower| seen.contains(lower)) {
                     seen.insert(link.index);

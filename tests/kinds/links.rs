@@ -323,6 +323,7 @@ pub const KINDS: &[Kind] = &[
         ],
         changed: &[
             ("loose_binding on", "loose_binding: true"),
+            ("reorder_hdr off", "reorder_hdr: false"),
             ("reorder_hdr off gvrp on", "reorder_hdr: false, gvrp: true"),
             ("egress-qos-map 3:5", "egress_qos_map: [\"3:5\"]"),
         ],

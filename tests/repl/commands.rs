@@ -117,6 +117,26 @@ pub const CASES: &[(&str, Case)] = &[
         tty.quit()?;
         same(&before)
     }),
+    // As tutorials and shells have them: prompts, sudo, comments, several at once; what is for a shell is said.
+    ("pasted_from_a_shell", || {
+        let before = prepared()?;
+        let mut tty = Tty::start()?;
+        tty.line("$ sudo ip netns add s1", "host +1> ")?;
+        tty.line("# a comment (of a shell", "host +1> ")?;
+        tty.line("sudo ip netns add s2; ip netns add s3 && ip -n s3 link set lo up // all of it", "host +2> ")?;
+        has(&tty.line("ip netns list; ip -n s3 -br link show lo", "host +2> ")?, "s1")?;
+        has(&tty.since(), "LOOPBACK,UP")?;
+        has(&tty.line("ip netns add s4; ip netns add s1", "host +2> ")?, "exists already")?;
+        world::shell("ip netns pids s3; ! ip netns pids s4 2>/dev/null")?;
+        has(&tty.line("ip netns exec s1 ls / | head -1", "host +2> ")?, "`|` is for a shell")?;
+        has(&tty.since(), "help: `:!ip netns exec s1 ls / | head -1`")?;
+        has(&tty.line("ip netns add s5; ls", "host +2> ")?, "`;` is for a shell")?;
+        tty.line(":undo", "host +1> ")?;
+        world::shell("! ip netns pids s2 2>/dev/null")?;
+        tty.line(":rollback", "host> ")?;
+        tty.quit()?;
+        same(&before)
+    }),
     // More is asked for than there is; what is shown is said.
     ("counts_and_switches", || {
         let mut tty = Tty::start()?;

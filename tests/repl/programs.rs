@@ -95,6 +95,24 @@ pub const CASES: &[(&str, Case)] = &[
         tty.end(0)?;
         same(&before)
     }),
+    // With a `&` behind it, as in a shell: it ends with the undo.
+    ("in_the_background", || {
+        let before = prepared()?;
+        let mut tty = Tty::start()?;
+        tty.line("netns_add(\"h1\", #{ lo: true })", "host +1> ")?;
+        has(&tty.line("ip netns exec h1 sleep 1234 &", "host +2> ")?, "\nsleep (")?;
+        has(&tty.line("_.running", "host +2> ")?, "true")?;
+        if !sleeping() {
+            return Err("it does not sleep".into());
+        }
+        tty.line(":undo", "host +1> ")?;
+        if !poll(BOUND, || !sleeping()) {
+            return Err("it sleeps on".into());
+        }
+        tty.line(":rollback", "host> ")?;
+        tty.quit()?;
+        same(&before)
+    }),
     ("a_signal_ends_programs_and_session", || {
         let before = prepared()?;
         for line in ["ip netns exec w1 sleep 1234", "exec_in(\"w1\", \"sleep 1234\")", ":sh w1"] {

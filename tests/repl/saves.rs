@@ -4,13 +4,13 @@ use crate::common::{self, world};
 use crate::tty::*;
 use std::process::Command;
 
-/// What a lab is, without what differs from one making of it to the next: MAC addresses and what is made of them, and the
-/// handles that the kernel gives to queues.
+/// What a lab is, without what differs from one making of it to the next: MAC addresses and what is made of them, the
+/// handles that the kernel gives to queues, and what follows the carrier in its own time.
 const FACTS: &str = r#"for ns in $(ls /run/netns | sort); do
   echo "== $ns"
-  ip -n $ns -d -o link | sed -E 's/link\/[a-z]+ [^ ]+//; s/link-netns(id)? [^ ]+//; s/(bridge_id|designated_root|designated_bridge) [^ ]+//g; s/[a-z_]*timer +[0-9.]+//g'
+  ip -n $ns -d -o link | sed -E 's/link\/[a-z]+ [^ ]+//; s/link-netns(id)? [^ ]+//; s/(bridge_id|designated_root|designated_bridge) [^ ]+//g; s/[a-z_]*timer +[0-9.]+//g; s/ state [A-Za-z]+//g; s/,(LOWER_UP|NO-CARRIER)|NO-CARRIER,//g'
   ip -n $ns -o addr | sed /fe80/d
-  ip -n $ns route show table all | sed /fe80/d
+  ip -n $ns route show table all | sed -E '/fe80|ff00/d; s/ linkdown//'
   ip -n $ns rule
   ip -n $ns nexthop
   ip -n $ns neigh show nud permanent

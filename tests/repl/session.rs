@@ -111,6 +111,36 @@ pub const CASES: &[(&str, Case)] = &[
         world::shell("$NSSCRIPT down session")?;
         same(&before)
     }),
+    // In a sandbox the prompt says so, nothing is asked, and all goes.
+    ("sandbox", || {
+        let before = prepared()?;
+        let home = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let mut tty = Tty::start_with(&["--sandbox"], &[], home)?;
+        tty.line("netns_add([\"h1\", \"h2\"], #{ lo: true })", "sandbox:host +1> ")?;
+        tty.line(
+            "veth(\"h1:e\", \"h2:e\", #{ up: true, a: #{ addr: \"10.7.0.1/24\" }, b: #{ addr: \"10.7.0.2/24\" } })",
+            "sandbox:host +2> ",
+        )?;
+        tty.line(":use h1", "sandbox:h1 +2> ")?;
+        has(&tty.line("ping -c 1 10.7.0.2", "sandbox:h1 +2> ")?, "1 received")?;
+        lacks(&tty.line("netns_list().len()", "sandbox:h1 +2> ")?, "3")?;
+        tty.keys("exec_in(\"h1\", \"sleep 1234\")\r")?;
+        if !poll(BOUND, || world::shell("grep -qsx 'sleep' /proc/[0-9]*/comm").is_ok()) {
+            return Err("it never slept".into());
+        }
+        tty.send(CTRL_C)?;
+        tty.prompt("sandbox:h1 +2> ")?;
+        has(&tty.since(), "interrupted by SIGINT")?;
+        tty.keys("link_del(")?;
+        tty.send(CTRL_C)?;
+        tty.prompt("sandbox:h1 +2> ")?;
+        same_now(&before)?;
+        has(&tty.line(":commit here", "sandbox:h1> ")?, "in the sandbox, which goes when you leave")?;
+        tty.line("netns_add(\"h3\")", "sandbox:h1 +1> ")?;
+        tty.quit()?;
+        lacks(&tty.text(), "[t]ake it down")?;
+        same(&before)
+    }),
     ("ctrl_c", || {
         let before = prepared()?;
         let mut tty = Tty::start()?;

@@ -221,6 +221,40 @@ pub const CASES: &[(&str, Case)] = &[
         has(&tty.since(), "there is no variable `x`")?;
         tty.quit()
     }),
+    // Colours and hints where they are wanted; what is long goes through the pager, what is wide is cut.
+    ("screens", || {
+        let before = prepared()?;
+        let home = || tempfile::tempdir().map_err(|e| e.to_string());
+        for (no_color, coloured) in [("", true), ("1", false)] {
+            let env = [("NO_COLOR", no_color), ("PAGER", "sed s/^/paged:/")];
+            let mut tty = Tty::start_with(&["--host", "--color", "auto"], &env, home()?)?;
+            tty.line("let x = \"text\" // why", "host +1> ")?;
+            if tty.is_coloured() != coloured {
+                return Err(format!("NO_COLOR={no_color}\n{}", tty.text()));
+            }
+            // Behind the cursor stands what was typed before; the arrow takes it.
+            tty.keys("let x")?;
+            tty.see("let x = \"text\" // why")?;
+            tty.send("\x1b[C\r")?;
+            tty.prompt("host +2> ")?;
+            has(&tty.line("x.len()", "host +2> ")?, "\n4")?;
+            lacks(&tty.line("links(\"w1\")", "host +2> ")?, "paged:")?;
+            tty.session.get_process_mut().set_window_size(60, 20).map_err(|e| e.to_string())?;
+            tty.line("1", "host +2> ")?;
+            let seen = tty.line("links(\"w1\").filter(|l| l.kind == \"veth\")", "host +2> ")?;
+            has(&seen, "\nalso: ")?;
+            let table = seen.lines().filter(|l| !l.starts_with("host"));
+            if let Some(wide) = table.clone().find(|l| l.chars().count() > 60) {
+                return Err(format!("too wide: {wide}\n{seen}"));
+            }
+            let seen = tty.line(":help", "host +2> ")?;
+            has(&seen, "paged:A line is run as it is typed")?;
+            has(&seen, "paged:  :undo [N]")?;
+            tty.line(":rollback", "host> ")?;
+            tty.quit()?;
+        }
+        same(&before)
+    }),
     ("terminals", || {
         // A terminal that knows nothing.
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;

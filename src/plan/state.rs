@@ -20,7 +20,12 @@ pub struct State {
 
 /// What the merge could not put back because it is no longer as the step left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conflict(pub String);
+pub struct Conflict {
+    /// In words.
+    pub text: String,
+    /// The index of the link that it is about; 0: of none, or of one that is not there.
+    pub link: u32,
+}
 
 impl State {
     /// The name of a link, or its number.
@@ -267,16 +272,18 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
                 target.links.insert(index, b.clone());
             }
             (Some(b), None, Some(n)) => {
-                conflicts.push(Conflict(format!(
+                let text = format!(
                     "link `{}` can't come back: index {index} is `{}` now, made by somebody else",
                     b.name, n.name
-                )));
+                );
+                conflicts.push(Conflict { text, link: 0 });
             }
             (None, Some(a), Some(n)) if a.kind == n.kind => {
                 target.links.remove(&index);
             }
             (Some(b), Some(_), None) => {
-                conflicts.push(Conflict(format!("link `{}` was deleted by somebody else", b.name)));
+                let text = format!("link `{}` was deleted by somebody else", b.name);
+                conflicts.push(Conflict { text, link: 0 });
                 target.recs.retain(|r| !r.devices().contains(&index));
             }
             _ => {}
@@ -296,7 +303,8 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
                 target.sysctls.insert(key.clone(), b.clone());
             }
             (Some(b), Some(n)) if n != b => {
-                conflicts.push(Conflict(format!("sysctl {key} was changed to {n} by somebody else: left")));
+                let text = format!("sysctl {key} was changed to {n} by somebody else: left");
+                conflicts.push(Conflict { text, link: 0 });
             }
             _ => {}
         }
@@ -340,11 +348,8 @@ fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkSt
                 if now.$name == after.$name {
                     link.$name = before.$name.clone();
                 } else if now.$name != before.$name {
-                    conflicts.push(Conflict(format!(
-                        "link `{}`: somebody else changed its {}: left",
-                        now.name,
-                        stringify!($name)
-                    )));
+                    let text = format!("link `{}`: somebody else changed its {}: left", now.name, stringify!($name));
+                    conflicts.push(Conflict { text, link: now.index });
                 }
             }
         )*};
@@ -421,7 +426,8 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
             Some(other) => {
                 let words = |r: &Rec| r.describe(|i| now.name(i));
                 let (was, is) = (words(&rec), words(other));
-                conflicts.push(Conflict(format!("`{was}` can't come back: somebody else put `{is}` there")));
+                let text = format!("`{was}` can't come back: somebody else put `{is}` there");
+                conflicts.push(Conflict { text, link: 0 });
             }
             None => want.push(rec),
         }

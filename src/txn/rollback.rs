@@ -543,7 +543,7 @@ impl Txn {
         // One end of a veth after the other; the last that left comes first.
         let mut lost = Vec::new();
         for back in back.iter().rev().filter(|b| b.index != 0) {
-            if !self.move_back(seq, back, report) {
+            if !self.move_back(seq, back, report, expected) {
                 lost.push((back.from.cookie, back.link.index));
             }
         }
@@ -621,7 +621,9 @@ impl Txn {
                     continue;
                 }
                 let (target, conflicts) = merge(&trimmed.before, after, &now);
-                report.differences.extend(conflicts.into_iter().map(|c| c.0));
+                // What a link of the run's own has by now an own step gave it, which needed no undo: it goes.
+                let lasts = |link: u32| link == 0 || !self.fresh(change.ns.cookie, link, since);
+                report.differences.extend(conflicts.into_iter().filter(|c| lasts(c.link)).map(|c| c.text));
                 if let Err(error) = self.log.lead(seq, at, &now, &target) {
                     report.unwritten(&error);
                 }
@@ -715,7 +717,7 @@ impl Txn {
     }
 
     /// False: somebody else has the link now.
-    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report) -> bool {
+    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report, expected: &mut Expected) -> bool {
         let info = match self.kernel.link(&back.to, By::Index(back.index)) {
             Ok(Some(info)) => info,
             // Back already: an undo that was cut short got this far.
@@ -744,6 +746,7 @@ impl Txn {
         };
         // Refused, it is tried again at once: a link that is missing would be made anew.
         if self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]) {
+            expected.renumber(&*self.kernel, back.index, back.link.index);
             self.moved.remove(&(back.from.cookie, back.link.index));
             for place in self.moved.values_mut() {
                 if place.0.cookie == back.to.cookie && place.1 == back.index {

@@ -2,8 +2,22 @@
 
 use super::rollback::{DAD_BOUND, Expected, Report};
 use super::{Txn, read, same_link};
-use crate::kernel::{By, Cancel};
+use crate::kernel::{By, Cancel, Kernel};
 use crate::plan::Kind;
+
+impl Expected {
+    /// A link got its old index back: the other end of a veth knows it by that, wherever it is.
+    pub(super) fn renumber(&mut self, kernel: &dyn Kernel, from: u32, to: u32) {
+        for (ns, before, ..) in self.states.values_mut() {
+            for link in before.links.values_mut().filter(|l| l.kind == "veth" && l.lower == from && from != to) {
+                let now = kernel.link(ns, By::Index(link.index));
+                if now.is_ok_and(|now| now.is_some_and(|now| now.state.kind == "veth" && now.state.lower == to)) {
+                    link.lower = to;
+                }
+            }
+        }
+    }
+}
 
 impl Txn {
     /// Reads again what the undo touched, and says what differs.

@@ -261,6 +261,11 @@ pub const VERBS: &[(&str, &str)] = &[
     ("sequence/target_of_a_filter_then_its_link", r#"link_del("w2:e1"); link_move("w1:q2", "w2")"#),
     ("sequence/multipath_route_down_then_delete", r#"link_down("w1:v1"); link_del("w1:v1")"#),
     ("sequence/multipath_route_bridge_down_then_delete", r#"link_down("w1:br0"); link_del("w1:br0")"#),
+    ("sequence/moved_and_its_peer_deleted", r#"link_move("w1:p1", host()); link_del("w2:e1")"#),
+    (
+        "own/followed_a_mtu_and_was_given_another",
+        r#"macvlan("w1:x1", #{ link: "br0", mode: "bridge", up: true }); veth("w1:x2", "w1:x3", #{ a: #{ master: "br0" }, mtu: 1400 }); link_set("w1:x1", #{ group: 17, mtu: 1000 })"#,
+    ),
     ("sequence/bridge_with_stp_then_deleted", r#"link_set("w1:br0", #{ stp: true }); link_del("w1:br0")"#),
     ("sequence/loopback_down_then_flushed", r#"link_down("w1:lo"); addr_flush("w1:lo")"#),
     ("sequence/link_down_then_flushed", r#"link_down("w1:v1"); addr_flush("w1:v1")"#),

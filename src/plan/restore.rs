@@ -363,15 +363,13 @@ fn made_with(link: &LinkState) -> Vec<KindOption> {
         ("bridge", 7) if *value == [0] => None,
         // IFLA_GRE_REMOTE: none is refused where it is named (ipgre_tap_validate, ip6gre_tap_validate).
         ("erspan" | "gretap" | "ip6erspan" | "ip6gretap", 7) if value.iter().all(|b| *b == 0) => None,
-        // IFLA_VXLAN_REMCSUM_TX and _RX claim bits of the header even where they say no (vxlan_nl2conf).
-        ("vxlan", 21 | 22) if *value == [0] => None,
         ("bridge", 46) => {
             let on = value.get(..4).filter(|on| **on != [0; 4])?;
             Some((*code, [on, on].concat()))
         }
-        // IFLA_VXLAN_REMCSUM_RX: said at all, its bits of the header are in use, and IFLA_VXLAN_RESERVED_BITS has them too
-        // (vxlan_nl2conf, drivers/net/vxlan/vxlan_core.c).
-        ("vxlan", 22) if *value == [0] => None,
+        // IFLA_VXLAN_REMCSUM_TX and _RX: said at all, their bits of the header are in use, and IFLA_VXLAN_RESERVED_BITS has
+        // them too (vxlan_nl2conf, drivers/net/vxlan/vxlan_core.c).
+        ("vxlan", 21 | 22) if *value == [0] => None,
         _ => Some((*code, value.clone())),
     };
     written(&link.kind, options(&link.options.iter().filter_map(spoken).collect::<Vec<_>>()))

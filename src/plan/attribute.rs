@@ -89,6 +89,10 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
     }
     // A bridge's MAC and mtu follow its ports (br_stp_recalculate_bridge_id, br_mtu_auto_adjust), and IPv6's mtu follows.
     for master in followed(verb, before) {
+        // Below the minimum of IPv6 (RFC 8200) it loses what it has of that, also where the port leaves it in the same message.
+        if matches!(verb, Verb::LinkSet { change, .. } if change.mtu.is_some_and(|mtu| mtu < 1280)) {
+            touched.push(master);
+        }
         if let (Some(a), Some(n)) = (after.links.get_mut(&master), now.links.get(&master)) {
             a.mac.clone_from(&n.mac);
             a.mtu = n.mtu;

@@ -266,6 +266,10 @@ pub const VERBS: &[(&str, &str)] = &[
         "own/followed_a_mtu_and_was_given_another",
         r#"macvlan("w1:x1", #{ link: "br0", mode: "bridge", up: true }); veth("w1:x2", "w1:x3", #{ a: #{ master: "br0" }, mtu: 1400 }); link_set("w1:x1", #{ group: 17, mtu: 1000 })"#,
     ),
+    (
+        "link_set/port_leaves_with_a_mtu_below_v6",
+        r#"link_set("w1:p1", #{ mac: "02:00:00:00:77:9e", nomaster: true, mtu: 1000 })"#,
+    ),
     ("sequence/bridge_with_stp_then_deleted", r#"link_set("w1:br0", #{ stp: true }); link_del("w1:br0")"#),
     ("sequence/loopback_down_then_flushed", r#"link_down("w1:lo"); addr_flush("w1:lo")"#),
     ("sequence/link_down_then_flushed", r#"link_down("w1:v1"); addr_flush("w1:v1")"#),

@@ -1,11 +1,15 @@
 //! What a verb has done, where nobody was left to write it down: from the state before and the state now, only what
 //! this verb can have done counts. What differs otherwise is somebody else's, and stays.
 
+use super::link::LinkState;
 use super::nexthop::{NHA_ID, members};
 use super::record::{RTA_DST, RTA_NH_ID, RTA_PREFSRC, Rec};
 use super::state::State;
 use super::verb::Verb;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// IPv6's least mtu (`IPV6_MIN_MTU`, RFC 8200 section 5).
+pub const V6_MIN_MTU: u32 = 1280;
 
 /// The state after the verb, as far as it can have caused it: `before`, with what it was to change as it is now, and
 /// without what it can have taken along and is gone now.
@@ -87,15 +91,23 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
         }
         _ => {}
     }
-    // A bridge's MAC and mtu follow its ports (br_stp_recalculate_bridge_id, br_mtu_auto_adjust), and IPv6's mtu follows.
-    for master in followed(verb, before) {
-        // Below the minimum of IPv6 (RFC 8200) it loses what it has of that, also where the port leaves it in the same message.
-        if matches!(verb, Verb::LinkSet { change, .. } if change.mtu.is_some_and(|mtu| mtu < 1280)) {
-            touched.push(master);
+    // A bridge's MAC and mtu follow its ports (br_stp_recalculate_bridge_id, br_mtu_auto_adjust), those of a vlan or macvlan
+    // its lower device, and IPv6's mtu follows.
+    for follower in followed(verb, before) {
+        // Below the minimum of IPv6 it loses what it has of that, also where the port leaves it in the same message.
+        let low = |state: &State| state.links.get(&follower).is_some_and(|l| l.mtu < V6_MIN_MTU);
+        let asked = matches!(verb, Verb::LinkSet { change, .. } if change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU));
+        if asked || (low(now) && !low(before)) {
+            touched.push(follower);
         }
-        if let (Some(a), Some(n)) = (after.links.get_mut(&master), now.links.get(&master)) {
+        if let (Some(a), Some(n)) = (after.links.get_mut(&follower), now.links.get(&follower)) {
             a.mac.clone_from(&n.mac);
             a.mtu = n.mtu;
+            // A vlan is set up and down with its device (vlan_device_event, net/8021q/vlan.c).
+            if a.kind == "vlan" && matches!(verb, Verb::LinkSet { change, .. } if change.up.is_some()) {
+                a.up = n.up;
+                touched.push(follower);
+            }
             let key = format!("net/ipv6/conf/{}/mtu", a.name);
             if let (Some(was), Some(is)) = (after.sysctls.get_mut(&key), now.sysctls.get(&key)) {
                 was.clone_from(is);
@@ -130,10 +142,10 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
     after
 }
 
-/// The masters that a step on a link can have changed along with it: those that it had, and gets.
+/// The links that a step on a link can have changed along with it: the masters that it had, and gets, and what is on top.
 fn followed(verb: &Verb, before: &State) -> Vec<u32> {
     let had = |index: u32| before.links.get(&index).map_or(0, |l| l.master);
-    let all = match verb {
+    let mut all = match verb {
         Verb::LinkSet { link, change, .. } => match &change.master {
             Some((new, _)) => vec![had(link.index), *new],
             None if change.mtu.is_some() || change.mac.is_some() => vec![had(link.index)],
@@ -146,7 +158,25 @@ fn followed(verb: &Verb, before: &State) -> Vec<u32> {
         }
         _ => Vec::new(),
     };
+    if let Verb::LinkSet { link, change, .. } = verb
+        && (change.mtu.is_some() || change.mac.is_some() || change.up.is_some() || change.master.is_some())
+    {
+        let mut below = vec![link.index];
+        below.extend(&all);
+        while let Some(lower) = below.pop() {
+            let on_it = before.links.values().filter(|l| stacked(l) && l.lower == lower && !all.contains(&l.index));
+            let on_it: Vec<u32> = on_it.map(|l| l.index).collect();
+            below.extend(&on_it);
+            all.extend(on_it);
+        }
+    }
     all.into_iter().filter(|index| *index != 0).collect()
+}
+
+/// Whether a link follows the device that it is on (`vlan_device_event`; `macvlan_device_event`).
+fn stacked(link: &LinkState) -> bool {
+    link.lower_nsid.is_none()
+        && matches!(link.kind.as_str(), "vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap" | "macsec")
 }
 
 /// Whether a record that is there now is the one that was to be added: same table, family and main address, whatever

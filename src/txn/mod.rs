@@ -508,7 +508,11 @@ impl Txn {
                         // what it took over from that port (MAC, mtu) is all there is to set back.
                         let info = self.kernel.link(ns, By::Index(*master))?;
                         if fresh && self.fresh_link(ns, *master, 1) && info.is_some_and(|i| i.state.kind == "bridge") {
-                            let mut changes = vec![self.read_before(ns, *master, Vec::new())?];
+                            let sysctls = match self.below_v6(ns, link.index, change.mtu)? {
+                                true => self.sysctls_without_v6(ns, &[*master])?,
+                                false => Vec::new(),
+                            };
+                            let mut changes = vec![self.read_before(ns, *master, sysctls)?];
                             if change.count() > 1 {
                                 changes.push(self.read_before(ns, link.index, Vec::new())?);
                             }
@@ -539,15 +543,14 @@ impl Txn {
                     .with_hint("do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")"));
                 }
                 let only = if fresh { link.index } else { 0 };
-                let mut sysctls = match change.mtu {
-                    // Below the minimum of IPv6 its sysctls vanish, and come back with defaults.
-                    Some(mtu) if mtu < 1280 && !fresh => self.device_sysctls(ns, link.index)?,
-                    _ => Vec::new(),
-                };
-                // A bridge's mtu follows its ports.
+                let mut sysctls = Vec::new();
                 if !fresh && (change.mtu.is_some() || change.master.is_some()) {
                     let new = change.master.as_ref().map_or(0, |(master, _)| *master);
-                    sysctls.extend(self.mtus(ns, &[link.index, new])?);
+                    let touched = [link.index, new];
+                    sysctls.extend(self.mtus(ns, &touched)?);
+                    if self.below_v6(ns, link.index, change.mtu)? {
+                        sysctls.extend(self.sysctls_without_v6(ns, &touched)?);
+                    }
                 }
                 let mut changes = vec![self.read_before(ns, only, sysctls)?];
                 if change.up == Some(false) && !fresh {

@@ -2,6 +2,8 @@
 
 use super::Txn;
 use crate::kernel::By;
+use crate::plan::attribute::V6_MIN_MTU;
+use crate::plan::link::LinkState;
 use crate::plan::{Ns, Result};
 use std::collections::BTreeSet;
 
@@ -20,10 +22,36 @@ impl Txn {
         Ok(out)
     }
 
-    /// IPv6's mtus of these links, of their masters, and of what is on them: every change of a link's mtu sets IPv6's anew
-    /// (`addrconf_notify`, `NETDEV_CHANGEMTU`), and a bridge's mtu follows its ports (`br_mtu_auto_adjust`), that of a vlan its
-    /// lower device, and those of a bond's links the bond (`bond_change_mtu`; back as they leave, `__bond_release_one`).
+    /// IPv6's mtus of these links and of those that follow them: every change of a link's mtu sets IPv6's anew
+    /// (`addrconf_notify`, `NETDEV_CHANGEMTU`).
     pub(super) fn mtus(&self, ns: &Ns, links: &[u32]) -> Result<Vec<String>> {
+        let names = self.followers(ns, links)?.into_iter().map(|link| link.name);
+        Ok(names.map(|name| format!("net/ipv6/conf/{name}/mtu")).collect())
+    }
+
+    /// The sysctls of these links and of those that follow them, where a mtu below IPv6's least takes IPv6 from them: they
+    /// come back with defaults (`addrconf_notify`, `addrconf_ifdown` with `unregister`).
+    pub(super) fn sysctls_without_v6(&self, ns: &Ns, links: &[u32]) -> Result<Vec<String>> {
+        let mut out = Vec::new();
+        for link in self.followers(ns, links)?.iter().filter(|link| link.mtu >= V6_MIN_MTU) {
+            out.extend(self.device_sysctls(ns, link.index)?);
+        }
+        Ok(out)
+    }
+
+    /// Whether a link has, or gets, an mtu below IPv6's least.
+    pub(super) fn below_v6(&self, ns: &Ns, index: u32, new: Option<u32>) -> Result<bool> {
+        let mtu = match new {
+            Some(mtu) => Some(mtu),
+            None => self.kernel.link(ns, By::Index(index))?.map(|link| link.state.mtu),
+        };
+        Ok(mtu.is_some_and(|mtu| mtu < V6_MIN_MTU))
+    }
+
+    /// These links and those whose mtu follows one of them: a bridge's its ports (`br_mtu_auto_adjust`), that of a vlan or a
+    /// macvlan its lower device, those of a bond's links the bond (`bond_change_mtu`; back as they leave,
+    /// `__bond_release_one`).
+    fn followers(&self, ns: &Ns, links: &[u32]) -> Result<Vec<LinkState>> {
         let all = self.kernel.links(ns, false)?;
         let mut seen: BTreeSet<u32> = links.iter().copied().filter(|index| *index != 0).collect();
         let leads =
@@ -45,7 +73,6 @@ impl Txn {
                 break;
             }
         }
-        let names = all.iter().filter(|l| seen.contains(&l.state.index)).map(|l| &l.state.name);
-        Ok(names.map(|name| format!("net/ipv6/conf/{name}/mtu")).collect())
+        Ok(all.into_iter().map(|l| l.state).filter(|l| seen.contains(&l.index)).collect())
     }
 }

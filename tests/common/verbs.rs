@@ -270,6 +270,15 @@ pub const VERBS: &[(&str, &str)] = &[
         "link_set/port_leaves_with_a_mtu_below_v6",
         r#"link_set("w1:p1", #{ mac: "02:00:00:00:77:9e", nomaster: true, mtu: 1000 })"#,
     ),
+    ("link_set/port_with_a_mtu_below_v6", r#"link_set("w1:p1", #{ mtu: 1000 })"#),
+    (
+        "own/port_with_a_mtu_below_v6",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, mtu: 1000 }); link_set("w1:x1", #{ master: "br0" })"#,
+    ),
+    (
+        "own/port_with_a_mtu_below_v6_from_the_first",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, mtu: 1000, a: #{ master: "br0" } })"#,
+    ),
     ("sequence/bridge_with_stp_then_deleted", r#"link_set("w1:br0", #{ stp: true }); link_del("w1:br0")"#),
     ("sequence/loopback_down_then_flushed", r#"link_down("w1:lo"); addr_flush("w1:lo")"#),
     ("sequence/link_down_then_flushed", r#"link_down("w1:v1"); addr_flush("w1:v1")"#),

@@ -33,7 +33,7 @@ link set p1 type bridge_slave cost 77 priority 5 isolated on learning off
 link set v1 alias "an alias" txqueuelen 555 group 9
 link property add dev v1 altname v1-with-a-longer-name altname other-name
 E
-ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/v1/arp_filter; echo 3 > /proc/sys/net/ipv6/conf/v1/dad_transmits; echo 123 > /proc/sys/net/ipv4/neigh/v1/gc_stale_time; echo 1390 > /proc/sys/net/ipv6/conf/v1/mtu; echo 1 > /proc/sys/net/ipv4/conf/q2/forwarding'
+ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/v1/arp_filter; echo 3 > /proc/sys/net/ipv6/conf/v1/dad_transmits; echo 123 > /proc/sys/net/ipv4/neigh/v1/gc_stale_time; echo 1390 > /proc/sys/net/ipv6/conf/v1/mtu; echo 1 > /proc/sys/net/ipv4/conf/q2/forwarding; echo 77 > /proc/sys/net/ipv6/conf/br0/hop_limit; echo 4321 > /proc/sys/net/ipv6/neigh/br0/gc_stale_time'
 ip -n w1 -batch - <<E
 link set v1 up
 link set p1 up

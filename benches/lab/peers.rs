@@ -30,6 +30,7 @@ pub fn all() -> Vec<Program> {
         Program::Limit("C, tuned", &["2", "64", "tuned"]),
         Program::Limit("C, in a script's order", &["1", "1", "steps"]),
         Program::Ours("nsscript, one call a step", "steps"),
+        Program::Ours("nsscript, in C's order", "order"),
         Program::Ours("nsscript, plain script", "plain"),
         Program::Ours("nsscript, stdlib's star", "star"),
         Program::Shell("ip -batch", "benches/peers/batch.sh"),

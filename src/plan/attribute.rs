@@ -8,6 +8,9 @@ use super::state::State;
 use super::verb::Verb;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// What a wireguard device sets to 0 as it is set up (`wg_open`, drivers/net/wireguard/device.c).
+pub const ALL_REDIRECTS: &str = "net/ipv4/conf/all/send_redirects";
+
 /// IPv6's least mtu (`IPV6_MIN_MTU`, RFC 8200 section 5).
 pub const V6_MIN_MTU: u32 = 1280;
 
@@ -31,6 +34,12 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
                 taken!(up => up, name => name, mtu => mtu, mac => mac, broadcast => broadcast, master => master,
                     alias => alias, txqueuelen => txqueuelen, group => group, kind => options, port => port,
                     master => port, master => port_kind);
+                // A tunnel's header makes its mtu, its ends its MAC and broadcast address (ip_tunnel_update, net/ipv4/ip_tunnel.c).
+                if change.kind.is_some() {
+                    (a.mtu, a.lower) = (n.mtu, n.lower);
+                    a.mac.clone_from(&n.mac);
+                    a.broadcast.clone_from(&n.broadcast);
+                }
                 if change.addrgenmode.is_some() {
                     a.addrgenmode = n.addrgenmode;
                 }
@@ -114,6 +123,16 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
             }
         }
     }
+    // A link that enters a bond is set up and gets its MAC and mtu, and what it had before as it leaves, set down (bond_enslave,
+    // __bond_release_one, drivers/net/bonding/bond_main.c).
+    for port in led(verb, before, now) {
+        if let (Some(a), Some(n)) = (after.links.get_mut(&port), now.links.get(&port)) {
+            (a.up, a.mtu) = (n.up, n.mtu);
+            a.mac.clone_from(&n.mac);
+            a.own_mac.clone_from(&n.own_mac);
+            touched.push(port);
+        }
+    }
     // A device that left, or whose mtu was changed, has other sysctls now.
     let names: Vec<&str> = touched.iter().filter_map(|i| before.links.get(i)).map(|l| l.name.as_str()).collect();
     after.sysctls.retain(|key, value| {
@@ -124,6 +143,11 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
         value.clone_from(is.unwrap_or(&String::new()));
         is.is_some()
     });
+    if let (Some(was), Some(is)) = (after.sysctls.get_mut(ALL_REDIRECTS), now.sysctls.get(ALL_REDIRECTS))
+        && matches!(verb, Verb::LinkSet { change, .. } if change.up == Some(true))
+    {
+        was.clone_from(is);
+    }
     // What is gone of those that hang on the links concerned, or that has a source address which is gone.
     let deleted = match verb {
         Verb::RecDel { rec, .. } if rec.what == super::What::Nexthop => rec.attr_u32(NHA_ID),
@@ -171,6 +195,25 @@ fn followed(verb: &Verb, before: &State) -> Vec<u32> {
         }
     }
     all.into_iter().filter(|index| *index != 0).collect()
+}
+
+/// The links that a step can have changed as ports of a bond: what enters or leaves one, and those of one that is changed
+/// or deleted.
+fn led(verb: &Verb, before: &State, now: &State) -> Vec<u32> {
+    let in_bond = |state: &State, index: u32| {
+        state.links.get(&index).is_some_and(|l| matches!(l.port_kind.as_str(), "bond" | "team"))
+    };
+    let all_of = |bond: u32| before.links.values().filter(move |l| l.master == bond).map(|l| l.index);
+    let all: Vec<u32> = match verb {
+        Verb::LinkSet { link, change, .. } => {
+            let itself = change.master.is_some().then_some(link.index);
+            let ports = (change.mtu.is_some() || change.mac.is_some()).then(|| all_of(link.index));
+            itself.into_iter().chain(ports.into_iter().flatten()).collect()
+        }
+        Verb::LinkDel { link, .. } => all_of(link.index).collect(),
+        _ => Vec::new(),
+    };
+    all.into_iter().filter(|port| in_bond(before, *port) || in_bond(now, *port)).collect()
 }
 
 /// Whether a link follows the device that it is on (`vlan_device_event`; `macvlan_device_event`).

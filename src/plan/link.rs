@@ -60,6 +60,7 @@ const MACVLAN_MODE_SOURCE: u32 = 16;
 pub const IFLA_BOND_MODE: u16 = 1;
 /// Which of its links a bond uses: momentary, and left to it.
 const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
+const IFLA_BOND_SLAVE_PERM_HWADDR: u16 = 4;
 pub const IFLA_TUN_OWNER: u16 = 1;
 pub const IFLA_TUN_OWNER_GROUP: u16 = 2;
 pub const IFLA_TUN_TYPE: u16 = 3;
@@ -246,6 +247,9 @@ pub struct LinkState {
     pub port_kind: String,
     #[serde(with = "pairs")]
     pub port: Vec<(u16, Vec<u8>)>,
+    /// The MAC that a port of a bond has when it leaves: its own, while it shows the bond's (`IFLA_BOND_SLAVE_PERM_HWADDR`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_mac: Vec<u8>,
     pub tx_queues: u32,
     pub rx_queues: u32,
     /// What was asked of the features that can be changed, by the kernel's names; empty where it was not read.
@@ -444,6 +448,10 @@ impl LinkInfo {
                 state.options.push((IFLA_VLAN_FLAGS, none));
             }
             state.options.sort_by_key(|(code, _)| *code);
+        }
+        if state.port_kind == "bond" {
+            state.own_mac =
+                nla::attr(&info.port_data, IFLA_BOND_SLAVE_PERM_HWADDR).map_or_else(Vec::new, <[u8]>::to_vec);
         }
         state.port = owned(&info.port_data, &|c| derived_port(&state.port_kind, c));
         Some(info)

@@ -155,7 +155,10 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
     for (index, want) in &target.links {
         let fresh = remade(want);
         let have = now.links.get(index).unwrap_or(&fresh);
-        if let Some(mut change) = attributes(have, want) {
+        // A bond keeps the MAC that a link has when it enters, and gives it its own.
+        let enters = have.master != want.master && !want.own_mac.is_empty();
+        let alone = enters.then(|| LinkState { mac: own_mac(want).to_vec(), ..want.clone() });
+        if let Some(mut change) = attributes(have, alone.as_ref().unwrap_or(want)) {
             if want.kind == "bridge" && ports_to_come(*index, now, target) {
                 (change.mtu, change.mac) = (None, None);
             }
@@ -339,7 +342,7 @@ pub fn remake(link: &LinkState, target: &State) -> LinkSpec {
         kind: link.kind.clone(),
         index: link.index,
         // That of a tunnel is its local address, and comes with its options.
-        mac: (link.mac.len() == MAC && !mac_from_port(link, target)).then(|| link.mac.clone()),
+        mac: (link.mac.len() == MAC && !mac_from_port(link, target)).then(|| own_mac(link).to_vec()),
         mtu: Some(link.mtu),
         txqueuelen: Some(link.txqueuelen),
         group: Some(link.group),
@@ -383,11 +386,17 @@ fn remade(link: &LinkState) -> LinkState {
         alias: String::new(),
         altnames: Vec::new(),
         flags: link.flags & IFF_MULTICAST,
+        mac: own_mac(link).to_vec(),
         port: Vec::new(),
         port_kind: String::new(),
         addrgenmode: Some(0),
         ..link.clone()
     }
+}
+
+/// The MAC of a link without the bond that it is in.
+fn own_mac(link: &LinkState) -> &[u8] {
+    if link.own_mac.len() == MAC { &link.own_mac } else { &link.mac }
 }
 
 /// Whether a bridge's MAC is that of one of its ports: then it follows them, and is left to come from them again.

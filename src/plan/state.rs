@@ -54,6 +54,9 @@ impl State {
             put("state", if link.up { "up" } else { "down" }.into());
             put("mtu", link.mtu.to_string());
             put("mac", mac_text(&link.mac));
+            if !link.own_mac.is_empty() {
+                put("own mac", mac_text(&link.own_mac));
+            }
             put("broadcast", mac_text(&link.broadcast));
             put("master", if link.master == 0 { "none".into() } else { self.name(link.master) });
             put("lower device", link.lower.to_string());
@@ -354,7 +357,7 @@ fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkSt
             }
         )*};
     }
-    field!(name, up, mtu, mac, broadcast, master, alias, txqueuelen, group, addrgenmode, channels);
+    field!(name, up, mtu, mac, own_mac, broadcast, master, alias, txqueuelen, group, addrgenmode, channels);
     for (name, on) in &mut link.features {
         if let (Some(b), Some(a)) = (before.features.get(name), after.features.get(name))
             && a != b

@@ -530,7 +530,8 @@ impl Txn {
                         fresh = false;
                     }
                 }
-                if fresh && change.count() <= 1 {
+                let mut sysctls = self.redirects(ns, link.index, change, since)?;
+                if fresh && change.count() <= 1 && sysctls.is_empty() {
                     return whole(on);
                 }
                 if let Some(why) = change.irreversible().filter(|_| !fresh) {
@@ -543,7 +544,6 @@ impl Txn {
                     .with_hint("do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")"));
                 }
                 let only = if fresh { link.index } else { 0 };
-                let mut sysctls = Vec::new();
                 if !fresh && (change.mtu.is_some() || change.master.is_some()) {
                     let new = change.master.as_ref().map_or(0, |(master, _)| *master);
                     let touched = [link.index, new];

@@ -2,8 +2,8 @@
 
 use super::Txn;
 use crate::kernel::By;
-use crate::plan::attribute::V6_MIN_MTU;
-use crate::plan::link::LinkState;
+use crate::plan::attribute::{ALL_REDIRECTS, V6_MIN_MTU};
+use crate::plan::link::{LinkChange, LinkState};
 use crate::plan::{Ns, Result};
 use std::collections::BTreeSet;
 
@@ -37,6 +37,16 @@ impl Txn {
             out.extend(self.device_sysctls(ns, link.index)?);
         }
         Ok(out)
+    }
+
+    /// A wireguard device that is set up ends ICMP redirects in its namespace, for good (`wg_open`,
+    /// drivers/net/wireguard/device.c).
+    pub(super) fn redirects(&self, ns: &Ns, index: u32, change: &LinkChange, since: u64) -> Result<Vec<String>> {
+        if change.up != Some(true) || self.fresh_ns(ns, since) {
+            return Ok(Vec::new());
+        }
+        let link = self.kernel.link(ns, By::Index(index))?;
+        Ok(if link.is_some_and(|l| l.state.kind == "wireguard") { vec![ALL_REDIRECTS.into()] } else { Vec::new() })
     }
 
     /// Whether a link has, or gets, an mtu below IPv6's least.

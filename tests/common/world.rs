@@ -589,9 +589,15 @@ fn plain(value: &mut Value) {
                         "probes",
                         "refcnt",
                         "fdb_n_learned",
+                        "active_slave",
+                        "link_failure_count",
                     ]
                     .contains(&key.as_str())
             });
+            // Which port of a bond is in use is the bond's to choose.
+            if map.contains_key("perm_hwaddr") {
+                map.remove("state");
+            }
             // A link that was up once has a queue, if only an empty one, for good (attach_default_qdiscs).
             if map.get("qdisc").is_some_and(|q| q == "noop") {
                 map.insert("qdisc".into(), Value::from("noqueue"));

@@ -61,6 +61,8 @@ pub const IFLA_BOND_MODE: u16 = 1;
 /// Which of its links a bond uses: momentary, and left to it.
 const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
 const IFLA_BOND_SLAVE_PERM_HWADDR: u16 = 4;
+const BR_STATE_LISTENING: u8 = 1;
+const BR_STATE_LEARNING: u8 = 2;
 pub const IFLA_TUN_OWNER: u16 = 1;
 pub const IFLA_TUN_OWNER_GROUP: u16 = 2;
 pub const IFLA_TUN_TYPE: u16 = 3;
@@ -68,7 +70,7 @@ pub const IFLA_TUN_PI: u16 = 4;
 pub const IFLA_TUN_VNET_HDR: u16 = 5;
 pub const IFLA_TUN_PERSIST: u16 = 6;
 /// Momentary: of the port's carrier, and of STP.
-const IFLA_BRPORT_STATE: u16 = 1;
+pub const IFLA_BRPORT_STATE: u16 = 1;
 pub const IFLA_TUN_MULTI_QUEUE: u16 = 7;
 // include/uapi/linux/if.h
 pub const IFF_UP: u32 = 1;
@@ -247,6 +249,10 @@ pub struct LinkState {
     pub port_kind: String,
     #[serde(with = "pairs")]
     pub port: Vec<(u16, Vec<u8>)>,
+    /// A port of a bridge that neither forwards nor blocks, as with STP before it knows (`BR_STATE_LISTENING`, `_LEARNING`):
+    /// momentary, and not compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// The MAC that a port of a bond has when it leaves: its own, while it shows the bond's (`IFLA_BOND_SLAVE_PERM_HWADDR`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub own_mac: Vec<u8>,
@@ -452,6 +458,10 @@ impl LinkInfo {
         if state.port_kind == "bond" {
             state.own_mac =
                 nla::attr(&info.port_data, IFLA_BOND_SLAVE_PERM_HWADDR).map_or_else(Vec::new, <[u8]>::to_vec);
+        }
+        if state.port_kind == "bridge" {
+            let now = nla::attr(&info.port_data, IFLA_BRPORT_STATE).and_then(|v| v.first());
+            state.waits = now.is_some_and(|now| matches!(*now, BR_STATE_LISTENING | BR_STATE_LEARNING));
         }
         state.port = owned(&info.port_data, &|c| derived_port(&state.port_kind, c));
         Some(info)

@@ -1,8 +1,8 @@
 //! From the state that is to the state that was: the verbs that lead there, in the order that the kernel needs.
 
 use super::link::{
-    IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, IFLA_VLAN_MAPS, KindOption,
-    LinkChange, LinkSpec, LinkState, complete, whole, written,
+    IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, IFLA_BRPORT_STATE,
+    IFLA_VLAN_MAPS, KindOption, LinkChange, LinkSpec, LinkState, complete, whole, written,
 };
 use super::offload;
 use super::record::What;
@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 
 const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
-const IFLA_BRPORT_STATE: u16 = 1;
 const BR_STATE_FORWARDING: u8 = 3;
 
 /// Bytes of an Ethernet address.
@@ -201,8 +200,10 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         let link = state.links.get(&bridge);
         link.is_some_and(|l| l.options.iter().any(|(code, v)| *code == IFLA_BR_STP_STATE && v.iter().any(|b| *b != 0)))
     };
+    // It may have been stopped already by an undo that was cut short.
+    let left = |l: &LinkState| !l.waits && now.links.get(&l.index).is_some_and(|n| n.waits && n.master == l.master);
     for want in target.links.values().filter(|l| l.up && l.port_kind == "bridge") {
-        if runs(now, want.master) && !runs(target, want.master) {
+        if (runs(now, want.master) || left(want)) && !runs(target, want.master) {
             let port = Some((want.port_kind.clone(), options(&[(IFLA_BRPORT_STATE, vec![BR_STATE_FORWARDING])])));
             out.push(set(ns, want, LinkChange { port, ..LinkChange::default() }));
         }

@@ -329,6 +329,13 @@ pub fn resume(from: &State, target: &State, now: &State) -> State {
     // What hangs on links that are being led back is the kernel's own doing.
     let foreign = foreign.filter(|r| r.devices().iter().any(|d| !target.links.contains_key(d)) || !made_by_kernel(r));
     let foreign = foreign.filter(|r| !super::bridge::on_the_way(r, from, target));
+    // Nor is what has the place of something that is to be there: a group of nexthops without one of its members yet, a filter
+    // that the undo of an earlier step has led further.
+    let displaces = |r: &Rec| {
+        let nexthop = |t: &&Rec| r.what == What::Nexthop && t.what == r.what && nexthop_id(t) == nexthop_id(r);
+        super::tc::clash(&target.recs, r).is_some() || target.recs.iter().any(|t| nexthop(&t))
+    };
+    let foreign = foreign.filter(|r| !displaces(r));
     out.recs.extend(foreign.cloned());
     out
 }
@@ -343,7 +350,7 @@ fn made_by_kernel(rec: &Rec) -> bool {
 }
 
 fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkState, Vec<Conflict>) {
-    let mut link = now.clone();
+    let mut link = LinkState { waits: before.waits, ..now.clone() };
     let mut conflicts = Vec::new();
     macro_rules! field {
         ($($name:ident),*) => {$(
@@ -513,11 +520,14 @@ pub fn record_steps(now: &[Rec], target: &[Rec], stuck: impl Fn(&Rec) -> bool) -
 /// Whether a nexthop can take the place of another by one message.
 #[must_use]
 pub fn supersedes(new: &Rec, old: &Rec) -> bool {
-    let id = |r: &Rec| r.attr_u32(super::nexthop::NHA_ID);
     new.what == What::Nexthop
         && old.what == What::Nexthop
-        && id(new) == id(old)
+        && nexthop_id(new) == nexthop_id(old)
         && super::nexthop::replaceable(new, old)
+}
+
+fn nexthop_id(rec: &Rec) -> Option<u32> {
+    rec.attr_u32(super::nexthop::NHA_ID)
 }
 
 mod list {
@@ -616,5 +626,18 @@ mod tests {
         let (target, conflicts) = merge(&before, &after, &now);
         assert_eq!(target.links[&2].mtu, 1300);
         assert_eq!(conflicts.len(), 1);
+    }
+
+    #[test]
+    fn what_takes_the_place_of_something_is_on_the_way() {
+        use crate::plan::nexthop::NexthopSpec;
+        let group = |id: u32, ids: &[u32]| {
+            NexthopSpec { id, group: ids.iter().map(|id| (*id, 1)).collect(), ..NexthopSpec::default() }.record()
+        };
+        let with = |recs: &[Rec]| State { recs: recs.to_vec(), ..State::default() };
+        let target = with(&[group(9, &[1, 2])]);
+        // The group came back before one of its members; another one is a stranger's.
+        let now = with(&[group(9, &[1]), group(8, &[1])]);
+        assert_eq!(resume(&State::default(), &target, &now).recs, [group(9, &[1, 2]), group(8, &[1])]);
     }
 }

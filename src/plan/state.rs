@@ -332,9 +332,11 @@ pub fn resume(from: &State, target: &State, now: &State) -> State {
     // Nor is what has the place of something that is to be there: a group of nexthops without one of its members yet, a filter
     // that the undo of an earlier step has led further.
     let displaces = |r: &Rec| {
-        let nexthop = |t: &&Rec| r.what == What::Nexthop && t.what == r.what && nexthop_id(t) == nexthop_id(r);
-        super::tc::clash(&target.recs, r).is_some() || target.recs.iter().any(|t| nexthop(&t))
+        // An address that was set late lives longer.
+        let instead = |t: &Rec| t.body == r.body || (r.what == What::Nexthop && nexthop_id(t) == nexthop_id(r));
+        super::tc::clash(&target.recs, r).is_some() || target.recs.iter().any(|t| t.what == r.what && instead(t))
     };
+    let foreign = foreign.filter(|r| !super::tc::is_placeholder(r));
     let foreign = foreign.filter(|r| !displaces(r));
     out.recs.extend(foreign.cloned());
     out

@@ -200,9 +200,18 @@ fn whole(rec: &Rec) -> Rec {
     Rec { what: What::Filter, body, ends: None }
 }
 
+/// The first priority of placeholders.
+const PLACEHOLDERS: u32 = 0xfd00;
+const ETH_P_ALL: u16 = 3;
+
 /// A u32 filter that matches nothing and takes the next number of a table, for as long as it is needed.
 fn placeholder(like: &Rec, number: u32) -> Rec {
-    let mut body = super::header(like.tc_index(), 0, like.tc_parent(), (0xfd00 + number) << 16 | 0x0300);
+    let mut body = super::header(
+        like.tc_index(),
+        0,
+        like.tc_parent(),
+        (PLACEHOLDERS + number) << 16 | u32::from(ETH_P_ALL.to_be()),
+    );
     nla::put(&mut body, TCA_KIND, b"u32\0");
     nla::nest(&mut body, TCA_OPTIONS, |options| {
         // struct tc_u32_sel of one key: the first word of the packet, which is never all ones in IPv4 or IPv6
@@ -212,6 +221,18 @@ fn placeholder(like: &Rec, number: u32) -> Rec {
         nla::put(options, 5, &selector);
     });
     Rec { what: What::Filter, body, ends: None }
+}
+
+/// Whether it is a [`placeholder`], left by an undo that was cut short.
+#[must_use]
+pub fn is_placeholder(rec: &Rec) -> bool {
+    let (prio, protocol) = rec.tc_prio();
+    let selector = || nla::attr(rec.tc_options(), 5).and_then(|s| s.get(16..24)).map(<[u8]>::to_vec);
+    rec.what == What::Filter
+        && rec.tc_kind() == "u32"
+        && (PLACEHOLDERS..PLACEHOLDERS + 0x100).contains(&prio)
+        && protocol == ETH_P_ALL
+        && selector() == Some(vec![0xff; 8])
 }
 
 /// The steps from `have` to `want`.
@@ -386,6 +407,13 @@ mod tests {
         // Alone it would be given the first number.
         want.pop();
         assert_eq!(way(&have[..1], &want), vec![("add", 0), ("add", 0x8010_0800), ("del", 0)]);
+    }
+
+    #[test]
+    fn placeholders_are_known_again() {
+        let filter = rec(What::Filter, 0, 0x1_0000, "u32", 0);
+        assert!(is_placeholder(&placeholder(&filter, 1)));
+        assert!(!is_placeholder(&filter));
     }
 
     #[test]

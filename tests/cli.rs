@@ -479,7 +479,9 @@ fn a_full_disk_refuses_the_step_and_all_is_undone() {
     nix::mount::mount(Some("none"), "/run/nsscript", Some("tmpfs"), flags, Some("size=32k")).unwrap();
     let ran = run(&["--host", "-e", "for i in 0..2000 { netns_add(`n${i}`) }"]);
     let ran = ran.ends(1).says("no space left on device").says("can't be journalled is not made").says(", verified");
-    assert_eq!(ran.err.matches("no space left").count(), 2, "the step, and once for the undo:\n{}", ran.err);
+    // The undo's lines are shorter: they may just fit where the step's did not.
+    let said = ran.err.matches("no space left").count();
+    assert!((1..=2).contains(&said), "the step, and at most once for the undo:\n{}", ran.err);
     line("netns list").ends(0).prints("");
 }
 

@@ -481,7 +481,8 @@ fn a_full_disk_refuses_the_step_and_all_is_undone() {
         let flags = nix::mount::MsFlags::empty();
         nix::mount::mount(Some("none"), "/run/nsscript", Some("tmpfs"), flags, Some("size=32k")).unwrap();
         let ran = run(&["--host", "-e", &format!("for i in 0..2000 {{ netns_add(`{name}${{i}}`) }}")]);
-        let ran = ran.ends(1).says("no space left on device").says("can't be journalled is not made").says(", verified");
+        let ran =
+            ran.ends(1).says("no space left on device").says("can't be journalled is not made").says(", verified");
         let said = ran.err.matches("no space left").count();
         assert!((1..=2).contains(&said), "the step, and once for the undo:\n{}", ran.err);
         most = most.max(said);

@@ -534,6 +534,10 @@ impl Txn {
                 if fresh && change.count() <= 1 && sysctls.is_empty() {
                     return whole(on);
                 }
+                // What it does to its namespace does not go with the link.
+                if !sysctls.is_empty() {
+                    on = vec![(ns.cookie, 0)];
+                }
                 if let Some(why) = change.irreversible().filter(|_| !fresh) {
                     return Err(Error::new(
                         Kind::Unsupported,
@@ -758,7 +762,9 @@ fn read(kernel: &dyn Kernel, ns: &Ns, only: u32, sysctls: &[String]) -> Result<S
         return Ok(state);
     }
     let links = kernel.link(ns, By::Index(only))?.map(|info| (only, info.state));
-    Ok(State { links: links.into_iter().collect(), ..State::default() })
+    // Those of a device that has none now are not there.
+    let values = sysctls.iter().filter_map(|key| Some((key.clone(), kernel.sysctl(ns, key).ok()?)));
+    Ok(State { links: links.into_iter().collect(), sysctls: values.collect(), ..State::default() })
 }
 
 /// Whether two links are the same one for the purpose of deleting it: the index, and the kind.

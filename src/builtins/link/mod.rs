@@ -145,8 +145,8 @@ pub fn spec(session: &Session, ns: &Ns, kind: &str, name: Option<String>, opts: 
     Ok((spec, Extra { alias: opts.text("alias")?, addrs, up: false, master: None }))
 }
 
-/// What of a new link is for a step of its own: a bridge that was there before takes over from its port (MAC, mtu), and the
-/// undo of that step knows what the bridge was like.
+/// What of a new link is for a step of its own, whose undo knows what the step takes along: a bridge that was there before
+/// takes over from its port (MAC, mtu), and a wireguard that is set up changes a sysctl of its namespace (`wg_open`).
 ///
 /// # Errors
 /// `invalid` while the run is being undone.
@@ -157,6 +157,10 @@ pub fn joins(session: &Session, ns: &Ns, spec: &mut LinkSpec) -> Result<LinkChan
             up: std::mem::take(&mut spec.up).then_some(true),
             ..LinkChange::default()
         }),
+        _ if spec.kind == "wireguard" && spec.up => {
+            spec.up = false;
+            Ok(LinkChange { up: Some(true), ..LinkChange::default() })
+        }
         _ => Ok(LinkChange::default()),
     }
 }

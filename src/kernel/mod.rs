@@ -157,7 +157,7 @@ pub trait Kernel {
     /// `not_found` without the program, with how to get it; else in its own words.
     fn nft(&self, ns: &Ns, args: &[&str], input: &str) -> Result<String>;
 
-    /// Seconds since boot.
+    /// Hundredths of a second since boot, without the time in suspend: as the kernel counts lifetimes down.
     fn now(&self) -> u64;
 
     /// Binds the name of a namespace that is held open again: what takes `netns_del` back.

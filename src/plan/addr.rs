@@ -7,7 +7,7 @@ use super::nla;
 use super::record::{
     AF_INET, AF_INET6, AF_MPLS, IFA_ADDRESS, IFA_BROADCAST, IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFA_RT_PRIORITY, NDA_DST,
     NDA_LLADDR, NTF_PROXY, NTF_ROUTER, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_MULTIPATH, RTA_NEWDST, RTA_OIF, RTA_PREF,
-    RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTA_VIA, RTNH_F_ONLINK, Rec, What, table_name,
+    RTA_PREFSRC, RTA_PRIORITY, RTA_TABLE, RTA_VIA, RTNH_F_ONLINK, Rec, TICKS, What, table_name,
 };
 use super::{ip, link};
 use ipnet::IpNet;
@@ -115,7 +115,7 @@ impl AddrSpec {
         if let Some(metric) = self.metric {
             nla::put(&mut body, IFA_RT_PRIORITY, &metric.to_ne_bytes());
         }
-        let end = |life: u32| if life == u32::MAX { u64::MAX } else { now + u64::from(life) };
+        let end = |life: u32| if life == u32::MAX { u64::MAX } else { now + u64::from(life) * TICKS };
         Rec { what: What::Addr, body, ends: self.lives.map(|(valid, preferred)| (end(valid), end(preferred))) }
     }
 

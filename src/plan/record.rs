@@ -32,12 +32,16 @@ pub struct Rec {
     pub what: What,
     #[serde(with = "hex")]
     pub body: Vec<u8>,
-    /// Absolute ends in seconds since boot (valid, preferred), for what has a limited life. Not part of the body,
+    /// Absolute ends in hundredths of a second since boot (valid, preferred), for what has a limited life. Not part of the body,
     /// since the kernel counts them down.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ends: Option<(u64, u64)>,
 }
 
+/// Lifetimes are counted in ticks of a hundredth of a second (`USER_HZ`).
+pub const TICKS: u64 = 100;
+/// Two ends as near as this are one: an undo sets whole seconds.
+pub const CLOSE: u64 = 2 * TICKS;
 /// `u32::MAX` seconds: for ever (`INFINITY_LIFE_TIME`, include/net/addrconf.h).
 pub const FOREVER: u32 = u32::MAX;
 
@@ -96,8 +100,8 @@ pub const AF_MPLS: u8 = 28;
 
 impl PartialEq for Rec {
     fn eq(&self, other: &Rec) -> bool {
-        // The kernel rounds lifetimes to seconds, on each read.
-        let close = |a: u64, b: u64| a.abs_diff(b) <= 2;
+        // A lifetime is set in whole seconds, and counts from when the kernel comes to it.
+        let close = |a: u64, b: u64| a.abs_diff(b) <= CLOSE;
         let ends = match (self.ends, other.ends) {
             (None, None) => true,
             (Some((v, p)), Some((w, q))) => close(v, w) && close(p, q),
@@ -109,7 +113,7 @@ impl PartialEq for Rec {
 
 impl Rec {
     /// Normalises the body of a dumped message. `None` for what no undo can or should bring back: cloned and cached
-    /// routes, learned neighbours, temporary addresses. `now` is seconds since boot.
+    /// routes, learned neighbours, temporary addresses. `now` is in [`TICKS`] since boot.
     #[must_use]
     pub fn of(what: What, body: &[u8], now: u64) -> Option<Rec> {
         match what {
@@ -370,7 +374,8 @@ fn addr(body: &[u8], now: u64) -> Option<Rec> {
             // struct ifa_cacheinfo: preferred, valid, created, changed
             let (preferred, valid) = (nla::u32_of(value)?, value.get(4..).and_then(nla::u32_of)?);
             if valid != FOREVER || preferred != FOREVER {
-                let end = |life: u32| if life == FOREVER { u64::MAX } else { now + u64::from(life) };
+                let stamp = u64::from(value.get(12..).and_then(nla::u32_of).unwrap_or_default());
+                let end = |life: u32| if life == FOREVER { u64::MAX } else { end_of(life, stamp, now) };
                 ends = Some((end(valid), end(preferred)));
             }
             None
@@ -380,6 +385,14 @@ fn addr(body: &[u8], now: u64) -> Option<Rec> {
     })?;
     out[2] = (flags & 0xff) as u8;
     Some(Rec { what: What::Addr, body: out, ends })
+}
+
+/// When a life ends of which `left` whole seconds are shown. The kernel rounds what has passed since `stamp` (when it was
+/// set, for whole seconds) down, so the end is within the last of these seconds, and a whole number of them after `stamp`
+/// (`inet6_fill_ifaddr`, net/ipv6/addrconf.c; `inet_fill_ifaddr`, net/ipv4/devinet.c).
+fn end_of(left: u32, stamp: u64, now: u64) -> u64 {
+    let latest = now + u64::from(left) * TICKS;
+    latest.saturating_sub((latest % TICKS + TICKS - stamp % TICKS) % TICKS)
 }
 
 /// `RTPROT_KERNEL`, `RTN_LOCAL`, `RTN_ANYCAST` (include/uapi/linux/rtnetlink.h).
@@ -407,7 +420,7 @@ fn route(body: &[u8], now: u64) -> Option<Rec> {
             // struct rta_cacheinfo: clntref, lastuse, expires (clock ticks of 1/100 s, 0 for never) …
             let expires = i64::from(nla::u32_of(value.get(8..12)?)?.cast_signed());
             if expires > 0 {
-                let end = now + u64::try_from(expires / 100).unwrap_or_default();
+                let end = now + u64::try_from(expires).unwrap_or_default();
                 ends = Some((end, end));
             }
             None
@@ -515,11 +528,20 @@ mod tests {
 
     #[test]
     fn a_countdown_is_the_same_end() {
-        let a = Rec::of(What::Addr, &sample(0, 100), 10);
-        let b = Rec::of(What::Addr, &sample(0, 90), 20);
-        let c = Rec::of(What::Addr, &sample(0, 50), 20);
+        let a = Rec::of(What::Addr, &sample(0, 100), 1010);
+        let b = Rec::of(What::Addr, &sample(0, 90), 2010);
+        let c = Rec::of(What::Addr, &sample(0, 50), 2010);
         assert_eq!(a, b);
         assert_ne!(a, c);
+    }
+
+    #[test]
+    fn an_end_is_the_same_at_each_moment() {
+        // Set at 1,037 for 100 s; what is left is rounded as the kernel does.
+        for now in 1037..1037 + 1000 {
+            let left = 100 - u32::try_from((now - 1037) / TICKS).expect("a second");
+            assert_eq!(end_of(left, 1037, now), 1037 + 100 * TICKS, "at {now}");
+        }
     }
 
     #[test]

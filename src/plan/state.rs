@@ -4,7 +4,7 @@
 //! the kernel included, goes back to what it was; what somebody else changed meanwhile stays.
 
 use super::link::{LinkState, mac_text};
-use super::record::{Rec, What};
+use super::record::{Rec, TICKS, What};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,7 +86,7 @@ impl State {
         }
         for (group, recs) in groups(&self.recs) {
             for rec in &recs {
-                let ends = rec.ends.map_or_else(String::new, |(v, _)| format!(" until {v} s after boot"));
+                let ends = rec.ends.map_or_else(String::new, |(v, _)| format!(" until {} s after boot", v / TICKS));
                 out.insert(rec_key(rec), rec.describe(|i| self.name(i)) + ends.as_str());
             }
             if recs.len() > 1 && recs.first().is_some_and(|r| ordered(r)) {
@@ -104,7 +104,9 @@ impl State {
     #[must_use]
     pub fn changed(&self, other: &State) -> BTreeSet<String> {
         let (a, b) = (self.facts(), other.facts());
-        a.keys().chain(b.keys()).filter(|k| !same(k, a.get(*k), b.get(*k))).cloned().collect()
+        // An order of which a part went away is to be looked at as well when it is back.
+        let order = |k: &str| k.starts_with("order ") && a.get(k) != b.get(k);
+        a.keys().chain(b.keys()).filter(|k| order(k) || !same(k, a.get(*k), b.get(*k))).cloned().collect()
     }
 
     /// In words, how `now` differs from `self` in the facts named by `keys`.
@@ -412,6 +414,11 @@ fn merge_options(before: &Options, after: &Options, now: &Options) -> Options {
         .collect()
 }
 
+/// Whether the two are the same but for how long they live.
+fn same_but_life(a: &Rec, b: &Rec) -> bool {
+    a.what == b.what && a.body == b.body && a.ends.is_some() == b.ends.is_some()
+}
+
 /// Records: what the step removed comes back, what it added goes, each at its place in the old order.
 fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, conflicts: &mut Vec<Conflict>) {
     let minus = |a: &[Rec], b: &[Rec]| {
@@ -433,7 +440,9 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
     // Objects on links that are gone can't come back.
     let possible = |r: &Rec| r.devices().iter().all(|d| target.links.contains_key(d));
     let mut want = kept.clone();
-    for rec in minus(&removed, &kept).into_iter().filter(|r| possible(r)) {
+    // An address that somebody has set anew, with a life of its own, is there.
+    let anew = |r: &Rec| r.ends.is_some() && kept.iter().any(|k| same_but_life(k, r));
+    for rec in minus(&removed, &kept).into_iter().filter(|r| possible(r) && !anew(r)) {
         match super::tc::clash(&kept, &rec) {
             Some(other) => {
                 let words = |r: &Rec| r.describe(|i| now.name(i));
@@ -463,7 +472,9 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
     let mut pool: Vec<Option<Rec>> = want.into_iter().map(Some).collect();
     let mut out = Vec::with_capacity(pool.len());
     for rec in &before.recs {
-        if let Some(slot) = pool.iter_mut().find(|p| p.as_ref() == Some(rec)) {
+        let at = pool.iter().position(|p| p.as_ref() == Some(rec));
+        let at = at.or_else(|| pool.iter().position(|p| p.as_ref().is_some_and(|p| same_but_life(p, rec))));
+        if let Some(slot) = at.and_then(|at| pool.get_mut(at)) {
             out.extend(slot.take());
         }
     }
@@ -584,6 +595,28 @@ mod tests {
         let (del, add) = record_steps(&[b.clone(), c.clone()], &[a.clone(), b.clone(), c.clone()], |_| false);
         assert_eq!(del, vec![c.clone(), b.clone()]);
         assert_eq!(add, vec![a, b, c]);
+    }
+
+    #[test]
+    fn an_order_is_looked_at_after_a_part_was_away() {
+        let (a, b) = (addr(2, 1), addr(2, 2));
+        let before = state(&[a.clone(), b.clone()]);
+        let keys = before.changed(&state(&[b.clone()]));
+        assert_eq!(before.differences(&state(&[b, a]), &keys).len(), 1);
+    }
+
+    #[test]
+    fn a_life_that_somebody_changed_keeps_its_place() {
+        let lives = |rec: Rec, end: u64| Rec { ends: Some((end, end)), ..rec };
+        let (a, b) = (addr(2, 1), addr(2, 2));
+        let before = state(&[lives(a.clone(), 1000), b.clone()]);
+        let now = state(&[lives(a.clone(), 9000), b.clone()]);
+        // Neither changed by the step, nor taken away by it and made again since.
+        for after in [before.clone(), state(std::slice::from_ref(&b))] {
+            let (target, conflicts) = merge(&before, &after, &now);
+            assert_eq!(target.recs, now.recs);
+            assert!(conflicts.is_empty());
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// Where everything of nsscript's own is.
 pub const ROOT: &str = "/run/nsscript";
 /// The format of the lines below.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -579,7 +579,11 @@ mod tests {
     #[test]
     fn what_can_not_be_read_is_refused() {
         let dir = tempfile::tempdir().expect("a folder");
-        for bad in [vec!["{}".to_string()], vec![header(), "nonsense".into()], vec![header().replace(":1,", ":99,")]] {
+        for bad in [
+            vec!["{}".to_string()],
+            vec![header(), "nonsense".into()],
+            vec![header().replace(&format!(":{VERSION},"), ":99,")],
+        ] {
             write(dir.path(), &bad, "");
             assert!(read(dir.path()).is_err(), "{bad:?}");
         }

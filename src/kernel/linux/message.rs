@@ -8,7 +8,7 @@ use crate::plan::link::{
     IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NEW_IFINDEX, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES,
     IFLA_PROP_LIST, IFLA_TXQLEN, VETH_INFO_PEER,
 };
-use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY, RTA_NH_ID};
+use crate::plan::record::{FOREVER, IFA_CACHEINFO, NTF_PROXY, RTA_NH_ID, TICKS};
 use crate::plan::{AddMode, Error, Kind, KindOption, LinkChange, LinkSpec, Ns, Rec, Verb, What, bridge, nla};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -326,7 +326,12 @@ pub fn rec_body(rec: &Rec, now: u64) -> Vec<u8> {
     as_made(rec, &mut body);
     if let Some((valid, preferred)) = rec.ends {
         let left = |end: u64| {
-            if end == u64::MAX { FOREVER } else { u32::try_from(end.saturating_sub(now).max(1)).unwrap_or(FOREVER - 1) }
+            if end == u64::MAX {
+                return FOREVER;
+            }
+            // To the nearest second: the kernel takes no less.
+            let seconds = (end.saturating_sub(now) + TICKS / 2) / TICKS;
+            u32::try_from(seconds.max(1)).unwrap_or(FOREVER - 1)
         };
         match rec.what {
             What::Addr => {

@@ -1,5 +1,6 @@
 //! The real kernel.
 
+mod clock;
 mod ethtool;
 pub mod fault;
 pub mod features;
@@ -29,6 +30,7 @@ pub mod world;
 use super::{By, Cancel, Dad, Kernel, NsEntry};
 use crate::phase::{self, Phase};
 use crate::plan::link::{IFLA_ALT_IFNAME, IFLA_EXT_MASK, IFLA_IFNAME};
+use crate::plan::record::TICKS;
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Result, State, Verb, What, nla};
 use maker::Maker;
 use message::{ifinfo, rtm};
@@ -536,10 +538,7 @@ impl Kernel for Linux {
     }
 
     fn now(&self) -> u64 {
-        nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
-            .ok()
-            .and_then(|t| u64::try_from(t.tv_sec()).ok())
-            .unwrap_or_default()
+        clock::ticks()
     }
 
     fn rebind(&self, ns: &Ns) -> Result<()> {
@@ -739,11 +738,17 @@ impl Linux {
                 send(ns, kind, flags, &message::altname(link.index, name))?;
             }
             Verb::RecAdd { ns, rec, mode, .. } => {
-                let now = self.now();
+                const TRIES: usize = 4;
+                let mut now = self.now();
                 send(ns, message::rec_new(rec.what), message::add_flags(*mode), &message::rec_body(rec, now))?;
                 // On a busy machine it was set some time later, and would live that much longer.
-                if rec.what == What::Addr && rec.ends.is_some() && self.now() > now + 1 {
-                    send(ns, rtm::NEWADDR, rtm::REPLACE, &message::rec_body(rec, self.now()))?;
+                for _ in 0..TRIES {
+                    let done = self.now();
+                    if rec.what != What::Addr || rec.ends.is_none() || done <= now + TICKS / 2 {
+                        break;
+                    }
+                    now = done;
+                    send(ns, rtm::NEWADDR, rtm::REPLACE, &message::rec_body(rec, now))?;
                 }
             }
             Verb::RecDel { ns, rec, .. } => {

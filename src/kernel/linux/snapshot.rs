@@ -2,17 +2,18 @@
 
 use super::{Linux, queues};
 use crate::kernel::Kernel as _;
+use crate::plan::record::TICKS;
 use crate::plan::{Ns, Rec, Result, State, What, bridge};
 use std::collections::BTreeMap;
 
 /// A table, and the time at which it was read: lifetimes are told as what is left of them. On a machine that is too busy to
-/// answer within a second it is asked again.
+/// answer within a quarter of a second it is asked again.
 fn timed(linux: &Linux, ns: &Ns, what: What) -> Result<(u64, Vec<Vec<u8>>)> {
     const TRIES: usize = 5;
     for _ in 1..TRIES {
         let now = linux.now();
         let all = linux.dump(ns, what)?;
-        if linux.now() <= now + 1 {
+        if linux.now() <= now + TICKS / 4 {
             return Ok((now, all));
         }
     }

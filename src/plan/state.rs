@@ -601,7 +601,7 @@ mod tests {
     fn an_order_is_looked_at_after_a_part_was_away() {
         let (a, b) = (addr(2, 1), addr(2, 2));
         let before = state(&[a.clone(), b.clone()]);
-        let keys = before.changed(&state(&[b.clone()]));
+        let keys = before.changed(&state(std::slice::from_ref(&b)));
         assert_eq!(before.differences(&state(&[b, a]), &keys).len(), 1);
     }
 

@@ -42,7 +42,7 @@ pub fn records(what: What, body: &[u8], links: &BTreeMap<u32, LinkState>) -> Vec
     match what {
         What::Vlan => vlan::read(body).iter().map(vlan::Vlan::record).collect(),
         What::Fdb => fdb::Fdb::read(body)
-            .filter(|entry| entry.is_kept() && !entry.is_own(links))
+            .filter(|entry| entry.is_kept() && !entry.is_own(links) && !fdb::filtered(body))
             .map(|entry| entry.record())
             .into_iter()
             .collect(),

@@ -1,5 +1,6 @@
 //! From the state that is to the state that was: the verbs that lead there, in the order that the kernel needs.
 
+use super::attribute::V6_MIN_MTU;
 use super::link::{
     IFF_ALLMULTI, IFF_DYNAMIC, IFF_MULTICAST, IFF_NOARP, IFF_PROMISC, IFLA_BOND_MODE, IFLA_BRPORT_STATE,
     IFLA_VLAN_MAPS, KindOption, LinkChange, LinkSpec, LinkState, complete, whole, written,
@@ -151,6 +152,16 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
         spec.peer = peer.map(|p| Box::new((ns.clone(), remake(p, target))));
         out.push(Verb::LinkAdd { ns: ns.clone(), spec });
     }
+    // A port whose mtu is to be too small for IPv6 leaves its bridge before: that would follow, and lose all that IPv6 has there.
+    let mut left_before = BTreeSet::new();
+    for (index, want) in &target.links {
+        let bridge = now.links.get(index).filter(|have| have.master != want.master && have.mtu >= V6_MIN_MTU);
+        let bridge = bridge.and_then(|have| now.links.get(&have.master)).is_some_and(|master| master.kind == "bridge");
+        if bridge && want.mtu < V6_MIN_MTU {
+            left_before.insert(*index);
+            out.push(set(ns, want, LinkChange { master: Some((0, String::new())), ..LinkChange::default() }));
+        }
+    }
     for (index, want) in &target.links {
         let fresh = remade(want);
         let have = now.links.get(index).unwrap_or(&fresh);
@@ -179,7 +190,7 @@ fn links(ns: &Ns, now: &State, target: &State) -> Vec<Verb> {
     // A master that is made again gets all its options first, in the next round: some are refused once it has ports.
     let ready = |master: u32| master == 0 || now.links.contains_key(&master);
     for (index, want) in &target.links {
-        let have = now.links.get(index).map_or(0, |l| l.master);
+        let have = now.links.get(index).filter(|_| !left_before.contains(index)).map_or(0, |l| l.master);
         if have != want.master && ready(want.master) {
             let master = (want.master, target.name(want.master));
             out.push(set(ns, want, LinkChange { master: Some(master), ..LinkChange::default() }));

@@ -62,6 +62,9 @@ impl Txn {
             }
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
+                    if matches!(entry.undo, Undo::Restore { .. }) {
+                        self.guests.insert((to.cookie, now.index));
+                    }
                     if self.restyled.remove(&(ns.cookie, link.index)) {
                         self.restyled.insert((to.cookie, now.index));
                     }

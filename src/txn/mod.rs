@@ -47,6 +47,8 @@ pub struct Txn {
     keys: HashMap<u64, Vec<(u64, u32)>>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
     moved: HashMap<(u64, u32), (Ns, u32)>,
+    /// Places at which links arrived that were not the run's own: not even in a namespace of its own do they go with that.
+    guests: HashSet<(u64, u32)>,
     /// Where links were that went with a step: their places are kept for the undo.
     vacated: HashSet<(u64, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
@@ -83,6 +85,7 @@ impl Txn {
             ever: HashMap::new(),
             keys: HashMap::new(),
             moved: HashMap::new(),
+            guests: HashSet::new(),
             vacated: HashSet::new(),
             restyled: HashSet::new(),
             owed: Vec::new(),
@@ -241,7 +244,9 @@ impl Txn {
     }
 
     fn fresh_link(&self, ns: &Ns, index: u32, since: u64) -> bool {
-        self.fresh_ns(ns, since) || self.made.get(&(ns.cookie, index)).is_some_and(|seq| *seq >= since)
+        let place = (ns.cookie, index);
+        let made = self.made.get(&place).is_some_and(|seq| *seq >= since);
+        made || (self.fresh_ns(ns, since) && !self.guests.contains(&place))
     }
 
     /// Does one verb: its undo is written down, it is done, and what came of it is written down. A verb that fails has

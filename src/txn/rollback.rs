@@ -327,7 +327,7 @@ impl Txn {
 
     pub(super) fn fresh(&self, cookie: u64, index: u32, since: u64) -> bool {
         let made = |key: (u64, u32)| self.ever.get(&key).is_some_and(|seq| *seq >= since && *seq != 0);
-        made((cookie, 0)) || made((cookie, index))
+        (made((cookie, 0)) && !self.guests.contains(&(cookie, index))) || made((cookie, index))
     }
 
     /// What the step made is no longer.

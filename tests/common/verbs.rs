@@ -42,6 +42,18 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"let v = link_up("w1:v1"); link_move(v, host()); link_rename(v, "z"); link_move(v, "w2"); link_up(v); addr(v, "10.77.0.1/24")"#,
     ),
     ("link_move/to_a_new_one", r#"netns_add("fresh"); link_move("w1:v1", "fresh")"#),
+    (
+        "link_move/through_a_new_one",
+        r#"netns_add("fresh", #{ lo: true }); link_move("h1", "fresh"); link_up("fresh:h1"); link_move("fresh:h1", "w1"); link_up("w1:h1")"#,
+    ),
+    (
+        "link_move/through_two_new_ones_and_deleted",
+        r#"netns_add(["f1", "f2"]); link_move("h1", "f1"); link_move("f1:h1", "f2"); link_del("f2:h1")"#,
+    ),
+    (
+        "link_move/to_a_new_one_changed_and_deleted_with_it",
+        r#"netns_add("fresh"); link_move("w1:v1", "fresh"); link_set("fresh:v1", #{ mtu: 1000, up: true }); link_rename("fresh:v1", "z"); netns_del("fresh")"#,
+    ),
     ("link_del/end", r#"link_del("w1:v1")"#),
     ("link_del/other_end", r#"link_del("w2:v2")"#),
     ("link_del/pair_in_one", r#"link_del("w1:q2")"#),
@@ -253,6 +265,14 @@ pub const VERBS: &[(&str, &str)] = &[
     (
         "sequence/mtu_of_a_port_then_of_its_bridge",
         r#"link_set("w1:p2", #{ mtu: 1280 }); link_set("w1:br0", #{ mtu: 1300 })"#,
+    ),
+    (
+        "sequence/mtu_below_that_of_ipv6_then_a_port",
+        r#"link_set("w1:v1", #{ mtu: 1000, up: false }); link_rename("w1:v1", "y4"); link_set("w1:y4", #{ mtu: 1500, master: "br0" })"#,
+    ),
+    (
+        "sequence/macvlan_on_a_bridge_then_that_deleted",
+        r#"macvlan("w1:x1", #{ link: "br0", mode: "bridge", up: true }); link_del("w1:br0")"#,
     ),
     ("sequence/mtu_below_that_of_ipv6_then_down", r#"link_set("w1:v1", #{ mtu: 1000 }); link_down("w1:v1")"#),
     ("sequence/neighbour_in_a_subnet_that_is_local_for_a_time", r#"addr("w1:lo", "10.0.0.1/24"); link_down("w1:v1")"#),

@@ -51,6 +51,15 @@ pub struct Fdb {
     pub nhid: Option<u32>,
 }
 
+/// Whether a dumped entry is of the addresses that a device filters by (`ndo_dflt_fdb_dump`, net/core/rtnetlink.c): a bridge
+/// shows there what links on top of it listen to, and its own entries with itself as the master.
+#[must_use]
+pub fn filtered(body: &[u8]) -> bool {
+    let shown = |code: u16| body.get(HEADER..).and_then(|attrs| nla::attr(attrs, code)).is_some();
+    let elsewhere = [NDA_DST, NDA_VNI, NDA_IFINDEX, NDA_NH_ID].into_iter().any(shown);
+    body.get(10).is_some_and(|flags| flags & NTF_SELF != 0) && !shown(NDA_MASTER) && !elsewhere
+}
+
 impl Fdb {
     /// As `RTM_NEWNEIGH` and `RTM_DELNEIGH` take it.
     #[must_use]

@@ -3,6 +3,7 @@
 //! Undo is a three-way merge: `before` a step, `after` it, and the state now. What the step changed, side effects of
 //! the kernel included, goes back to what it was; what somebody else changed meanwhile stays.
 
+use super::attribute::V6_MIN_MTU;
 use super::link::{LinkState, mac_text};
 use super::record::{Rec, TICKS, What};
 use serde::{Deserialize, Serialize};
@@ -314,6 +315,8 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
             _ => {}
         }
     }
+    // One of a device that had no IPv6 goes with that again.
+    target.sysctls.retain(|key, _| before.sysctls.contains_key(key));
     (target, conflicts)
 }
 
@@ -369,6 +372,10 @@ fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkSt
         )*};
     }
     field!(name, up, mtu, mac, own_mac, broadcast, master, alias, txqueuelen, group, addrgenmode, channels);
+    // Without IPv6 there is none, whatever it was while there was.
+    if link.mtu < V6_MIN_MTU && before.mtu < V6_MIN_MTU {
+        link.addrgenmode = before.addrgenmode;
+    }
     for (name, on) in &mut link.features {
         if let (Some(b), Some(a)) = (before.features.get(name), after.features.get(name))
             && a != b

@@ -47,6 +47,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"netns_add("fresh", #{ lo: true }); link_move("h1", "fresh"); link_up("fresh:h1"); link_move("fresh:h1", "w1"); link_up("w1:h1")"#,
     ),
     (
+        "link_move/to_a_new_one_with_a_macvlan_on_it",
+        r#"netns_add("fresh"); link_move("w1:p2", "fresh"); link_up("fresh:p2"); macvlan("fresh:x2", #{ link: "p2", mode: "bridge" })"#,
+    ),
+    (
         "link_move/through_two_new_ones_and_deleted",
         r#"netns_add(["f1", "f2"]); link_move("h1", "f1"); link_move("f1:h1", "f2"); link_del("f2:h1")"#,
     ),

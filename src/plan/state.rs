@@ -5,7 +5,7 @@
 
 use super::attribute::V6_MIN_MTU;
 use super::link::{LinkState, mac_text};
-use super::record::{Rec, TICKS, What};
+use super::record::{CLOSE, Rec, TICKS, What};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -178,7 +178,7 @@ fn same(key: &str, a: Option<&String>, b: Option<&String>) -> bool {
         return match (a, b) {
             (Some(a), Some(b)) => match (end(a), end(b)) {
                 (None, None) => true,
-                (Some(x), Some(y)) => x.abs_diff(y) <= 2,
+                (Some(x), Some(y)) => x.abs_diff(y) <= CLOSE / TICKS,
                 _ => false,
             },
             (None, None) => true,

@@ -463,19 +463,20 @@ impl Txn {
                 Ok((Undo::Lost { what }, Vec::new()))
             }
             Verb::LinkAdd { ns, spec } => {
-                let peer_fresh = spec.peer.as_ref().is_none_or(|p| self.fresh_ns(&p.0, since));
-                // What is built on a guest holds that, which has to leave before its namespace goes.
-                let lower = spec.lower.as_ref().map(|(index, _)| (spec.lower_ns.as_ref().unwrap_or(ns).cookie, *index));
-                let on_guest = lower.is_some_and(|place| self.guests.contains(&place));
-                if self.fresh_ns(ns, since) && peer_fresh && !on_guest {
+                let mut places = vec![ns];
+                places.extend(spec.peer.as_ref().map(|p| &p.0));
+                // What is built on a link from before keeps that busy, and that is led back before namespaces go.
+                let lower = spec.lower.as_ref().map(|(index, _)| (spec.lower_ns.as_ref().unwrap_or(ns), *index));
+                let own = |since: u64| {
+                    places.iter().all(|ns| self.fresh_ns(ns, since))
+                        && lower.is_none_or(|(ns, index)| self.fresh_link(ns, index, since))
+                };
+                if own(since) {
                     return whole(vec![(ns.cookie, 0)]);
                 }
                 let link = LinkRef { index: spec.index, name: spec.name.clone().unwrap_or_default() };
                 // Undone alone it is deleted; undone with the rest of the run it goes with its namespaces.
-                let mut places = vec![ns];
-                places.extend(spec.peer.as_ref().map(|p| &p.0));
-                let own = !on_guest && places.iter().all(|ns| self.fresh_ns(ns, 1));
-                let on = if own { places.iter().map(|ns| (ns.cookie, 0)).collect() } else { Vec::new() };
+                let on = if own(1) { places.iter().map(|ns| (ns.cookie, 0)).collect() } else { Vec::new() };
                 Ok((Undo::Delete { ns: ns.clone(), link }, on))
             }
             Verb::LinkDel { ns, link } => {

@@ -51,6 +51,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"netns_add("fresh"); link_move("w1:p2", "fresh"); link_up("fresh:p2"); macvlan("fresh:x2", #{ link: "p2", mode: "bridge" })"#,
     ),
     (
+        "link_add/macvlan_in_a_new_one_on_a_port_that_left",
+        r#"netns_add("fresh"); link_set("w1:p2", #{ nomaster: true }); macvlan("fresh:x2", #{ link: "w1:p2", mode: "bridge" })"#,
+    ),
+    (
         "link_move/through_two_new_ones_and_deleted",
         r#"netns_add(["f1", "f2"]); link_move("h1", "f1"); link_move("f1:h1", "f2"); link_del("f2:h1")"#,
     ),

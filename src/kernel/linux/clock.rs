@@ -3,7 +3,7 @@
 use crate::plan::record::TICKS;
 
 /// Hundredths of a second since boot, as the kernel stamps what has a limited life (`cstamp_delta`,
-/// include/net/addrconf.h). Not CLOCK_MONOTONIC, which runs ahead of it by some tens of milliseconds: near the end of a
+/// include/net/addrconf.h). Not CLOCK_MONOTONIC, which may be a quarter of a second ahead of it: near the end of a
 /// second that would make one of difference.
 pub(super) fn ticks() -> u64 {
     let monotonic = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)

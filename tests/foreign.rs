@@ -88,6 +88,20 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "link_of_our_address_set_up",
+        script: r#"link_down("w1:q2"); addr("w1:q2", "10.90.0.1/24"); addr("w1:q2", "2001:db8:90::1/64")"#,
+        foreign: "ip -n w1 link set q2 up",
+        ..PLAIN
+    },
+    Case {
+        name: "link_of_our_address_set_up_with_one_beside_it",
+        script: r#"link_down("w1:q2"); addr("w1:q2", "10.90.0.1/24")"#,
+        foreign: "ip -n w1 addr add 10.90.0.2/24 dev q2; ip -n w1 link set q2 up",
+        stays: "ip -n w1 addr show dev q2 | grep -q 10.90.0.2/24; ip -n w1 route show table local | grep -q 10.90.0.255.*src.10.90.0.2",
+        back: "ip -n w1 addr del 10.90.0.2/24 dev q2",
+        ..PLAIN
+    },
+    Case {
         name: "address_beside_what_was_flushed",
         script: r#"addr_flush("w1:q2")"#,
         foreign: "ip -n w1 addr add 10.91.0.1/24 dev q2",

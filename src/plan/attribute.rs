@@ -281,6 +281,20 @@ pub(super) fn comes_with(route: &Rec, addr: &Rec) -> bool {
         && (route.ip(RTA_PREFSRC) == addr.local() || route.ip(RTA_DST) == addr.local() || route.ip(RTA_DST) == subnet)
 }
 
+/// What is left of a route that the kernel made, once the addresses `gone` are, and `left` stay: nothing of what came with
+/// one of them alone; where an address had been behind it in their subnet, the same from that one, which comes to the front
+/// (`fib_del_ifaddr`, net/ipv4/fib_frontend.c).
+pub(super) fn left_of(route: &Rec, gone: &[&Rec], left: &[&Rec]) -> Option<Rec> {
+    let source = route.ip(RTA_PREFSRC);
+    let stays = |a: &&&Rec| comes_with(route, a) && (source.is_none() || source == a.local());
+    let Some(lost) = gone.iter().find(|a| comes_with(route, a)).filter(|_| !left.iter().any(|a| stays(&a))) else {
+        return Some(route.clone());
+    };
+    let net = |a: &Rec| a.local().and_then(|ip| ipnet::IpNet::new(ip, a.byte(1)).ok()).map(|n| n.trunc());
+    let heir = left.iter().find(|a| a.what == lost.what && a.devices() == lost.devices() && net(a) == net(lost))?;
+    (source.is_some() && route.ip(RTA_DST) != lost.local()).then(|| route.sourced(heir.local()?)).flatten()
+}
+
 /// Whether the record is what another took the place of: of a route destination, table, metric and type of service count.
 fn replaced(old: &Rec, new: &Rec) -> bool {
     use super::record::RTA_PRIORITY;

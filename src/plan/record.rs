@@ -224,6 +224,16 @@ impl Rec {
         u32::try_from(ticks).ok().filter(|t| *t > 0).map(|t| t.div_ceil(100))
     }
 
+    /// The same route from another of its link's addresses.
+    pub(super) fn sourced(&self, source: IpAddr) -> Option<Rec> {
+        let octets = match source {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        let keep = |code, value: &[u8]| Some(if code == RTA_PREFSRC { octets.clone() } else { value.to_vec() });
+        Some(Rec { body: rewrite(&self.body, self.header_len(), keep)?, ..self.clone() })
+    }
+
     /// The next hops of a multipath route.
     #[must_use]
     pub fn hops(&self) -> Vec<Hop> {

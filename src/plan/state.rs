@@ -3,7 +3,7 @@
 //! Undo is a three-way merge: `before` a step, `after` it, and the state now. What the step changed, side effects of
 //! the kernel included, goes back to what it was; what somebody else changed meanwhile stays.
 
-use super::attribute::V6_MIN_MTU;
+use super::attribute::{self, V6_MIN_MTU};
 use super::link::{LinkState, mac_text};
 use super::record::{CLOSE, Rec, TICKS, What};
 use serde::{Deserialize, Serialize};
@@ -461,6 +461,16 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
         }
     }
     super::tc::orphans(&mut want);
+    // What the kernel made of an address, its link being up by now, goes with that: it would not be taken without.
+    let addrs = now.recs.iter().filter(|r| r.what == What::Addr);
+    let (left, gone): (Vec<&Rec>, Vec<&Rec>) = addrs.partition(|a| want.iter().any(|w| same_but_life(w, a)));
+    let left_of = |r: &Rec| if before.recs.contains(r) { Some(r.clone()) } else { attribute::left_of(r, &gone, &left) };
+    let mut want = want.iter().filter_map(left_of).fold(Vec::new(), |mut all, r| {
+        if !(r.what == What::Route && all.contains(&r)) {
+            all.push(r);
+        }
+        all
+    });
     // What the kernel makes of an address once its link is up is not somebody else's to have deleted while that is down.
     let rises = |d: &u32| {
         let up = |state: &BTreeMap<u32, LinkState>| state.get(d).is_some_and(|l| l.up);
@@ -471,7 +481,7 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
             && r.devices().iter().any(rises)
             && after.recs.contains(r)
             && !now.recs.contains(r)
-            && want.iter().any(|a| super::attribute::comes_with(r, a))
+            && want.iter().any(|a| attribute::comes_with(r, a))
     };
     let coming: Vec<Rec> = before.recs.iter().filter(comes).filter(|r| !want.contains(r)).cloned().collect();
     want.extend(coming);
@@ -639,6 +649,28 @@ mod tests {
             vec!["addr 10.0.0.1/24 dev eth0 is gone", "link `eth0` mtu: was 1500, is 1400"]
         );
         assert!(before.differences(&before, &keys).is_empty());
+    }
+
+    #[test]
+    fn what_the_kernel_made_of_an_address_goes_with_it() {
+        use crate::plan::record::{RTA_DST, RTA_OIF, RTA_PREFSRC};
+        // To 10.0.0.0/24 in the main table, of proto kernel and scope link.
+        let subnet = |last: u8| {
+            let mut body = vec![AF_INET, 24, 0, 0, 254, 2, 253, 1, 0, 0, 0, 0];
+            nla::put(&mut body, RTA_DST, &[10, 0, 0, 0]);
+            nla::put(&mut body, RTA_OIF, &2_u32.to_ne_bytes());
+            nla::put(&mut body, RTA_PREFSRC, &[10, 0, 0, last]);
+            Rec { what: What::Route, body, ends: None }
+        };
+        let (a, b) = (addr(2, 1), addr(2, 2));
+        let (before, after) = (state(&[]), state(std::slice::from_ref(&a)));
+        // The link was set up since, by somebody else, or with an address of theirs.
+        let (target, conflicts) = merge(&before, &after, &state(&[a.clone(), subnet(1)]));
+        assert_eq!((target.recs, conflicts.len()), (vec![], 0));
+        let (target, _) = merge(&before, &after, &state(&[a.clone(), b.clone(), subnet(1)]));
+        assert_eq!(target.recs, vec![b.clone(), subnet(2)], "theirs comes to the front");
+        let (target, _) = merge(&before, &after, &state(&[a, b.clone(), subnet(2)]));
+        assert_eq!(target.recs, vec![b, subnet(2)]);
     }
 
     #[test]

@@ -608,7 +608,8 @@ impl Txn {
                 .with_hint("make the link in the same run (and in the same transaction), or use a command: exec_in(ns, \"wg set …\")"))
             }
             Verb::RecAdd { ns, rec, mode, .. } => {
-                let alone = *mode == crate::plan::AddMode::Create;
+                // What takes the place of something may take that of another link's, but for what is a link's own.
+                let alone = *mode == crate::plan::AddMode::Create || matches!(rec.what, What::Addr | What::Neigh);
                 self.on_link(ns, &if alone { rec.devices() } else { Vec::new() }, since)
             }
             // Deleting an address can take other addresses and routes along, on other links too.

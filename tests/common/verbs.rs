@@ -312,6 +312,10 @@ pub const VERBS: &[(&str, &str)] = &[
     ("sequence/link_down_then_flushed", r#"link_down("w1:v1"); addr_flush("w1:v1")"#),
     ("sysctl/addrgenmode_before_a_move", r#"link_set("w1:v1", #{ addrgenmode: "none" }); link_move("w1:v1", host())"#),
     (
+        "own/set_up_with_an_address_that_was_replaced",
+        r#"veth("w2:x1", "x2", #{ a: #{ addr: "10.62.0.3/24" } }); addr("w2:x1", "10.60.0.5/24", #{ label: "x1:0", replace: true }); link_up("w2:x1")"#,
+    ),
+    (
         "own/moved_after_a_step_beside_it",
         r#"veth("w2:x1", "x2", #{ up: true }); link_del("w1:v1"); link_move("w2:x1", host())"#,
     ),

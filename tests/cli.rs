@@ -601,3 +601,56 @@ fn a_lab_is_replaced_all_or_nothing() {
     line("netns list").ends(0).prints("");
     assert!(!std::path::Path::new("/run/nsscript").exists());
 }
+
+fn shell(text: &str) -> String {
+    let done = Command::new("sh").args(["-ec", text]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn a_lab_that_changed_what_was_there_before_is_replaced() {
+    isolated!("a_lab_that_changed_what_was_there_before_is_replaced");
+    let folder = tempfile::tempdir().unwrap();
+    shell(
+        "ip netns add base
+        ip -n base link add x type veth peer name y
+        ip -n base link set x up
+        ip -n base link set y up
+        ip -n base addr add 10.1.0.1/24 dev x
+        ip -n base route add 10.9.0.0/16 dev x",
+    );
+    // IPv6's own addresses come when they like.
+    let look = || {
+        shell(
+            "ip -n base -4 addr | grep -v valid_lft; ip -n base -4 route show table all; ip -n base rule; tc -n base qdisc
+            ip netns exec base cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/x/forwarding; ls /run; ls /run/netns",
+        )
+    };
+    let before = look();
+    let script = r#"
+        netns_add("q");
+        sysctl("base", "net.ipv4.ip_forward", 1);
+        link_set("base:x", #{ mtu: 1400 });
+        addr("base:x", "10.2.0.2/24");
+        addr_del("base:x", "10.1.0.1/24");
+        route("base", "10.8.0.0/16", #{ dev: "y" });
+        rule("base", #{ from: "10.8.0.0/16", table: 100 });
+        link_rename("base:y", "z");
+        qdisc("base:x", "tbf", #{ handle: "5:", rate: "1mbit", burst: 5000, latency: "50ms" });
+        write_file("/run/of-the-lab", "x\n");
+        if args().len() > 0 { fail("on purpose"); }"#;
+    let script = lab(folder.path(), "one.rhai", script);
+    run(&["--host", &script]).ends(0);
+    let stands = look();
+    assert_ne!(stands, before);
+    run(&["--host", "--replace", &script, "fail"]).ends(1).says("on purpose").says(", verified");
+    assert_eq!(look(), stands);
+    for _ in 0..2 {
+        run(&["--host", "--replace", &script]).ends(0);
+        assert_eq!(look(), stands);
+        assert!(line("ls").ends(0).out.contains("healthy"));
+    }
+    line("down one").ends(0).says("verified");
+    assert_eq!(look(), before);
+}

@@ -102,6 +102,70 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "own_link_that_moved_replaced",
+        script: r#"netns_add("a"); ifb("a:x1"); link_move("a:x1", "w1")"#,
+        foreign: "i=$(ip -n w1 -o link show x1 | cut -d: -f1); ip -n w1 link del x1; ip -n w1 link add theirs index $i type bridge",
+        stays: "ip -n w1 link show theirs",
+        back: "ip -n w1 link del theirs",
+        ..PLAIN
+    },
+    Case {
+        name: "port_replaced_by_a_namesake_of_its_index",
+        script: r#"veth("w1:our0", "w1:our1"); link_set("w1:our0", #{ master: "br0" })"#,
+        foreign: "i=$(ip -n w1 -o link show our0 | cut -d: -f1); ip -n w1 link del our0; ip -n w1 link add theirs index $i type veth peer name theirs2",
+        stays: "ip -n w1 link show theirs",
+        back: "ip -n w1 link del theirs",
+        ..PLAIN
+    },
+    Case {
+        name: "link_that_moved_replaced_at_its_index",
+        script: r#"link_move("w1:q2", "w2")"#,
+        foreign: "i=$(ip -n w2 -o link show q2 | cut -d: -f1); ip -n w2 link del q2; ip -n w2 link add theirs index $i type ifb",
+        equal: false,
+        says: &["is gone from there; `theirs`, which has its index now, is another's: left"],
+        stays: "ip -n w2 link show theirs",
+        back: "",
+        ..PLAIN
+    },
+    Case {
+        name: "link_from_before_replaced_at_its_index",
+        script: r#"link_down("w1:q2")"#,
+        foreign: "i=$(ip -n w1 -o link show q2 | cut -d: -f1); ip -n w1 link del q2; ip -n w1 link add theirs index $i type ifb",
+        equal: false,
+        says: &["`theirs`, which has its index now, is another's: left"],
+        stays: "ip -n w1 -br link show theirs | grep -q DOWN; ! ip -n w1 -br addr show theirs | grep -q 10.5",
+        back: "",
+        ..PLAIN
+    },
+    Case {
+        name: "sysctl_of_a_device_that_is_another_now",
+        script: r#"sysctl("w1", "net.ipv4.conf.v1.arp_filter", 0)"#,
+        foreign: "ip -n w1 link del v1; ip -n w1 link add v1 type veth peer name v9",
+        equal: false,
+        says: &["was deleted by somebody else"],
+        stays: "ip netns exec w1 grep -qx 0 /proc/sys/net/ipv4/conf/v1/arp_filter",
+        back: "",
+        ..PLAIN
+    },
+    Case {
+        name: "forwarding_of_a_device_switched_off_beside_all",
+        script: r#"forwarding("w1", true)"#,
+        foreign: "ip netns exec w1 sh -c 'echo 0 > /proc/sys/net/ipv4/conf/q2/forwarding'",
+        stays: "ip netns exec w1 grep -qx 0 /proc/sys/net/ipv4/conf/q2/forwarding",
+        back: "ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/q2/forwarding'",
+        ..PLAIN
+    },
+    Case {
+        name: "file_written_where_we_removed_one",
+        script: r#"remove_file("/run/files/file")"#,
+        foreign: "echo theirs > /run/files/file",
+        equal: false,
+        says: &["was changed by somebody else: left"],
+        stays: "grep -q theirs /run/files/file",
+        back: "",
+        ..PLAIN
+    },
+    Case {
         name: "address_beside_what_was_flushed",
         script: r#"addr_flush("w1:q2")"#,
         foreign: "ip -n w1 addr add 10.91.0.1/24 dev q2",

@@ -3,7 +3,7 @@
 use crate::engine::Session;
 use crate::engine::session::foreground::Foreground;
 use crate::engine::value::{self, Fallible, Opts, put, run, text, throw};
-use crate::kernel::linux::process::{Finished, Output, Spec, Started, Stdin, Stream, signal_by_name};
+use crate::kernel::linux::process::{Finished, KEPT, Output, Spec, Started, Stdin, Stream, signal_by_name};
 use crate::plan::{Error, Kind, Ns, Result, ip};
 use crate::report::Event;
 use rhai::plugin::*;
@@ -178,10 +178,23 @@ pub(super) fn execute(session: &Session, ns: &Ns, argv: &[String], mut options: 
     if finished.heard {
         session.set_stopped(true);
     }
+    if finished.flooded {
+        return Err(flooded(ns, argv));
+    }
     if check && finished.code != Some(0) {
         return Err(unsuccessful(ns, argv, &finished));
     }
     Ok(result(ns, &finished))
+}
+
+/// The error of a command that would have filled the memory.
+fn flooded(ns: &Ns, argv: &[String]) -> Error {
+    let line = argv.iter().map(|w| ip::word(w)).collect::<Vec<_>>().join(" ");
+    let most = KEPT >> 20;
+    Error::new(Kind::Limit, format!("`{line}` in {} wrote more than {most} MiB, and was ended", ns.label()))
+        .with_ns(&ns.name)
+        .with_target(line)
+        .with_hint("let it write into a file: sh(ns, \"… > FILE\")")
 }
 
 /// The error of a command that did not end well: with the last lines that it wrote.
@@ -476,7 +489,8 @@ pub mod functions {
     /// the terminal).
     ///
     /// Returns a map with `code`, `ok`, `stdout`, `stderr`, `text` (stdout without the last newline), `lines`, `signal`,
-    /// `timed_out`, `ms` and `ns`. Errors: `exit` for a status other than 0, `timeout`, `not_found`.
+    /// `timed_out`, `ms` and `ns`. Errors: `exit` for a status other than 0, `timeout`, `not_found`, `limit` for one that
+    /// writes more than 64 MiB (it is ended).
     ///
     /// ```rhai
     /// netns_add("h1", #{ lo: true });

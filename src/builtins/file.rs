@@ -19,19 +19,66 @@ fn absolute(path: &str) -> Result<String> {
         .map_err(|e| Error::from_io(&e, format!("find the current directory for `{path}`")))
 }
 
+/// The file behind a path: of a symbolic link that which it leads to.
+fn behind(path: &str) -> Result<String> {
+    let path = absolute(path)?;
+    let Ok(data) = std::fs::symlink_metadata(&path) else { return Ok(path) };
+    if data.is_symlink() {
+        let real = std::fs::canonicalize(&path)
+            .map_err(|e| Error::from_io(&e, format!("follow the symbolic link `{path}`")).with_target(path.clone()))?;
+        return behind(&real.to_string_lossy());
+    }
+    plain(&path, &data)?;
+    Ok(path)
+}
+
+/// Refuses what would wait for somebody at its other end, or is no file.
+fn plain(path: &str, data: &std::fs::Metadata) -> Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = data.file_type();
+    if kind.is_fifo() || kind.is_socket() {
+        return Err(Error::invalid(format!("`{path}` is a pipe or a socket, no file"))
+            .with_target(path)
+            .with_hint("read or write it by a command: exec_in(host(), …)"));
+    }
+    Ok(())
+}
+
+/// Refuses to remove what the undo could not bring back as it was.
+fn removable(path: &str) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(data) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let why = if data.is_symlink() {
+        "it is a symbolic link"
+    } else if !data.is_file() {
+        "it is no regular file"
+    } else if data.nlink() > 1 {
+        "it has another name, too (a hard link)"
+    } else if (data.uid(), data.gid()) != (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) {
+        "it is somebody else's"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Unsupported, format!("`{path}` can't be removed so that the undo brings it back: {why}"))
+        .with_target(path)
+        .with_hint(
+            "remove it by a command, whose effects nsscript does not claim to undo: exec_in(host(), [\"rm\", …])",
+        ))
+}
+
 fn write(session: &Session, path: &str, text: &str, options: Map) -> Result<()> {
     let opts = Opts::new("write_file", options, &["mode"])?;
     let mode = opts.int("mode", 0..=0o7777)?.and_then(|m| u32::try_from(m).ok()).unwrap_or(0o644);
-    let path = absolute(path)?;
+    let path = behind(path)?;
     session.perform(Verb::FileWrite { path, content: text.as_bytes().to_vec(), mode, folders: false }).map(|_| ())
 }
 
 #[export_module]
 pub mod functions {
     /// Writes a file, whole. An existing one keeps its owner and mode; a new one gets option `mode` (default `0o644`).
-    /// Undo restores the old content, or removes the file.
+    /// Undo restores the old content, or removes the file. Of a symbolic link it is the file that it leads to.
     ///
-    /// Errors: `not_found` for the directory, `permission`.
+    /// Errors: `not_found` for the directory, `permission`, `invalid` for a pipe or a socket.
     ///
     /// ```rhai
     /// let path = `/tmp/nsscript-file-${host().cookie}`;
@@ -49,7 +96,7 @@ pub mod functions {
         run(&ctx, |s| write(s, path, text, options))
     }
 
-    /// The text of a file. Errors: `not_found`, `permission`, `invalid` where it is not UTF-8.
+    /// The text of a file. Errors: `not_found`, `permission`, `invalid` where it is not UTF-8, or a pipe or socket.
     ///
     /// ```rhai
     /// assert(read_file("/proc/version").contains("Linux"), "this is Linux");
@@ -60,7 +107,12 @@ pub mod functions {
             // In a plan: as the script has left it.
             let bytes = match s.linux().rehearsal().and_then(|r| r.file(path)) {
                 Some(file) => file.map(|(bytes, _)| bytes).ok_or_else(|| std::io::Error::from_raw_os_error(ENOENT)),
-                None => std::fs::read(path),
+                None => {
+                    if let Ok(data) = std::fs::metadata(path) {
+                        plain(path, &data)?;
+                    }
+                    std::fs::read(path)
+                }
             };
             let bytes = bytes.map_err(|e| Error::from_io(&e, format!("read `{path}`")).with_target(path))?;
             String::from_utf8(bytes)
@@ -68,7 +120,8 @@ pub mod functions {
         })
     }
 
-    /// Removes a file. Undo writes it again, with its content and mode. Errors: `not_found`.
+    /// Removes a file. Undo writes it again, with its content and mode. Errors: `not_found`, `unsupported` for a symbolic link,
+    /// a file that is somebody else's or has further hard links: they could not be brought back.
     ///
     /// ```rhai
     /// let path = `/tmp/nsscript-gone-${host().cookie}`;
@@ -82,6 +135,7 @@ pub mod functions {
             if s.kernel().read_file(&path)?.is_none() {
                 return Err(Error::new(Kind::NotFound, format!("there is no file `{path}`")).with_target(path));
             }
+            removable(&path)?;
             s.perform(Verb::FileRemove { path, folders: Vec::new() }).map(|_| ())
         })
     }

@@ -124,18 +124,26 @@ impl Host {
         };
         *self.ast.borrow_mut() = ast.clone();
         let mut ended = self.evaluate(name, text, &ast);
-        // What was deferred runs either way; its error counts only where there is none yet.
-        for work in self.session.take_defers() {
+        // What was deferred runs either way, also after a signal (a further one ends it); its error counts only where there is
+        // none yet, and is said in any case.
+        let first = self.session.cancel().signal();
+        let defers = self.session.take_defers();
+        if first != 0 && !defers.is_empty() {
+            self.session.cancel().clear();
+        }
+        for work in defers {
             let result = self.guarded(|| work.call::<Dynamic>(&self.engine, &ast, ()).map(|_| ()));
-            if let Err(error) = result
-                && matches!(ended, Ended::Well)
-            {
+            let Err(error) = result else { continue };
+            if first == 0 && matches!(ended, Ended::Well) {
                 ended = self.ended(name, text, &error);
+            } else {
+                let message = format!("what was deferred failed: {error}");
+                self.session.event(&Event::Warning { message, hint: None });
             }
         }
-        match self.session.cancel().signal() {
-            0 => ended,
-            signal => Ended::Signal(signal),
+        match (self.session.cancel().signal(), first) {
+            (0, 0) => ended,
+            (0, signal) | (signal, _) => Ended::Signal(signal),
         }
     }
 

@@ -460,7 +460,14 @@ impl Session {
     /// A namespace's name is taken. By a run that was killed: it is recovered, and the namespace made. By a lab that
     /// stands: the error names it.
     fn collided(&self, name: &str, error: Error) -> Result<Outcome> {
-        let Some(lab) = labs::owner(name) else { return Err(error) };
+        let Some(lab) = labs::owner(name) else {
+            return Err(match labs::maker(name) {
+                Some(run) => error.with_hint(format!(
+                    "run `{run}`, which is under way, made it: wait until it has ended, or choose another name"
+                )),
+                None => error,
+            });
+        };
         if !matches!(journal::standing(&lab), Ok(Standing::Broken(_))) {
             return Err(error.with_hint(format!(
                 "it belongs to lab `{lab}`: `nsscript down {lab}` takes that down; or choose another name"
@@ -492,7 +499,7 @@ impl Session {
     /// # Errors
     /// That of `work`; then what it did is undone.
     pub fn atomic<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let savepoint = self.txn(|txn| Ok(txn.savepoint()))?;
+        let savepoint = self.txn(|txn| Ok(txn.savepoint_within()))?;
         match work() {
             Ok(value) => {
                 self.txn(|txn| {
@@ -665,9 +672,7 @@ impl Session {
         self.0.aside.replace(Some((aside.clone(), home)));
         let clear = || -> Result<()> {
             self.txn(|txn| txn.replaces(aside.clone()))?;
-            for verb in labs::clearing(self.kernel(), story) {
-                self.perform(verb)?;
-            }
+            labs::clear(self.kernel(), story, &mut |verb| self.perform(verb).map(drop))?;
             self.txn(Txn::cleared)
         };
         clear().inspect_err(|_| {

@@ -4,8 +4,8 @@
 use super::link::LinkState;
 use super::nexthop::{NHA_ID, members};
 use super::record::{RTA_DST, RTA_NH_ID, RTA_PREFSRC, Rec};
-use super::state::State;
-use super::verb::Verb;
+use super::state::{State, made_by_kernel};
+use super::verb::{Ns, Verb};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a wireguard device sets to 0 as it is set up (`wg_open`, drivers/net/wireguard/device.c).
@@ -17,12 +17,45 @@ pub const V6_MIN_MTU: u32 = 1280;
 /// The state after the verb, as far as it can have caused it: `before`, with what it was to change as it is now, and
 /// without what it can have taken along and is gone now.
 #[must_use]
-pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
+pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
     let mut after = before.clone();
     let mut touched: Vec<u32> = Vec::new();
+    // Elsewhere it takes along the other ends of veths, and what hangs on them; indices are other links' there.
+    if verb.ns().is_some_and(|own| !own.is(ns)) {
+        if let Verb::LinkDel { link, .. } | Verb::LinkMove { link, .. } = verb {
+            let other = |l: &&LinkState| l.kind == "veth" && l.lower == link.index && l.lower_nsid.is_some();
+            let gone = before.links.values().filter(other).map(|l| l.index);
+            touched.extend(gone.filter(|index| !now.links.contains_key(index)));
+            touched.iter().for_each(|index| drop(after.links.remove(index)));
+        }
+        // And the device below a macvlan that has it for itself gets its MAC (macvlan_set_mac_address, drivers/net/macvlan.c).
+        if let Verb::LinkSet { change, .. } = verb
+            && let Some(mac) = &change.mac
+        {
+            for (index, n) in now.links.iter().filter(|(_, n)| n.mac == *mac) {
+                if let Some(a) = after.links.get_mut(index).filter(|a| a.mac != *mac) {
+                    a.mac.clone_from(&n.mac);
+                    touched.push(*index);
+                }
+            }
+        }
+        settings_of(&mut after, before, now, &touched);
+        taken_along(&mut after, verb, before, now, &touched);
+        return after;
+    }
     match verb {
         Verb::LinkSet { link, change, .. } => {
             touched.push(link.index);
+            // The device below a macvlan that has it for itself gets its MAC (macvlan_set_mac_address, drivers/net/macvlan.c).
+            if let Some(n) = now.links.get(&link.index)
+                && change.mac.is_some()
+                && matches!(n.kind.as_str(), "macvlan" | "macvtap")
+                && n.lower_nsid.is_none()
+                && let (Some(a), Some(n)) = (after.links.get_mut(&n.lower), now.links.get(&n.lower))
+            {
+                a.mac.clone_from(&n.mac);
+                touched.push(a.index);
+            }
             if let (Some(a), Some(n)) = (after.links.get_mut(&link.index), now.links.get(&link.index)) {
                 macro_rules! taken {
                     ($($asked:ident => $field:ident),*) => {$(
@@ -84,8 +117,11 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
                 a.altnames.extend(n.altnames.iter().filter(|other| *other == name).cloned());
             }
         }
-        Verb::RecAdd { rec, .. } => {
-            touched.extend(rec.devices());
+        Verb::RecAdd { rec, mode, .. } => {
+            use super::What::{Addr, Neigh, Route};
+            if *mode != super::AddMode::Create || !matches!(rec.what, Addr | Route | Neigh) {
+                touched.extend(rec.devices());
+            }
             for added in now.recs.iter().filter(|r| alike(r, rec) && !before.recs.contains(r)) {
                 after.recs.push(added.clone());
                 // The routes that the kernel makes with an address go with it.
@@ -93,10 +129,26 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
                 after.recs.extend(now.recs.iter().filter(own).cloned());
             }
         }
-        Verb::RecDel { rec, .. } => touched.extend(rec.devices()),
+        Verb::RecDel { rec, .. } => {
+            touched.extend(rec.devices());
+            // Where the next address comes to the front (promote_secondaries), it gets the routes of the subnet.
+            let addrs = before.recs.iter().filter(|a| a.what == super::What::Addr && a.devices() == rec.devices());
+            let heirs: Vec<&Rec> = addrs.filter(|a| rec.what == a.what && now.recs.contains(a)).collect();
+            let new = now.recs.iter().filter(|r| !before.recs.contains(r) && heirs.iter().any(|a| comes_with(r, a)));
+            after.recs.extend(new.cloned());
+        }
         Verb::Sysctl { key, .. } => {
             after.sysctls.clone_from(&now.sysctls);
             after.recs.retain(|r| now.recs.contains(r) || !dropped(r, key, before));
+            if let Some(dev) = super::restore::device_of(key).filter(|_| key.ends_with("/addr_gen_mode")) {
+                // A link that is up gets the address of its new mode at once (addrconf_sysctl_addr_gen_mode).
+                let on = |r: &&Rec| r.devices().iter().any(|i| before.links.get(i).is_some_and(|l| l.name == dev));
+                let new: Vec<&Rec> = now.recs.iter().filter(on).filter(|r| !before.recs.contains(r)).collect();
+                let addrs = new.iter().filter(|r| made_by_kernel(r) && r.what == super::What::Addr);
+                let addrs: Vec<&&Rec> = addrs.collect();
+                let come = new.iter().filter(|r| addrs.iter().any(|a| a == r || comes_with(r, a)));
+                after.recs.extend(come.map(|r| (*r).clone()));
+            }
         }
         _ => {}
     }
@@ -133,7 +185,23 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
             touched.push(port);
         }
     }
-    // A device that left, or whose mtu was changed, has other sysctls now.
+    settings_of(&mut after, before, now, &touched);
+    if let (Some(was), Some(is)) = (after.sysctls.get_mut(ALL_REDIRECTS), now.sysctls.get(ALL_REDIRECTS))
+        && matches!(verb, Verb::LinkSet { change, .. } if change.up == Some(true))
+    {
+        was.clone_from(is);
+    }
+    taken_along(&mut after, verb, before, now, &touched);
+    super::bridge::attribute(verb, before, now, &mut after);
+    if matches!(verb, Verb::LinkDel { .. } | Verb::LinkMove { .. }) {
+        aimless(&mut after, now, &touched);
+    }
+    // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
+    after
+}
+
+/// A device that left, or whose mtu was changed, has other sysctls now.
+fn settings_of(after: &mut State, before: &State, now: &State, touched: &[u32]) {
     let names: Vec<&str> = touched.iter().filter_map(|i| before.links.get(i)).map(|l| l.name.as_str()).collect();
     after.sysctls.retain(|key, value| {
         if !super::restore::device_of(key).is_some_and(|d| names.contains(&d)) {
@@ -143,12 +211,10 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
         value.clone_from(is.unwrap_or(&String::new()));
         is.is_some()
     });
-    if let (Some(was), Some(is)) = (after.sysctls.get_mut(ALL_REDIRECTS), now.sysctls.get(ALL_REDIRECTS))
-        && matches!(verb, Verb::LinkSet { change, .. } if change.up == Some(true))
-    {
-        was.clone_from(is);
-    }
-    // What is gone of those that hang on the links concerned, or that has a source address which is gone.
+}
+
+/// What is gone of those records that hang on the links concerned, or that have a source address which is gone.
+fn taken_along(after: &mut State, verb: &Verb, before: &State, now: &State, touched: &[u32]) {
     let deleted = match verb {
         Verb::RecDel { rec, .. } if rec.what == super::What::Nexthop => rec.attr_u32(NHA_ID),
         _ => None,
@@ -156,14 +222,23 @@ pub fn attribute(verb: &Verb, before: &State, now: &State) -> State {
     let on_links = before.recs.iter().filter(|r| r.what == super::What::Nexthop);
     let on_links = on_links.filter(|r| r.devices().iter().any(|d| touched.contains(d)));
     let ids = on_links.filter_map(|r| r.attr_u32(NHA_ID)).chain(deleted).collect();
-    after.recs.retain(|r| now.recs.contains(r) || !concerned(r, &touched, verb));
-    lose(&mut after, before, now, ids);
-    super::bridge::attribute(verb, before, now, &mut after);
-    if matches!(verb, Verb::LinkDel { .. } | Verb::LinkMove { .. }) {
-        aimless(&mut after, now, &touched);
-    }
-    // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
-    after
+    // Addresses that went, wherever they were a source.
+    let addrs = before.recs.iter().filter(|a| a.what == super::What::Addr && !now.recs.contains(a));
+    let lost: Vec<IpAddr> =
+        addrs.filter(|a| a.devices().iter().any(|d| touched.contains(d))).filter_map(Rec::local).collect();
+    let sourced = |r: &Rec| r.ip(RTA_PREFSRC).is_some_and(|ip| lost.contains(&ip));
+    after.recs.retain(|r| now.recs.contains(r) || !(concerned(r, touched, verb) || sourced(r)));
+    // Of an IPv6 route of several hops those are left that go elsewhere (fib6_ifdown, net/ipv6/route.c).
+    let shrinks = |old: &Rec, new: &Rec| {
+        replaced(old, new)
+            && old.devices().iter().any(|d| touched.contains(d))
+            && new.devices().iter().all(|d| old.devices().contains(d))
+    };
+    let whole = before.recs.iter().filter(|r| r.family() == super::record::AF_INET6 && r.hops().len() > 1);
+    let whole: Vec<&Rec> = whole.filter(|r| r.what == super::What::Route && !now.recs.contains(r)).collect();
+    let rest = now.recs.iter().filter(|r| r.what == super::What::Route && !before.recs.contains(r));
+    after.recs.extend(rest.filter(|r| whole.iter().any(|old| shrinks(old, r))).cloned());
+    lose(after, before, now, ids);
 }
 
 /// The links that a step on a link can have changed along with it: the masters that it had, and gets, and what is on top.
@@ -189,7 +264,8 @@ fn followed(verb: &Verb, before: &State) -> Vec<u32> {
         below.extend(&all);
         while let Some(lower) = below.pop() {
             let on_it = before.links.values().filter(|l| stacked(l) && l.lower == lower && !all.contains(&l.index));
-            let on_it: Vec<u32> = on_it.map(|l| l.index).collect();
+            // And the bridges that these are ports of.
+            let on_it: Vec<u32> = on_it.flat_map(|l| [l.index, l.master]).filter(|i| *i != 0).collect();
             below.extend(&on_it);
             all.extend(on_it);
         }
@@ -426,7 +502,10 @@ fn concerned(rec: &Rec, links: &[u32], verb: &Verb) -> bool {
         Verb::RecDel { rec: deleted, .. } if deleted.what == super::What::Rule => {
             rec.what == deleted.what && super::rule::covers(deleted, rec)
         }
-        Verb::RecDel { rec: deleted, .. } => alike(rec, deleted) || rec.ip(RTA_PREFSRC).is_some(),
+        Verb::RecDel { rec: deleted, .. } => {
+            // Those of the addresses behind it in its subnet, too.
+            alike(rec, deleted) || (deleted.what == super::What::Addr && rec.ip(RTA_PREFSRC).is_some())
+        }
         // What was replaced may have been on another device.
         Verb::RecAdd { rec: new, mode: super::AddMode::Replace, .. } => replaced(rec, new),
         // An IPv6 route that is appended becomes a further hop of the one that is there.
@@ -470,7 +549,7 @@ mod tests {
         let mut now = before.clone();
         now.recs = vec![single(2), group(&[2])];
         let verb = Verb::RecDel { ns: Ns { cookie: 1, name: "x".into() }, rec: removal(1), words: String::new() };
-        assert_eq!(attribute(&verb, &before, &now).recs, now.recs);
+        assert_eq!(attribute(&verb, &Ns { cookie: 1, name: "x".into() }, &before, &now).recs, now.recs);
     }
 
     #[test]
@@ -521,7 +600,12 @@ mod tests {
             link: LinkRef { index: 2, name: "a".into() },
             change: LinkChange { mtu: Some(1400), ..LinkChange::default() },
         };
-        let after = attribute(&verb, &state(1500, true, ""), &state(1400, true, "somebody"));
+        let after = attribute(
+            &verb,
+            &Ns { cookie: 1, name: "x".into() },
+            &state(1500, true, ""),
+            &state(1400, true, "somebody"),
+        );
         assert_eq!(after.links[&2].mtu, 1400);
         assert_eq!(after.links[&2].alias, "", "a stranger's change is not ours to undo");
     }

@@ -411,9 +411,15 @@ fn own_mac(link: &LinkState) -> &[u8] {
     if link.own_mac.len() == MAC { &link.own_mac } else { &link.mac }
 }
 
-/// Whether a bridge's MAC is that of one of its ports: then it follows them, and is left to come from them again.
+/// Whether a bridge's MAC is that of one of its ports: then it follows them, and is left to come from them again. Or it has
+/// none, since its last port left: nobody can give it that.
 fn mac_from_port(link: &LinkState, target: &State) -> bool {
-    link.kind == "bridge" && target.links.values().any(|l| l.master == link.index && l.mac == link.mac)
+    let of_port = || target.links.values().any(|l| l.master == link.index && l.mac == link.mac);
+    link.kind == "bridge" && (none(&link.mac) || of_port())
+}
+
+fn none(mac: &[u8]) -> bool {
+    mac.iter().all(|byte| *byte == 0)
 }
 
 fn options(all: &[(u16, Vec<u8>)]) -> Vec<KindOption> {
@@ -464,7 +470,7 @@ fn attributes(have: &LinkState, want: &LinkState) -> Option<LinkChange> {
     let six = |mac: &[u8]| mac.len() == MAC;
     let change = LinkChange {
         mtu: (have.mtu != want.mtu).then_some(want.mtu),
-        mac: (have.mac != want.mac && six(&want.mac)).then(|| want.mac.clone()),
+        mac: (have.mac != want.mac && six(&want.mac) && !none(&want.mac)).then(|| want.mac.clone()),
         broadcast: (have.broadcast != want.broadcast && six(&want.broadcast)).then(|| want.broadcast.clone()),
         alias: (have.alias != want.alias).then(|| want.alias.clone()),
         txqueuelen: (have.txqueuelen != want.txqueuelen).then_some(want.txqueuelen),

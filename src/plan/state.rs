@@ -262,9 +262,25 @@ fn ordered(rec: &Rec) -> bool {
 pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict>) {
     let mut target = now.clone();
     let mut conflicts = Vec::new();
+    // Somebody else's link has its index by now.
+    let anothers = |index: &u32| {
+        let (Some(b), Some(a), Some(n)) = (before.links.get(index), after.links.get(index), now.links.get(index))
+        else {
+            return false;
+        };
+        let known = |l: &LinkState| l.mac == n.mac || l.own_mac == n.mac || l.mac == n.own_mac || l.name == n.name;
+        a.kind != n.kind || !(known(a) || known(b))
+    };
     let indices: BTreeSet<u32> = before.links.keys().chain(after.links.keys()).copied().collect();
     for index in indices {
         match (before.links.get(&index), after.links.get(&index), now.links.get(&index)) {
+            (Some(b), Some(_), Some(n)) if anothers(&index) => {
+                let text = format!(
+                    "link `{}` was deleted by somebody else; `{}`, which has its index now, is another's: left",
+                    b.name, n.name
+                );
+                conflicts.push(Conflict { text, link: index });
+            }
             (Some(b), Some(a), Some(n)) => {
                 let (link, mut lost) = merge_link(b, a, n);
                 target.links.insert(index, link);
@@ -295,17 +311,31 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
             _ => {}
         }
     }
-    merge_recs(before, after, now, &mut target, &mut conflicts);
-    // Writing one of `all`, there or back, resets those of every device: an undo that was cut short has done so too.
-    let reset = before.sysctls.iter().any(|(k, b)| super::restore::resets(k) && after.sysctls.get(k) != Some(b));
+    let lost: BTreeSet<u32> = before.links.keys().copied().filter(anothers).collect();
+    if lost.is_empty() {
+        merge_recs(before, after, now, &mut target, &mut conflicts);
+    } else {
+        // What hung on it is neither to come back nor to go.
+        let theirs = |r: &Rec| r.devices().iter().any(|d| lost.contains(d));
+        let without = |s: &State| State { recs: s.recs.iter().filter(|r| !theirs(r)).cloned().collect(), ..s.clone() };
+        merge_recs(&without(before), &without(after), now, &mut target, &mut conflicts);
+    }
+    // A device of that name is another one.
+    let replaced = |key: &str| {
+        let device = super::restore::device_of(key);
+        let was = device.and_then(|dev| before.links.values().find(|l| l.name == dev));
+        was.is_some_and(|l| {
+            lost.contains(&l.index) || (after.links.contains_key(&l.index) && !now.links.contains_key(&l.index))
+        })
+    };
     for key in before.sysctls.keys().chain(after.sysctls.keys()) {
         let (b, a, n) = (before.sysctls.get(key), after.sysctls.get(key), now.sysctls.get(key));
-        if b == a && !reset {
+        if b == a || replaced(key) {
             continue;
         }
         match (b, n) {
             // Without one after: of a device that was away, and has the values of a new one now.
-            (Some(b), _) if n == a || n.is_none() || a.is_none() || reset => {
+            (Some(b), _) if n == a || n.is_none() || a.is_none() => {
                 target.sysctls.insert(key.clone(), b.clone());
             }
             (Some(b), Some(n)) if n != b => {
@@ -341,14 +371,14 @@ pub fn resume(from: &State, target: &State, now: &State) -> State {
         let instead = |t: &Rec| t.body == r.body || (r.what == What::Nexthop && nexthop_id(t) == nexthop_id(r));
         super::tc::clash(&target.recs, r).is_some() || target.recs.iter().any(|t| t.what == r.what && instead(t))
     };
-    let foreign = foreign.filter(|r| !super::tc::is_placeholder(r));
+    let foreign = foreign.filter(|r| !super::tc::is_placeholder(r) && !super::tc::again(r, &from.recs, &now.recs));
     let foreign = foreign.filter(|r| !displaces(r));
     out.recs.extend(foreign.cloned());
     out
 }
 
 /// Whether the kernel makes the like by itself (`RTPROT_KERNEL`, and link-local addresses).
-fn made_by_kernel(rec: &Rec) -> bool {
+pub(super) fn made_by_kernel(rec: &Rec) -> bool {
     match rec.what {
         What::Route => rec.byte(5) == 2,
         What::Addr => rec.byte(3) == 253,
@@ -443,7 +473,9 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
     };
     let removed = minus(&before.recs, &after.recs);
     let added = minus(&after.recs, &before.recs);
-    let kept = minus(&now.recs, &added);
+    let mut kept = minus(&now.recs, &added);
+    // A filter that was made again by the undo of a later step may have got other numbers.
+    kept.retain(|r| before.recs.contains(r) || !super::tc::again(r, &added, &now.recs));
     // Objects on links that are gone can't come back.
     let possible = |r: &Rec| r.devices().iter().all(|d| target.links.contains_key(d));
     let mut want = kept.clone();

@@ -103,7 +103,8 @@ impl<O: io::Write, E: io::Write> Terminal<O, E> {
         }
         match differences.len() {
             0 if verified => {}
-            0 => parts.push("what is there now could not be compared with before".to_owned()),
+            0 if errors.is_empty() => parts.push("what is there now could not be compared with before".to_owned()),
+            0 => parts.push("what could be compared is as it was".to_owned()),
             1 => parts.push("1 thing differs from before".to_owned()),
             n => parts.push(format!("{n} things differ from before")),
         }

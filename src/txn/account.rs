@@ -1,7 +1,8 @@
 //! The account of what the run made, where it is by now, and what it vacated.
 
-use super::{Entry, Txn, Undo};
-use crate::plan::{Ns, Outcome, Verb};
+use super::log::Back;
+use super::{Change, Entry, Txn, Undo};
+use crate::plan::{LinkRef, Ns, Outcome, Verb};
 
 impl Txn {
     /// Something of the run's own came to be at this place, made by step `seq`.
@@ -19,6 +20,51 @@ impl Txn {
         })
     }
 
+    /// What an undone step had taken away, or moved elsewhere, is the run's own again where it was.
+    pub(super) fn regain(&mut self, changes: &[Change]) {
+        for change in changes {
+            for index in change.before.links.keys() {
+                let place = (change.ns.cookie, *index);
+                if let Some(seq) = self.ever.get(&place) {
+                    self.made.entry(place).or_insert(*seq);
+                }
+            }
+        }
+    }
+
+    /// A link that was moved is back where it came from.
+    pub(super) fn returned(&mut self, back: &Back) {
+        let place = (back.to.cookie, back.index);
+        self.made.remove(&place);
+        self.ever.remove(&place);
+        self.guests.remove(&place);
+        self.moved.remove(&(back.from.cookie, back.link.index));
+        for place in self.moved.values_mut() {
+            if place.0.cookie == back.to.cookie && place.1 == back.index {
+                *place = (back.from.clone(), back.link.index);
+            }
+        }
+    }
+
+    /// The kind and the MAC that the run gave the link that is there now, if it made it.
+    pub(super) fn made_as(&self, ns: &Ns, index: u32) -> Option<(String, Option<Vec<u8>>)> {
+        let is_it = |at: &Ns, link: &LinkRef| {
+            let (now, i) = self.locate(at, link.index);
+            now.is(ns) && i == index
+        };
+        self.entries.iter().rev().find_map(|entry| match (&entry.verb, &entry.outcome) {
+            (Some(Verb::LinkAdd { ns, spec }), Some(outcome)) => {
+                if outcome.link.as_ref().is_some_and(|link| is_it(ns, link)) {
+                    return Some((spec.kind.clone(), spec.mac.clone()));
+                }
+                let (at, peer) = spec.peer.as_deref()?;
+                let found = outcome.peer.as_ref().is_some_and(|link| is_it(at, link));
+                found.then(|| (spec.kind.clone(), peer.mac.clone()))
+            }
+            _ => None,
+        })
+    }
+
     /// Keeps account of what the run made and where it is.
     pub(super) fn note(&mut self, entry: &Entry, outcome: &Outcome) {
         if let Undo::Restore { changes, .. } = &entry.undo {
@@ -26,6 +72,16 @@ impl Txn {
                 let stays = |index: &u32| change.after.as_ref().is_none_or(|after| after.links.contains_key(index));
                 let gone = change.before.links.keys().filter(|index| !stays(index));
                 self.vacated.extend(gone.map(|index| (change.ns.cookie, *index)));
+                let (before, cookie) = (&change.before, change.ns.cookie);
+                if change.only == 0
+                    && change.after.as_ref().is_none_or(|a| a.links != before.links || a.recs != before.recs)
+                {
+                    self.coupled.insert(cookie);
+                }
+                // The other end of a veth went along.
+                if let Some(Verb::LinkDel { .. }) = &entry.verb {
+                    self.made.retain(|(c, index), _| *c != cookie || !before.links.contains_key(index) || stays(index));
+                }
             }
         }
         match &entry.verb {
@@ -57,13 +113,17 @@ impl Txn {
                     self.made.remove(end);
                 }
             }
-            Some(Verb::LinkSet { ns, link, change }) if change.mac.is_some() || change.master.is_some() => {
+            Some(Verb::LinkSet { ns, link, change }) if change.mac.is_some() => {
                 self.restyled.insert((ns.cookie, link.index));
             }
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
                     if matches!(entry.undo, Undo::Restore { .. }) {
-                        self.guests.insert((to.cookie, now.index));
+                        let place = (to.cookie, now.index);
+                        self.guests.insert(place);
+                        // A link of the run's own may have had it before.
+                        self.made.remove(&place);
+                        self.ever.remove(&place);
                     }
                     if self.restyled.remove(&(ns.cookie, link.index)) {
                         self.restyled.insert((to.cookie, now.index));
@@ -71,6 +131,8 @@ impl Txn {
                     if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {
                         self.came((to.cookie, now.index), seq);
                     }
+                    // One that was there, and went, is nowhere.
+                    self.moved.retain(|_, place| (place.0.cookie, place.1) != (to.cookie, now.index));
                     for place in self.moved.values_mut() {
                         if place.0.cookie == ns.cookie && place.1 == link.index {
                             *place = (to.clone(), now.index);

@@ -1,10 +1,12 @@
 //! Labs: committed runs that stand, each with its journal as the record of what it made.
 
 use super::journal::{self, Standing, Story};
-use super::log::Undo;
+use super::log::{Change, Undo};
 use super::{Observer, Report, Txn};
 use crate::kernel::{By, Kernel};
-use crate::plan::{Error, Kind, Ns, Result, Verb};
+use crate::plan::restore::{self, Phase};
+use crate::plan::state::merge;
+use crate::plan::{Error, Kind, LinkRef, Ns, Result, Verb};
 use std::rc::Rc;
 
 /// What of a lab is there.
@@ -51,7 +53,7 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
         match (&entry.verb, &entry.outcome, &entry.undo) {
             (Some(Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. }), Some(outcome), _) => {
                 let Some(ns) = &outcome.ns else { continue };
-                if story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsDel { ns: n }) if n == ns)) {
+                if story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsDel { ns: n }) if n.is(ns))) {
                     continue;
                 }
                 out.namespaces.push(ns.name.clone());
@@ -129,33 +131,97 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
     }
 }
 
-/// The verbs that set a lab aside, alive: its namespaces lose their names, its links elsewhere are deleted. Done by the run
-/// that replaces it, they are undone with it.
-#[must_use]
-pub fn clearing(kernel: &dyn Kernel, story: &Story) -> Vec<Verb> {
-    let mut out = Vec::new();
-    let own = |ns: &Ns| story.entries.iter().any(|e| matches!(&e.undo, Undo::Unbind { ns: n } if n == ns));
+/// Sets a lab aside, alive: its namespaces lose their names, its links elsewhere are deleted, and what it changed of what was
+/// there before is led back. Done by the run that replaces it, all of that is undone with it.
+///
+/// # Errors
+/// A step is refused; what was done until then is for the caller to undo.
+pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -> Result<()>) -> Result<()> {
+    let own = |ns: &Ns| story.entries.iter().any(|e| matches!(&e.undo, Undo::Unbind { ns: n } if n.is(ns)));
+    let there = |ns: &Ns| kernel.reopen(ns, None).unwrap_or(false);
     for entry in story.entries.iter().rev() {
         match &entry.undo {
             Undo::Unbind { ns } if kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) => {
-                out.push(Verb::NetnsDel { ns: ns.clone() });
+                perform(Verb::NetnsDel { ns: ns.clone() })?;
             }
-            Undo::Delete { ns, link } if !own(ns) => {
-                let _ = kernel.reopen(ns, None);
-                if let Ok(Some(info)) = kernel.link(ns, By::Index(link.index))
-                    && kernel.reopen(ns, None).unwrap_or(false)
-                {
-                    let link = crate::plan::LinkRef { index: link.index, name: info.state.name };
-                    out.push(Verb::LinkDel { ns: ns.clone(), link });
+            Undo::Delete { ns, link } if !own(ns) && there(ns) => {
+                if let Ok(Some(info)) = kernel.link(ns, By::Index(link.index)) {
+                    let link = LinkRef { index: link.index, name: info.state.name };
+                    perform(Verb::LinkDel { ns: ns.clone(), link })?;
                 }
+            }
+            Undo::Restore { changes, back } => {
+                for back in back.iter().rev().filter(|b| !b.parked() && b.index != 0 && there(&b.to)) {
+                    if let Ok(Some(info)) = kernel.link(&back.to, By::Index(back.index)) {
+                        perform(Verb::LinkMove {
+                            ns: back.to.clone(),
+                            link: LinkRef { index: back.index, name: info.state.name },
+                            to: back.from.clone(),
+                            name: Some(back.link.name.clone()),
+                            index: back.link.index,
+                        })?;
+                    }
+                }
+                for change in changes.iter().filter(|c| !own(&c.ns) && there(&c.ns)) {
+                    lead_back(kernel, change, perform)?;
+                }
+            }
+            Undo::Nft { ns, before, after } if !own(ns) && there(ns) => {
+                let Some(Verb::NftLoad { ruleset, .. }) = &entry.verb else { continue };
+                let now = super::nft::tables(kernel, ns, ruleset)?;
+                let back = crate::plan::nft::back(before, after.as_deref().unwrap_or(&now), &now);
+                if !back.tables.is_empty() {
+                    let ruleset = crate::plan::nft::script(&back.tables, true);
+                    perform(Verb::NftLoad { ns: ns.clone(), ruleset })?;
+                }
+            }
+            Undo::File { path, before, folders } => {
+                let now = kernel.read_file(path)?.map(|(bytes, _)| bytes);
+                let left = match &entry.verb {
+                    Some(Verb::FileWrite { content, .. }) => Some(content),
+                    _ => None,
+                };
+                if now.as_ref() != left {
+                    continue;
+                }
+                let path = path.clone();
+                perform(match before {
+                    Some(was) => Verb::FileWrite { path, content: was.bytes.clone(), mode: was.mode, folders: false },
+                    None => Verb::FileRemove { path, folders: folders.clone() },
+                })?;
             }
             _ => {}
         }
     }
-    out
+    Ok(())
 }
 
-/// Ends a lab that was set aside: its processes, what runs in its namespaces, and what it changed elsewhere.
+/// Leads back what a step of a lab changed of what was there before.
+fn lead_back(kernel: &dyn Kernel, change: &Change, perform: &mut dyn FnMut(Verb) -> Result<()>) -> Result<()> {
+    let look = || super::read(kernel, &change.ns, change.only, &change.sysctls);
+    let Some(after) = &change.after else { return Ok(()) };
+    let mut now = look()?;
+    let (target, _) = merge(&change.before, after, &now);
+    for phase in [Phase::Links, Phase::Up, Phase::Records] {
+        for _ in 0..super::rollback::ROUNDS {
+            let verbs = restore::steps(&change.ns, &now, &target, phase);
+            if verbs.is_empty() {
+                break;
+            }
+            for verb in verbs {
+                // What is to go may have gone with something else, what is to come have come.
+                match perform(verb) {
+                    Err(error) if !matches!(error.kind, Kind::NotFound | Kind::Exists) => return Err(error),
+                    _ => {}
+                }
+            }
+            now = look()?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends a lab that was set aside: its processes, and what runs in its namespaces.
 ///
 /// # Errors
 /// Its journal can't be read.
@@ -170,9 +236,8 @@ pub fn retire(kernel: Rc<dyn Kernel>, aside: &std::path::Path, observer: Box<dyn
             _ => None,
         })
         .collect();
-    txn.entries.retain(|e| {
-        matches!(e.undo, Undo::Process { .. } | Undo::Restore { .. } | Undo::Nft { .. } | Undo::File { .. })
-    });
+    // The rest was led back when it was set aside.
+    txn.entries.retain(|e| matches!(e.undo, Undo::Process { .. }));
     let mut report = txn.down();
     if !spaces.is_empty()
         && let Err(error) = kernel.end_processes(&spaces)
@@ -283,5 +348,16 @@ pub fn owner(namespace: &str) -> Option<String> {
             _ => return false,
         };
         story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsAdd { name, .. }) if name == namespace))
+    })
+}
+
+/// The run under way that made a namespace of this name. Its journal may end in the middle of a line.
+#[must_use]
+pub fn maker(namespace: &str) -> Option<String> {
+    journal::names().into_iter().find(|name| {
+        matches!(journal::standing(name), Ok(Standing::Running(_)))
+            && journal::story_in(&journal::folder(name)).is_ok_and(|story| {
+                story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsAdd { name, .. }) if name == namespace))
+            })
     })
 }

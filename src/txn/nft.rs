@@ -87,7 +87,7 @@ impl Txn {
         for (now, was) in back.tables {
             let Some(name) = now.as_ref().or(was.as_ref()).map(|t| t.name.clone()) else { continue };
             // Undone later means done earlier: what was before the first step counts.
-            expected.nft.retain(|(n, t, _)| n != ns || *t != name);
+            expected.nft.retain(|(n, t, _)| !n.is(ns) || *t != name);
             expected.nft.push((ns.clone(), name, was));
         }
     }

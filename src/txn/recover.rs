@@ -65,18 +65,26 @@ impl Txn {
         if let Undo::Restore { changes, back } = &mut entry.undo {
             for back in back.iter_mut() {
                 back.index = limbo::arrived(&*self.kernel, back, changes);
+                if let (Verb::LinkMove { link, name, .. }, index @ 1..) = (&verb, back.index) {
+                    let name = name.clone().unwrap_or_else(|| link.name.clone());
+                    let link = crate::plan::LinkRef { index, name };
+                    entry.outcome = Some(crate::plan::Outcome { link: Some(link), ..Default::default() });
+                }
             }
             for change in changes {
                 if change.after.is_none()
                     && let Ok(now) = read(&*self.kernel, &change.ns, change.only, &change.sysctls)
                 {
-                    let mut after = attribute(&verb, &change.before, &now);
+                    let mut after = attribute(&verb, &change.ns, &change.before, &now);
                     if let Some(carrier) = carriers(&*self.kernel, Some(&verb), change) {
                         after = flushed(&after, |index| carrier.contains(&index));
                     }
                     change.after = Some(after);
                 }
             }
+        }
+        if let (Verb::LinkMove { .. }, Some(outcome)) = (&verb, entry.outcome.clone()) {
+            self.note(entry, &outcome);
         }
         if let (Undo::Nft { ns, after, .. }, Verb::NftLoad { ruleset, .. }) = (&mut entry.undo, &verb)
             && after.is_none()
@@ -109,8 +117,9 @@ impl Txn {
         {
             self.held.push(ns.clone());
         }
-        if let (Verb::NetnsAttach { name, .. }, Undo::Rebind { .. }) = (&verb, &entry.undo)
+        if let (Verb::NetnsAttach { name, path }, Undo::Rebind { .. }) = (&verb, &entry.undo)
             && let Ok(ns) = self.kernel.find_ns(name)
+            && path.strip_prefix("/run/netns/").and_then(|n| self.kernel.find_ns(n).ok()).is_none_or(|of| of.is(&ns))
         {
             // Bound a moment before the end: by us, since the name was free when it was begun.
             entry.outcome = Some(crate::plan::Outcome { ns: Some(ns), ..Default::default() });

@@ -2,7 +2,7 @@
 
 use super::late::Late;
 use super::log::{Back, Change, Content};
-use super::{Entry, Txn, Undo, read, same_link};
+use super::{Entry, Txn, Undo, read};
 use crate::kernel::{By, Cancel};
 use crate::plan::attribute::{flushed, grown};
 use crate::plan::nft::Table;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// How often a state is led back: the kernel adds and removes some by itself each time, sets links up and down that are on
 /// others, and gives a link that is made again options of its own.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 /// The longest that an undo waits for duplicate address detection: 1.9 s with the kernel's defaults, and a second more
 /// for each further probe (`dad_transmits`).
 pub(super) const DAD_BOUND: Duration = Duration::from_secs(8);
@@ -194,17 +194,20 @@ impl Txn {
         let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
         self.end_processes(since, &mut report);
         self.still_bridges(since);
+        let mut lowest = None;
         while self.entries.last().is_some_and(|e| e.seq >= since) {
             let Some(entry) = self.entries.pop() else { break };
+            lowest = Some(entry.seq);
             report.steps += 1;
             if self.goes_along(&entry, since) {
                 self.forget(&entry);
                 continue;
             }
             if matches!(entry.undo, Undo::Unbind { .. }) {
-                let lowest = self.unbind_all(entry, since, &mut report, &mut expected);
+                let first = self.unbind_all(entry, since, &mut report, &mut expected);
+                lowest = Some(first);
                 if expected.late.is_empty()
-                    && let Err(error) = self.log.undone(lowest)
+                    && let Err(error) = self.log.undone(first)
                 {
                     report.unwritten(&error);
                 }
@@ -227,7 +230,15 @@ impl Txn {
                 report.unwritten(&error);
             }
         }
+        let late = !expected.late.is_empty();
         let rest = self.last_tries(&mut expected, &mut report);
+        // What had been refused is there now: nothing of these steps is left to do.
+        if late
+            && rest.is_empty()
+            && let Some(Err(error)) = lowest.map(|seq| self.log.undone(seq))
+        {
+            report.unwritten(&error);
+        }
         if since > 0 {
             self.owed.extend(rest);
         }
@@ -390,6 +401,11 @@ impl Txn {
                     Some(Verb::LinkAdd { spec, .. }) => (spec.mac.clone(), spec.peer.as_deref()),
                     _ => (None, None),
                 };
+                // Of one that was moved, the step that made it knows.
+                let (kind, mac) = match &entry.verb {
+                    Some(Verb::LinkMove { .. }) => self.made_as(&ns, index).unwrap_or((kind, mac)),
+                    _ => (kind, mac),
+                };
                 let found = self.delete(entry.seq, &ns, &link, &kind, mac.as_deref(), report);
                 expected.forget(&ns, index);
                 // A veth's other end went with it; or, where somebody moved the first away, it takes that along.
@@ -405,6 +421,7 @@ impl Txn {
             }
             Undo::Restore { changes, back } => {
                 self.restore((entry, since), changes, back, report, expected);
+                self.regain(changes);
             }
             Undo::File { path, before, folders } => {
                 let verb = match before {
@@ -439,14 +456,6 @@ impl Txn {
             }
             Undo::Lost { what } => report.differences.push(what.clone()),
         }
-    }
-
-    /// Whether a file that the step wrote has another content by now: not the old one either, as an undo that was cut short
-    /// leaves it.
-    fn foreign_file(&self, entry: &Entry, path: &str, before: Option<&Content>) -> bool {
-        let (Some(Verb::FileWrite { content, .. }), Some(_)) = (&entry.verb, &entry.outcome) else { return false };
-        let old = |now: &Vec<u8>| before.is_some_and(|b| b.bytes == *now);
-        matches!(self.kernel.read_file(path), Ok(Some((now, _))) if now != *content && !old(&now))
     }
 
     /// Does a verb on the way back. Errors of the kinds `fine` mean that it is so already.
@@ -495,42 +504,6 @@ impl Txn {
         self.held.retain(|h| h != ns);
     }
 
-    /// Deletes a link of the run's own, if it is still that: the index alone may be another's by now. Whether it was there.
-    fn delete(
-        &mut self,
-        seq: u64,
-        ns: &Ns,
-        link: &LinkRef,
-        kind: &str,
-        mac: Option<&[u8]>,
-        report: &mut Report,
-    ) -> bool {
-        match self.kernel.link(ns, By::Index(link.index)) {
-            Ok(Some(info)) if same_link(&info.state, kind) => {
-                let known = mac.is_none_or(|m| info.state.mac == m)
-                    || info.state.name == link.name
-                    || self.restyled.contains(&(ns.cookie, link.index));
-                if !known {
-                    report.notes.push(format!(
-                        "link `{}` was deleted already; `{}`, which has its index now, is another's: left",
-                        link.name, info.state.name
-                    ));
-                    return true;
-                }
-                let link = LinkRef { index: link.index, name: info.state.name };
-                self.step(seq, &Verb::LinkDel { ns: ns.clone(), link }, report, &[Kind::NotFound]);
-                true
-            }
-            // Gone already (with its peer, or by somebody else's hand), or not ours: nothing to do.
-            Ok(_) => false,
-            Err(error) if error.kind == Kind::NotFound => false,
-            Err(error) => {
-                report.errors.push(error.to_string());
-                true
-            }
-        }
-    }
-
     fn restore(
         &mut self,
         (entry, since): (&Entry, u64),
@@ -543,7 +516,8 @@ impl Txn {
         // One end of a veth after the other; the last that left comes first.
         let mut lost = Vec::new();
         for back in back.iter().rev().filter(|b| b.index != 0) {
-            if !self.move_back(seq, back, report, expected) {
+            let was = changes.iter().find(|c| c.ns.is(&back.from)).and_then(|c| c.before.links.get(&back.link.index));
+            if !self.move_back(seq, back, was, report, expected) {
                 lost.push((back.from.cookie, back.link.index));
             }
         }
@@ -584,13 +558,18 @@ impl Txn {
                 }
             };
             // Links of the run's own that went before are nothing to look for: nobody else deleted them.
+            // But one that this very step deleted comes back, with what it had taken along.
+            let deleted = entry.on.is_empty() && matches!(entry.verb, Some(Verb::LinkDel { .. }));
+            let went = |index: &u32| deleted && change.after.as_ref().is_some_and(|a| !a.links.contains_key(index));
             let gone: Vec<u32> = change
                 .before
                 .links
                 .keys()
                 .filter(|index| {
                     lost.contains(&(change.ns.cookie, **index))
-                        || !now.links.contains_key(index) && self.fresh(change.ns.cookie, **index, since)
+                        || !now.links.contains_key(index)
+                            && !went(index)
+                            && self.fresh(change.ns.cookie, **index, since)
                 })
                 .copied()
                 .collect();
@@ -712,71 +691,6 @@ impl Txn {
                         return;
                     }
                 }
-            }
-        }
-    }
-
-    /// False: somebody else has the link now.
-    fn move_back(&mut self, seq: u64, back: &Back, report: &mut Report, expected: &mut Expected) -> bool {
-        let info = match self.kernel.link(&back.to, By::Index(back.index)) {
-            Ok(Some(info)) => info,
-            // Back already: an undo that was cut short got this far.
-            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => return true,
-            // Limbo is empty once the run was committed: it is made again.
-            Ok(None) if back.parked() => return true,
-            Err(error) if back.parked() && error.kind == Kind::NotFound => return true,
-            Ok(None) => {
-                let to = back.to.label();
-                report
-                    .differences
-                    .push(format!("link `{}` was moved to {to} and is gone from there: left", back.link.name));
-                return false;
-            }
-            Err(error) => {
-                report.errors.push(error.to_string());
-                return true;
-            }
-        };
-        let verb = Verb::LinkMove {
-            ns: back.to.clone(),
-            link: LinkRef { index: back.index, name: info.state.name },
-            to: back.from.clone(),
-            name: Some(back.link.name.clone()),
-            index: back.link.index,
-        };
-        // Refused, it is tried again at once: a link that is missing would be made anew.
-        if self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]) {
-            expected.renumber(&*self.kernel, back.index, back.link.index);
-            self.moved.remove(&(back.from.cookie, back.link.index));
-            for place in self.moved.values_mut() {
-                if place.0.cookie == back.to.cookie && place.1 == back.index {
-                    *place = (back.from.clone(), back.link.index);
-                }
-            }
-        }
-        true
-    }
-
-    /// Veth pairs whose ends were in two namespaces, both gone: made again in one message.
-    fn remake_pairs(&mut self, seq: u64, changes: &[Change], report: &mut Report) {
-        let [a, b] = changes else { return };
-        let missing = |kernel: &dyn crate::kernel::Kernel, c: &Change| -> Vec<u32> {
-            let Some(after) = &c.after else { return Vec::new() };
-            c.before
-                .links
-                .values()
-                .filter(|l| l.kind == "veth" && !after.links.contains_key(&l.index))
-                .filter(|l| matches!(kernel.link(&c.ns, By::Index(l.index)), Ok(None)))
-                .map(|l| l.index)
-                .collect()
-        };
-        let (here, there) = (missing(&*self.kernel, a), missing(&*self.kernel, b));
-        for index in here {
-            let Some(link) = a.before.links.get(&index) else { continue };
-            let peer = b.before.links.get(&link.lower).filter(|p| there.contains(&p.index) && p.lower == index);
-            if let Some(peer) = peer {
-                let verb = restore::remake_pair((&a.ns, &a.before, link), (&b.ns, &b.before, peer));
-                self.step(seq, &verb, report, &[]);
             }
         }
     }

@@ -316,6 +316,82 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"veth("w2:x1", "x2", #{ a: #{ addr: "10.62.0.3/24" } }); addr("w2:x1", "10.60.0.5/24", #{ label: "x1:0", replace: true }); link_up("w2:x1")"#,
     ),
     (
+        "coupled/port_from_before_and_a_bridge_of_the_runs_own_deleted",
+        r#"bridge("w1:br9", #{ up: true }); link_set("w1:p1", #{ master: "br9" }); link_del("w1:br9")"#,
+    ),
+    (
+        "coupled/port_from_before_left_a_bridge_of_the_runs_own",
+        r#"bridge("w1:br9", #{ up: true }); link_set("w1:p1", #{ master: "br9" }); link_set("w1:p1", #{ nomaster: true }); link_del("w1:br9")"#,
+    ),
+    (
+        "coupled/guest_from_one_new_bridge_to_another",
+        r#"netns_add("f"); bridge("f:b1"); bridge("f:b2"); link_move("w2:e1", "f"); link_set("f:e1", #{ master: "b1" }); link_set("f:e1", #{ master: "b2" }); link_del("f:b2")"#,
+    ),
+    (
+        "coupled/nexthop_over_an_own_link_then_down",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true }); link_down("w1:x1")"#,
+    ),
+    (
+        "coupled/nexthop_over_an_own_link_then_moved",
+        r#"netns_add("f"); veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true }); link_move("w1:x1", "f")"#,
+    ),
+    (
+        "coupled/nexthop_group_over_an_own_link_then_deleted",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 30, #{ via: "10.60.0.8", dev: "x1" }); nexthop("w1", 20, #{ group: [30], replace: true }); link_del("w1:x1")"#,
+    ),
+    (
+        "coupled/source_address_on_an_own_link_then_deleted",
+        r#"veth("w1:x1", "w1:x2", #{ up: true }); addr("w1:x1", "10.0.0.2/32"); addr_del("w1:v1", "10.0.0.2/24"); link_del("w1:x1")"#,
+    ),
+    (
+        "coupled/filter_to_an_own_link_then_deleted",
+        r#"veth("w1:x1", "w1:x2", #{ up: true }); tc_filter("w1:q2", "u32", #{ parent: "ingress", prio: 77, protocol: "ip", src: "10.99.0.0/16", action: #{ kind: "mirred", dev: "x1" } }); link_del("w1:x1")"#,
+    ),
+    (
+        "coupled/multipath_over_an_own_link_then_deleted",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "fd62::1/64" } }); route("w1", "fd30::/64", #{ nexthops: [#{ via: "fd00::9" }, #{ via: "fd62::9" }] }); link_del("w1:x1")"#,
+    ),
+    (
+        "coupled/mtu_below_a_port_of_a_bridge_from_before",
+        r#"veth("w1:x1", "w1:x2", #{ up: true }); macvlan("w1:m1", #{ link: "x1", mode: "bridge", up: true }); link_set("w1:m1", #{ master: "br0" }); link_set("w1:x1", #{ mtu: 1000 })"#,
+    ),
+    (
+        "coupled/mac_of_a_macvlan_that_passes_through",
+        r#"macvlan("w1:m1", #{ link: "v1", mode: "passthru", up: true }); link_set("w1:m1", #{ mac: "02:00:00:00:77:01" })"#,
+    ),
+    (
+        "coupled/mac_of_both_where_it_passes_through",
+        r#"macvlan("w1:m1", #{ link: "q2", mode: "passthru", up: true }); link_set("w1:m1", #{ mac: "02:00:00:00:77:01" }); link_set("w1:q2", #{ mac: "02:00:00:00:77:02" })"#,
+    ),
+    (
+        "coupled/mac_of_a_macvlan_elsewhere_that_passes_through",
+        r#"netns_add("f"); macvlan("f:m1", #{ link: "w1:v1", mode: "passthru", up: true }); link_set("f:m1", #{ mac: "02:00:00:00:77:01" })"#,
+    ),
+    (
+        "coupled/mtu_of_a_port_beside_an_own_one",
+        r#"veth("w1:x1", "w1:x2", #{ up: true, mtu: 1400 }); link_set("w1:x1", #{ master: "br0" }); link_set("w1:p1", #{ mtu: 1300 }); link_set("w1:x1", #{ nomaster: true })"#,
+    ),
+    (
+        "coupled/moved_out_of_its_namespace_in_a_savepoint",
+        r#"netns_add("a"); ifb("a:d2"); transaction(|| { link_move("a:d2", host()); })"#,
+    ),
+    (
+        "coupled/pair_moved_out_in_a_savepoint",
+        r#"netns_add(["a", "b"]); veth("a:y1", "b:y2"); transaction(|| { link_move("a:y1", host()); link_move("b:y2", "w1"); })"#,
+    ),
+    (
+        "coupled/guest_at_the_place_of_an_own_link",
+        r#"ifb("w1:y1", #{ index: 200 }); netns_add("f"); link_move("w1:y1", "f"); link_del("f:y1"); link_move("w2:v2", "f"); link_del("f:v2")"#,
+    ),
+    (
+        "coupled/guest_at_the_place_of_one_moved_in_a_savepoint",
+        r#"ifb("w1:y1", #{ index: 200 }); netns_add("f"); try { transaction(|| { link_move("w1:y1", "f"); fail("inner"); }) } catch (e) {} link_move("w2:v2", "f"); link_del("f:v2")"#,
+    ),
+    (
+        "coupled/own_one_after_a_savepoint_that_moved_it",
+        r#"netns_add("f"); ifb("w1:y1"); try { transaction(|| { link_move("w1:y1", "f"); fail("inner"); }) } catch (e) {} link_up("w1:y1"); link_del("w1:y1")"#,
+    ),
+    (
         "own/moved_after_a_step_beside_it",
         r#"veth("w2:x1", "x2", #{ up: true }); link_del("w1:v1"); link_move("w2:x1", host())"#,
     ),

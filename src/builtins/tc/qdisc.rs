@@ -3,6 +3,7 @@
 use super::{listed, mode, on_device, params, put_stats, shown, text};
 use crate::engine::Session;
 use crate::engine::value::{Device, Fallible, Opts, put, run};
+use crate::kernel::By;
 use crate::plan::tc::{self, CLSACT, CLSACT_HANDLE, ROOT, TCA_KIND, TCA_OPTIONS};
 use crate::plan::{Error, Kind, Rec, Result, Verb, What, nla};
 use rhai::plugin::*;
@@ -34,6 +35,7 @@ fn place(kind: &str, opts: &Map) -> Result<(u32, u32)> {
 pub fn add(session: &Session, device: &Device, kind: &str, opts: &Map) -> Result<u32> {
     let (parent, handle) = place(kind, opts)?;
     let mode = mode(opts, "qdisc")?;
+    let opts = &bucket(session, device, kind, opts)?;
     let mut params = params(kind, opts, COMMON)?;
     let options = tc::qdisc::encode(kind, &mut params)?;
     let mut body = tc::header(device.link.index, handle, parent, 0);
@@ -50,6 +52,21 @@ pub fn add(session: &Session, device: &Device, kind: &str, opts: &Map) -> Result
     }
     let found = on_device(session, device, What::Qdisc)?.into_iter().find(|r| r.tc_parent() == parent);
     Ok(found.map(|r| r.tc_handle()).unwrap_or_default())
+}
+
+/// A token bucket drops what is larger than its burst: where none is given, it holds a frame of the link at least, with an
+/// Ethernet header and a VLAN's tag.
+fn bucket(session: &Session, device: &Device, kind: &str, opts: &Map) -> Result<Map> {
+    let mut opts = opts.clone();
+    if kind == "tbf" && !opts.contains_key("burst") {
+        let info = session.kernel().link(&device.ns, By::Index(device.link.index))?;
+        let frame = info.map_or(0, |info| info.state.mtu.saturating_add(18));
+        let rate = params(kind, &opts, COMMON)?.rate("rate")?.unwrap_or_default();
+        if frame > tc::qdisc::default_burst(rate) {
+            opts.insert("burst".into(), frame.to_string().into());
+        }
+    }
+    Ok(opts)
 }
 
 /// Deletes the qdisc at `parent` (with that handle, where one is given).
@@ -109,7 +126,7 @@ pub mod functions {
     ///
     /// | kind | options |
     /// |---|---|
-    /// | `tbf` | `rate`, `burst` (default: 10 ms of the rate), `latency` (default: 50 ms) or `limit`, `peakrate`, `mtu`, `overhead`, `mpu` |
+    /// | `tbf` | `rate`, `burst` (default: 10 ms of the rate, and a frame of the link's mtu at least), `latency` (default: 50 ms) or `limit`, `peakrate`, `mtu`, `overhead`, `mpu` |
     /// | `htb` | `default_class` (hexadecimal, as in a handle), `r2q`, `direct_qlen`; classes by `tc_class` |
     /// | `netem` | `delay`, `jitter`, `delay_corr`, `distribution` (`uniform`, `normal`, `pareto`, `paretonormal`), `loss` (a percentage, or `"gemodel P R 1-H 1-K"`, `"state P13 P31 P32 P23 P14"`), `loss_corr`, `duplicate`, `duplicate_corr`, `corrupt`, `corrupt_corr`, `reorder`, `reorder_corr`, `gap`, `rate`, `overhead`, `limit` (packets; 1000), `ecn`, `slot` |
     /// | `fq_codel` | `limit`, `flows`, `quantum`, `target`, `interval`, `ce_threshold`, `memory_limit`, `drop_batch`, `ecn` |

@@ -495,6 +495,10 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
         libc::EEXIST => Error::new(Kind::Exists, format!("{pair} exists already in {place}")).with_hint(
             "choose another name, or another index where one is given, or delete the link first: link_del(…)",
         ),
+        libc::EOPNOTSUPP if spec.master.is_some() && refusal.words.as_deref() != Some(UNKNOWN_KIND) => {
+            let master = spec.master.as_ref().map_or("", |(_, name)| name.as_str());
+            no_ports(master, &format!("`{name}` can't be made a port of it"))
+        }
         // The kind is known, but not what was asked of it: such as vlan_filtering of a bridge.
         libc::EOPNOTSUPP if !spec.options.is_empty() && refusal.words.as_deref() != Some(UNKNOWN_KIND) => {
             let words: Vec<&str> = spec.options.iter().map(|o| o.words.as_str()).filter(|w| !w.is_empty()).collect();
@@ -520,6 +524,12 @@ pub fn link_add_error(ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
     let mut error = base.with_op("link_add").with_ns(&ns.name).with_target(name).with_errno(errno);
     error.kernel = refusal.words;
     error
+}
+
+/// The error of a master that takes no ports (do_set_master, net/core/rtnetlink.c).
+fn no_ports(master: &str, what: &str) -> Error {
+    Error::new(Kind::Invalid, format!("`{master}` takes no ports: {what}"))
+        .with_hint("a master is a bridge, a bond, a team or a vrf; and not every link can be a port of each")
 }
 
 /// The kernel option that a route's encapsulation needs.
@@ -591,6 +601,10 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let name = change.name.as_deref().unwrap_or_default();
             Error::new(Kind::Exists, format!("`{}` can't be renamed: `{name}` exists already in {place}", link.name))
                 .with_hint("choose another name")
+        }
+        (Verb::LinkSet { link, change, .. }, libc::EOPNOTSUPP) if change.master.as_ref().is_some_and(|m| m.0 != 0) => {
+            let master = change.master.as_ref().map_or("", |(_, name)| name.as_str());
+            no_ports(master, &format!("`{}` in {place} can't be made one of it", link.name))
         }
         (Verb::LinkSet { link, change, .. }, libc::EOPNOTSUPP) if change.kind.is_some() => {
             let (kind, options) = change.kind.clone().unwrap_or_default();

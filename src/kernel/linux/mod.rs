@@ -623,7 +623,7 @@ impl Kernel for Linux {
     }
 
     fn runs(&self, pid: i32, start_time: u64) -> bool {
-        process::process_start_time(pid) == Some(start_time)
+        process::lives(pid, start_time)
     }
 
     fn wait_dad(
@@ -759,7 +759,7 @@ impl Linux {
                 nft::run(self, ns, &["-f", "-"], ruleset)?;
             }
             Verb::FileWrite { path, content, mode, folders } => match self.rehearsal() {
-                Some(rehearsal) => rehearsal.write(path, content, *mode)?,
+                Some(rehearsal) => rehearsal.write(path, content, *mode, *folders)?,
                 None => file::write(path, content, *mode, *folders)?,
             },
             // Running it is the process room's, which asks for this to be written down first.

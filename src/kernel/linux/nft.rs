@@ -39,6 +39,10 @@ pub(super) fn run(linux: &Linux, ns: &Ns, args: &[&str], input: &str) -> Result<
         return String::from_utf8(finished.stdout)
             .map_err(|_| Error::new(Kind::Io, "nft printed what is not UTF-8").with_op("nft").with_ns(&ns.name));
     }
+    if finished.flooded {
+        let text = format!("nft printed more than {} MiB", process::KEPT >> 20);
+        return Err(Error::new(Kind::Limit, text).with_op("nft").with_ns(&ns.name));
+    }
     if finished.timed_out {
         return Err(Error::new(Kind::Timeout, format!("nft did not end within {} s", BOUND.as_secs())).with_op("nft"));
     }

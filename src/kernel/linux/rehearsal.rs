@@ -194,11 +194,12 @@ impl Rehearsal {
         self.files.borrow().get(&real(path)).cloned()
     }
 
-    /// Writes a file in memory, where writing the real one would succeed. An existing one keeps its mode.
+    /// Writes a file in memory, where writing the real one would succeed (with `folders` also where those above it are missing).
+    /// An existing one keeps its mode.
     ///
     /// # Errors
     /// Those of writing it (`open(2)`): no such folder, not permitted, a folder of that name.
-    pub fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<()> {
+    pub fn write(&self, path: &str, content: &[u8], mode: u32, folders: bool) -> Result<()> {
         let failed = |e: std::io::Error| Error::from_io(&e, format!("write `{path}`")).with_target(path);
         let key = real(path);
         let mut files = self.files.borrow_mut();
@@ -213,7 +214,11 @@ impl Rehearsal {
                     meta.mode() & 0o7777
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                    let folder = key.parent().unwrap_or(Path::new("/"));
+                    let mut folder = key.parent().unwrap_or(Path::new("/"));
+                    // Those that are missing are made.
+                    while folders && !folder.exists() {
+                        folder = folder.parent().unwrap_or(Path::new("/"));
+                    }
                     if !std::fs::metadata(folder).map_err(failed)?.is_dir() {
                         return Err(failed(std::io::Error::from_raw_os_error(libc::ENOTDIR)));
                     }
@@ -261,15 +266,16 @@ mod tests {
         std::fs::write(path("old"), "old").expect("written");
         let rehearsal = Rehearsal::default();
         assert_eq!(rehearsal.file(&path("old")), None);
-        rehearsal.write(&path("old"), b"new", 0o600).expect("written");
-        rehearsal.write(&path("fresh"), b"fresh", 0o600).expect("written");
+        rehearsal.write(&path("old"), b"new", 0o600, false).expect("written");
+        rehearsal.write(&path("fresh"), b"fresh", 0o600, false).expect("written");
         assert_eq!(rehearsal.file(&path("old")).flatten().map(|f| f.0), Some(b"new".to_vec()));
         assert_eq!(rehearsal.file(&path("fresh")), Some(Some((b"fresh".to_vec(), 0o600))));
         rehearsal.remove(&path("old")).expect("removed");
         assert_eq!(rehearsal.file(&path("old")), Some(None));
         assert_eq!(rehearsal.remove(&path("old")).map_err(|e| e.kind), Err(Kind::NotFound));
-        assert_eq!(rehearsal.write(&path("no/such"), b"", 0).map_err(|e| e.kind), Err(Kind::NotFound));
-        assert!(rehearsal.write(&path("."), b"", 0).is_err());
+        assert_eq!(rehearsal.write(&path("no/such"), b"", 0, false).map_err(|e| e.kind), Err(Kind::NotFound));
+        rehearsal.write(&path("no/such"), b"", 0, true).expect("the folder would be made");
+        assert!(rehearsal.write(&path("."), b"", 0, false).is_err());
         assert_eq!(std::fs::read_to_string(path("old")).expect("read"), "old");
         assert!(!dir.path().join("fresh").exists());
     }

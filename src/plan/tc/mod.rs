@@ -13,7 +13,7 @@ mod tree;
 
 pub use params::{Params, Value};
 pub use record::{of, sendable};
-pub use tree::{Step, clash, is_placeholder, orphans, steps};
+pub use tree::{Step, again, clash, is_placeholder, orphans, steps};
 
 use super::error::{Error, Result};
 use super::record::{Rec, What};

@@ -78,6 +78,20 @@ pub fn clash<'r>(kept: &'r [Rec], rec: &Rec) -> Option<&'r Rec> {
     kept.iter().find(|k| rec.is_tc() && same_place(k, rec) && *k != rec)
 }
 
+/// Whether a filter has the place of one of `ours` that is not there now: the same one, made again with other numbers
+/// (u32 counts its tables on).
+#[must_use]
+pub fn again(rec: &Rec, ours: &[Rec], now: &[Rec]) -> bool {
+    let alike = |a: &Rec| {
+        a.what == rec.what
+            && a.tc_index() == rec.tc_index()
+            && a.tc_parent() == rec.tc_parent()
+            && a.tc_prio() == rec.tc_prio()
+            && a.tc_kind() == rec.tc_kind()
+    };
+    rec.what == What::Filter && ours.iter().any(|a| alike(a) && !now.contains(a))
+}
+
 /// Takes out what hangs on a qdisc or class that is not among them.
 pub fn orphans(recs: &mut Vec<Rec>) {
     loop {

@@ -19,7 +19,7 @@ mod tests;
 mod tree;
 
 pub use child::{Ended, signal_by_name, signal_name};
-pub use proc::{marked, pids_in_netns, process_start_time};
+pub use proc::{lives, marked, pids_in_netns, process_start_time};
 pub use pump::Tee;
 pub use replace::replace;
 pub use spawn::{check, keep_limit};
@@ -51,6 +51,9 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// How often another signal is looked for while a program has the terminal and a Ctrl-C was its own.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How much of each output is kept, in bytes: one that writes without an end would take all of the machine's memory.
+pub const KEPT: usize = 64 << 20;
 
 /// The longest that the handlers of one Ctrl-C are apart.
 const CTRL_C: Duration = Duration::from_millis(100);
@@ -118,6 +121,8 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub timed_out: bool,
+    /// It wrote more than [`KEPT`] bytes, and was ended for that.
+    pub flooded: bool,
     /// A signal to us cut it short; [`Cancel::signal`] tells which.
     pub cancelled: bool,
     /// Ctrl-C was pressed while it had the terminal, and was its own.
@@ -128,8 +133,8 @@ pub struct Finished {
     pub warnings: Vec<String>,
 }
 
-/// Runs a program and waits for it, or for its timeout, or for `cancel`; in the last two cases its whole tree is ended
-/// (SIGTERM, after at most 500 ms SIGKILL), also what has left the tree if we are a subreaper. `tee` is called with
+/// Runs a program and waits for it, or for its timeout, or for `cancel`, or until it has written more than [`KEPT`] bytes;
+/// in the last three cases its whole tree is ended (SIGTERM, after at most 500 ms SIGKILL), also what has left the tree if we are a subreaper. `tee` is called with
 /// each piece of output as it comes.
 ///
 /// The program stays in our process group: the terminal's Ctrl-C reaches it too, and a shell may be interactive. One that
@@ -162,7 +167,8 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
         let theirs = has_terminal && finished.cancelled && cancel.signal() == libc::SIGINT;
         finished.cancelled &= !theirs;
         finished.timed_out = !finished.cancelled && deadline.is_some_and(|d| Instant::now() >= d);
-        if finished.cancelled || finished.timed_out {
+        finished.flooded = pump.data.iter().any(|data| data.len() > KEPT);
+        if finished.cancelled || finished.timed_out || finished.flooded {
             let ending = tree::end_all(|| tree::own_members(&spawned.lineage), GRACE, Some(&mut pump));
             finished.warnings.extend(ending.problem().map(|e| e.to_string()));
             break;

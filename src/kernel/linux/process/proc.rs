@@ -52,6 +52,12 @@ pub fn process_start_time(pid: i32) -> Option<u64> {
     stat(pid).map(|s| s.start_time)
 }
 
+/// Whether the process that began then still runs: one that has ended and was not waited for yet (a zombie) does not.
+#[must_use]
+pub fn lives(pid: i32, start_time: u64) -> bool {
+    stat(pid).is_some_and(|s| s.start_time == start_time && !s.zombie)
+}
+
 pub(super) fn id(pid: i32) -> Option<Id> {
     process_start_time(pid).map(|start_time| Id { pid, start_time })
 }

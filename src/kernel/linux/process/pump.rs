@@ -53,7 +53,10 @@ impl<'a> Pump<'a> {
         match pipe.read(&mut buffer[..space]) {
             Ok(n) if n > 0 => {
                 let bytes = &buffer[..n];
-                self.data[i].extend_from_slice(bytes);
+                // Past the limit it is being ended, and may say much yet.
+                if self.data[i].len() <= super::KEPT {
+                    self.data[i].extend_from_slice(bytes);
+                }
                 if let Some(tee) = &mut self.tee {
                     tee(STREAMS[i], bytes);
                 }

@@ -1,0 +1,154 @@
+//! On the way back: is what is there now still what the step was about? Indices, names and paths may be another's by now.
+
+use super::log::{Back, Change, Content};
+use super::rollback::{Expected, Report};
+use super::{Entry, Txn, same_link};
+use crate::kernel::By;
+use crate::plan::{Kind, LinkInfo, LinkRef, LinkState, Ns, Verb, restore};
+
+impl Txn {
+    /// Deletes a link of the run's own, if it is still that: the index alone may be another's by now. Whether it was there.
+    pub(super) fn delete(
+        &mut self,
+        seq: u64,
+        ns: &Ns,
+        link: &LinkRef,
+        kind: &str,
+        mac: Option<&[u8]>,
+        report: &mut Report,
+    ) -> bool {
+        match self.kernel.link(ns, By::Index(link.index)) {
+            Ok(Some(info)) if same_link(&info.state, kind) => {
+                let known = mac.is_none_or(|m| info.state.mac == m)
+                    || info.state.name == link.name
+                    || self.restyled.contains(&(ns.cookie, link.index))
+                    || self.led(ns, &info);
+                if !known {
+                    report.notes.push(format!(
+                        "link `{}` was deleted already; `{}`, which has its index now, is another's: left",
+                        link.name, info.state.name
+                    ));
+                    return true;
+                }
+                let link = LinkRef { index: link.index, name: info.state.name };
+                self.step(seq, &Verb::LinkDel { ns: ns.clone(), link }, report, &[Kind::NotFound]);
+                true
+            }
+            // Gone already (with its peer, or by somebody else's hand), or not ours: nothing to do.
+            Ok(_) => false,
+            Err(error) if error.kind == Kind::NotFound => false,
+            Err(error) => {
+                report.errors.push(error.to_string());
+                true
+            }
+        }
+    }
+
+    /// Whether a file that the step wrote, or removed, has another content by now: not the old one either, as an undo that was
+    /// cut short leaves it.
+    pub(super) fn foreign_file(&self, entry: &Entry, path: &str, before: Option<&Content>) -> bool {
+        let new = match &entry.verb {
+            Some(Verb::FileWrite { content, .. }) => Some(content),
+            Some(Verb::FileRemove { .. }) => None,
+            _ => return false,
+        };
+        let old = |now: &Vec<u8>| before.is_some_and(|b| b.bytes == *now);
+        // Killed while it wrote, the beginning is there.
+        let ours = |now: &Vec<u8>| match entry.outcome {
+            Some(_) => new == Some(now),
+            None => new.is_some_and(|new| new.starts_with(now)),
+        };
+        matches!(self.kernel.read_file(path), Ok(Some((now, _))) if !ours(&now) && !old(&now))
+    }
+
+    /// Whether a bond or team gives the link its MAC.
+    fn led(&self, ns: &Ns, info: &LinkInfo) -> bool {
+        let master = info.state.master;
+        master != 0
+            && matches!(self.kernel.link(ns, By::Index(master)), Ok(Some(m)) if matches!(m.state.kind.as_str(), "bond" | "team"))
+    }
+
+    /// False: somebody else has the link now.
+    pub(super) fn move_back(
+        &mut self,
+        seq: u64,
+        back: &Back,
+        was: Option<&LinkState>,
+        report: &mut Report,
+        expected: &mut Expected,
+    ) -> bool {
+        let info = match self.kernel.link(&back.to, By::Index(back.index)) {
+            Ok(Some(info)) => info,
+            // Back already: an undo that was cut short got this far.
+            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => {
+                self.returned(back);
+                return true;
+            }
+            // Limbo is empty once the run was committed: it is made again.
+            Ok(None) if back.parked() => return true,
+            Err(error) if back.parked() && error.kind == Kind::NotFound => return true,
+            Ok(None) => {
+                let to = back.to.label();
+                report
+                    .differences
+                    .push(format!("link `{}` was moved to {to} and is gone from there: left", back.link.name));
+                return false;
+            }
+            Err(error) => {
+                report.errors.push(error.to_string());
+                return true;
+            }
+        };
+        let other = |was: &LinkState| {
+            let now = &info.state;
+            let names = [&back.name, &back.link.name];
+            was.kind != now.kind || (was.mac != now.mac && !names.contains(&&now.name))
+        };
+        if was.is_some_and(other) {
+            report.differences.push(format!(
+                "link `{}` was moved to {} and is gone from there; `{}`, which has its index now, is another's: left",
+                back.link.name,
+                back.to.label(),
+                info.state.name
+            ));
+            return false;
+        }
+        let verb = Verb::LinkMove {
+            ns: back.to.clone(),
+            link: LinkRef { index: back.index, name: info.state.name },
+            to: back.from.clone(),
+            name: Some(back.link.name.clone()),
+            index: back.link.index,
+        };
+        // Refused, it is tried again at once: a link that is missing would be made anew.
+        if self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]) {
+            expected.renumber(&*self.kernel, back.index, back.link.index);
+            self.returned(back);
+        }
+        true
+    }
+
+    /// Veth pairs whose ends were in two namespaces, both gone: made again in one message.
+    pub(super) fn remake_pairs(&mut self, seq: u64, changes: &[Change], report: &mut Report) {
+        let [a, b] = changes else { return };
+        let missing = |kernel: &dyn crate::kernel::Kernel, c: &Change| -> Vec<u32> {
+            let Some(after) = &c.after else { return Vec::new() };
+            c.before
+                .links
+                .values()
+                .filter(|l| l.kind == "veth" && !after.links.contains_key(&l.index))
+                .filter(|l| matches!(kernel.link(&c.ns, By::Index(l.index)), Ok(None)))
+                .map(|l| l.index)
+                .collect()
+        };
+        let (here, there) = (missing(&*self.kernel, a), missing(&*self.kernel, b));
+        for index in here {
+            let Some(link) = a.before.links.get(&index) else { continue };
+            let peer = b.before.links.get(&link.lower).filter(|p| there.contains(&p.index) && p.lower == index);
+            if let Some(peer) = peer {
+                let verb = restore::remake_pair((&a.ns, &a.before, link), (&b.ns, &b.before, peer));
+                self.step(seq, &verb, report, &[]);
+            }
+        }
+    }
+}

@@ -39,8 +39,12 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
                 }
             }
         }
+        let masters = touched.iter().filter_map(|index| before.links.get(index)).map(|l| l.master).filter(|m| *m != 0);
+        let masters = masters.collect();
+        follow(&mut after, verb, before, now, &mut touched, masters);
         settings_of(&mut after, before, now, &touched);
         taken_along(&mut after, verb, before, now, &touched);
+        aimless(&mut after, now, &touched);
         return after;
     }
     match verb {
@@ -154,27 +158,7 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
     }
     // A bridge's MAC and mtu follow its ports (br_stp_recalculate_bridge_id, br_mtu_auto_adjust), those of a vlan or macvlan
     // its lower device, and IPv6's mtu follows.
-    for follower in followed(verb, before) {
-        // Below the minimum of IPv6 it loses what it has of that, also where the port leaves it in the same message.
-        let low = |state: &State| state.links.get(&follower).is_some_and(|l| l.mtu < V6_MIN_MTU);
-        let asked = matches!(verb, Verb::LinkSet { change, .. } if change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU));
-        if asked || (low(now) && !low(before)) {
-            touched.push(follower);
-        }
-        if let (Some(a), Some(n)) = (after.links.get_mut(&follower), now.links.get(&follower)) {
-            a.mac.clone_from(&n.mac);
-            a.mtu = n.mtu;
-            // A vlan is set up and down with its device (vlan_device_event, net/8021q/vlan.c).
-            if a.kind == "vlan" && matches!(verb, Verb::LinkSet { change, .. } if change.up.is_some()) {
-                a.up = n.up;
-                touched.push(follower);
-            }
-            let key = format!("net/ipv6/conf/{}/mtu", a.name);
-            if let (Some(was), Some(is)) = (after.sysctls.get_mut(&key), now.sysctls.get(&key)) {
-                was.clone_from(is);
-            }
-        }
-    }
+    follow(&mut after, verb, before, now, &mut touched, followed(verb, before));
     // A link that enters a bond is set up and gets its MAC and mtu, and what it had before as it leaves, set down (bond_enslave,
     // __bond_release_one, drivers/net/bonding/bond_main.c).
     for port in led(verb, before, now) {
@@ -198,6 +182,31 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
     }
     // Of a link that was set up the kernel makes addresses and routes; they go when it is set down again.
     after
+}
+
+/// What follows a link has what it has now.
+fn follow(after: &mut State, verb: &Verb, before: &State, now: &State, touched: &mut Vec<u32>, followers: Vec<u32>) {
+    for follower in followers {
+        // Below the minimum of IPv6 it loses what it has of that, also where the port leaves it in the same message.
+        let low = |state: &State| state.links.get(&follower).is_some_and(|l| l.mtu < V6_MIN_MTU);
+        let asked = matches!(verb, Verb::LinkSet { change, .. } if change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU));
+        if asked || (low(now) && !low(before)) {
+            touched.push(follower);
+        }
+        if let (Some(a), Some(n)) = (after.links.get_mut(&follower), now.links.get(&follower)) {
+            a.mac.clone_from(&n.mac);
+            a.mtu = n.mtu;
+            // A vlan is set up and down with its device (vlan_device_event, net/8021q/vlan.c).
+            if a.kind == "vlan" && matches!(verb, Verb::LinkSet { change, .. } if change.up.is_some()) {
+                a.up = n.up;
+                touched.push(follower);
+            }
+            let key = format!("net/ipv6/conf/{}/mtu", a.name);
+            if let (Some(was), Some(is)) = (after.sysctls.get_mut(&key), now.sysctls.get(&key)) {
+                was.clone_from(is);
+            }
+        }
+    }
 }
 
 /// A device that left, or whose mtu was changed, has other sysctls now.

@@ -66,6 +66,16 @@ pub struct Txn {
     owed: Vec<late::Late>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
+    /// Descriptors that the undo finds free, should the limit of the process be reached.
+    reserve: Vec<std::fs::File>,
+}
+
+/// How many descriptors are kept for the undo: it opens a few at a time, of each namespace and file that it comes to.
+const RESERVE: usize = 12;
+
+/// As many descriptors as there are to be had.
+fn reserve() -> Vec<std::fs::File> {
+    (0..RESERVE).map_while(|_| std::fs::File::open("/dev/null").ok()).collect()
 }
 
 /// A place to come back to. Dropping it does nothing: it is given to [`Txn::rollback_to`] or [`Txn::release`].
@@ -100,6 +110,7 @@ impl Txn {
             owed: Vec::new(),
             held: Vec::new(),
             limbo: None,
+            reserve: reserve(),
         }
     }
 

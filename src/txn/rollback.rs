@@ -190,6 +190,7 @@ impl Txn {
 
     pub(super) fn undo_from(&mut self, since: u64, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         let start = Instant::now();
+        self.reserve.clear();
         let mut report = Report::default();
         let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
         self.end_processes(since, &mut report);
@@ -244,6 +245,9 @@ impl Txn {
         }
         self.verify(&expected, &mut report);
         self.end_limbo(&mut report);
+        if since > 0 {
+            self.reserve = super::reserve();
+        }
         report.elapsed = start.elapsed();
         report
     }

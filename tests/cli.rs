@@ -630,6 +630,7 @@ fn a_lab_that_changed_what_was_there_before_is_replaced() {
     let before = look();
     let script = r#"
         netns_add("q");
+        netns_attach("other", "/run/netns/base");
         sysctl("base", "net.ipv4.ip_forward", 1);
         link_set("base:x", #{ mtu: 1400 });
         addr("base:x", "10.2.0.2/24");

@@ -68,12 +68,15 @@ impl Txn {
     /// Keeps account of what the run made and where it is.
     pub(super) fn note(&mut self, entry: &Entry, outcome: &Outcome) {
         if let Undo::Restore { changes, .. } = &entry.undo {
+            // Of the run's own, made before a savepoint: it goes whole in the end.
+            let own = !entry.on.is_empty() && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, 1));
             for change in changes {
                 let stays = |index: &u32| change.after.as_ref().is_none_or(|after| after.links.contains_key(index));
                 let gone = change.before.links.keys().filter(|index| !stays(index));
                 self.vacated.extend(gone.map(|index| (change.ns.cookie, *index)));
                 let (before, cookie) = (&change.before, change.ns.cookie);
                 if change.only == 0
+                    && !own
                     && change.after.as_ref().is_none_or(|a| a.links != before.links || a.recs != before.recs)
                 {
                     self.coupled.insert(cookie);

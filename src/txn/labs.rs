@@ -144,6 +144,12 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
             Undo::Unbind { ns } if kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) => {
                 perform(Verb::NetnsDel { ns: ns.clone() })?;
             }
+            Undo::Rebind { .. } if matches!(entry.verb, Some(Verb::NetnsAttach { .. })) => {
+                let bound = entry.outcome.as_ref().and_then(|o| o.ns.as_ref());
+                if let Some(ns) = bound.filter(|ns| kernel.find_ns(&ns.name).is_ok_and(|found| found.is(ns))) {
+                    perform(Verb::NetnsDel { ns: ns.clone() })?;
+                }
+            }
             Undo::Delete { ns, link } if !own(ns) && there(ns) => {
                 if let Ok(Some(info)) = kernel.link(ns, By::Index(link.index)) {
                     let link = LinkRef { index: link.index, name: info.state.name };

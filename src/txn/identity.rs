@@ -71,12 +71,13 @@ impl Txn {
     /// False: somebody else has the link now.
     pub(super) fn move_back(
         &mut self,
-        seq: u64,
+        (seq, since): (u64, u64),
         back: &Back,
         was: Option<&LinkState>,
         report: &mut Report,
         expected: &mut Expected,
     ) -> bool {
+        let own = self.fresh(back.from.cookie, back.link.index, since);
         let info = match self.kernel.link(&back.to, By::Index(back.index)) {
             Ok(Some(info)) => info,
             // Back already: an undo that was cut short got this far.
@@ -87,6 +88,8 @@ impl Txn {
             // Limbo is empty once the run was committed: it is made again.
             Ok(None) if back.parked() => return true,
             Err(error) if back.parked() && error.kind == Kind::NotFound => return true,
+            // One of the run's own, deleted by a later step or somebody else, is not missed.
+            Ok(None) if own => return false,
             Ok(None) => {
                 let to = back.to.label();
                 report
@@ -104,6 +107,9 @@ impl Txn {
             let names = [&back.name, &back.link.name];
             was.kind != now.kind || (was.mac != now.mac && !names.contains(&&now.name))
         };
+        if was.is_some_and(other) && own {
+            return false;
+        }
         if was.is_some_and(other) {
             report.differences.push(format!(
                 "link `{}` was moved to {} and is gone from there; `{}`, which has its index now, is another's: left",

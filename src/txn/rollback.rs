@@ -523,7 +523,7 @@ impl Txn {
         let mut lost = Vec::new();
         for back in back.iter().rev().filter(|b| b.index != 0) {
             let was = changes.iter().find(|c| c.ns.is(&back.from)).and_then(|c| c.before.links.get(&back.link.index));
-            if !self.move_back(seq, back, was, report, expected) {
+            if !self.move_back((seq, since), back, was, report, expected) {
                 lost.push((back.from.cookie, back.link.index));
             }
         }

@@ -376,6 +376,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"netns_add("a"); ifb("a:d2"); transaction(|| { link_move("a:d2", host()); })"#,
     ),
     (
+        "coupled/moved_in_a_savepoint_and_deleted",
+        r#"netns_add("f"); veth("y1", "y2"); transaction(|| { link_move("y1", "f"); }); transaction(|| { link_del("f:y1"); })"#,
+    ),
+    (
         "coupled/pair_moved_out_in_a_savepoint",
         r#"netns_add(["a", "b"]); veth("a:y1", "b:y2"); transaction(|| { link_move("a:y1", host()); link_move("b:y2", "w1"); })"#,
     ),

@@ -54,7 +54,7 @@ fn removable(path: &str) -> Result<()> {
         "it is no regular file"
     } else if data.nlink() > 1 {
         "it has another name, too (a hard link)"
-    } else if (data.uid(), data.gid()) != (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) {
+    } else if !crate::kernel::linux::file::own(&data) {
         "it is somebody else's"
     } else {
         return Ok(());

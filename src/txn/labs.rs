@@ -357,13 +357,20 @@ pub fn owner(namespace: &str) -> Option<String> {
     })
 }
 
-/// The run under way that made a namespace of this name. Its journal may end in the middle of a line.
+/// The error that a namespace's name is taken, with the run under way that made it, if one did.
 #[must_use]
-pub fn maker(namespace: &str) -> Option<String> {
-    journal::names().into_iter().find(|name| {
+pub fn with_maker(error: Error, namespace: &str) -> Error {
+    // Its journal may end in the middle of a line.
+    let made = journal::names().into_iter().find(|name| {
         matches!(journal::standing(name), Ok(Standing::Running(_)))
             && journal::story_in(&journal::folder(name)).is_ok_and(|story| {
                 story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsAdd { name, .. }) if name == namespace))
             })
-    })
+    });
+    match made {
+        Some(run) => error.with_hint(format!(
+            "run `{run}`, which is under way, made it: wait until it has ended, or choose another name"
+        )),
+        None => error,
+    }
 }

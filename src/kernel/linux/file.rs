@@ -18,6 +18,13 @@ pub(super) fn write(path: &str, content: &[u8], mode: u32, folders: bool) -> Res
     file.write_all(content).map_err(failed)
 }
 
+/// Whether a file that is made anew would have the same owner and group.
+#[must_use]
+pub fn own(data: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (data.uid(), data.gid()) == (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
+
 /// Removes a file, and these folders where they are empty then.
 pub(super) fn remove(path: &str, folders: &[String]) -> Result<()> {
     let done = std::fs::remove_file(path);

@@ -4,7 +4,7 @@ mod clock;
 mod ethtool;
 pub mod fault;
 pub mod features;
-mod file;
+pub mod file;
 mod genl;
 mod load;
 pub mod maker;

@@ -460,7 +460,7 @@ impl Session {
     /// A namespace's name is taken. By a run that was killed: it is recovered, and the namespace made. By a lab that
     /// stands: the error names it.
     fn collided(&self, name: &str, error: Error) -> Result<Outcome> {
-        let Some(lab) = labs::owner(name) else { return Err(labs::with_maker(error, name)) };
+        let Some(lab) = labs::owner(name) else { return Err(labs::with_maker(error, name, &self.0.setting.name)) };
         if !matches!(journal::standing(&lab), Ok(Standing::Broken(_))) {
             return Err(error.with_hint(format!(
                 "it belongs to lab `{lab}`: `nsscript down {lab}` takes that down; or choose another name"

@@ -357,12 +357,13 @@ pub fn owner(namespace: &str) -> Option<String> {
     })
 }
 
-/// The error that a namespace's name is taken, with the run under way that made it, if one did.
+/// The error that a namespace's name is taken, with the run under way that made it, if another than `own` did.
 #[must_use]
-pub fn with_maker(error: Error, namespace: &str) -> Error {
+pub fn with_maker(error: Error, namespace: &str, own: &str) -> Error {
     // Its journal may end in the middle of a line.
     let made = journal::names().into_iter().find(|name| {
-        matches!(journal::standing(name), Ok(Standing::Running(_)))
+        name != own
+            && matches!(journal::standing(name), Ok(Standing::Running(_)))
             && journal::story_in(&journal::folder(name)).is_ok_and(|story| {
                 story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsAdd { name, .. }) if name == namespace))
             })

@@ -654,4 +654,13 @@ fn a_lab_that_changed_what_was_there_before_is_replaced() {
     }
     line("down one").ends(0).says("verified");
     assert_eq!(look(), before);
+    // A link at the index of one that the lab had made is left, where it is somebody else's.
+    let pair = lab(folder.path(), "pair.rhai", r#"if args().len() == 0 { veth("base:ours", "base:other"); }"#);
+    run(&["--host", "--name", "pair", &pair]).ends(0);
+    shell(
+        "i=$(ip -n base -o link show ours | cut -d: -f1); ip -n base link del ours
+        ip -n base link add theirs index $i type veth peer name theirs2 index 7002",
+    );
+    run(&["--host", "--name", "pair", "--replace", &pair, "nothing"]).ends(0);
+    shell("ip -n base link show theirs");
 }

@@ -19,8 +19,7 @@ impl Txn {
     ) -> bool {
         match self.kernel.link(ns, By::Index(link.index)) {
             Ok(Some(info)) if same_link(&info.state, kind) => {
-                let known = mac.is_none_or(|m| info.state.mac == m)
-                    || info.state.name == link.name
+                let known = known(&info.state, mac, &link.name)
                     || self.restyled.contains(&(ns.cookie, link.index))
                     || self.led(ns, &info);
                 if !known {
@@ -102,15 +101,10 @@ impl Txn {
                 return true;
             }
         };
-        let other = |was: &LinkState| {
-            let now = &info.state;
-            let names = [&back.name, &back.link.name];
-            was.kind != now.kind || (was.mac != now.mac && !names.contains(&&now.name))
-        };
-        if was.is_some_and(other) && own {
-            return false;
-        }
-        if was.is_some_and(other) {
+        if was.is_some_and(|was| replaced(back, was, &info.state)) {
+            if own {
+                return false;
+            }
             report.differences.push(format!(
                 "link `{}` was moved to {} and is gone from there; `{}`, which has its index now, is another's: left",
                 back.link.name,
@@ -157,4 +151,14 @@ impl Txn {
             }
         }
     }
+}
+
+/// Whether a link at the index of one of the run's own is that: its MAC, where one was given to it, or its name tell.
+pub(super) fn known(now: &LinkState, mac: Option<&[u8]>, name: &str) -> bool {
+    mac.is_none_or(|mac| now.mac == mac) || now.name == name
+}
+
+/// Whether another link is now at the place where one was moved.
+pub(super) fn replaced(back: &Back, was: &LinkState, now: &LinkState) -> bool {
+    was.kind != now.kind || (was.mac != now.mac && ![&back.name, &back.link.name].contains(&&now.name))
 }

@@ -2,11 +2,11 @@
 
 use super::journal::{self, Standing, Story};
 use super::log::{Change, Undo};
-use super::{Observer, Report, Txn};
+use super::{Observer, Report, Txn, identity, same_link};
 use crate::kernel::{By, Kernel};
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::merge;
-use crate::plan::{Error, Kind, LinkRef, Ns, Result, Verb};
+use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Result, Verb};
 use std::rc::Rc;
 
 /// What of a lab is there.
@@ -151,14 +151,25 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
                 }
             }
             Undo::Delete { ns, link } if !own(ns) && there(ns) => {
-                if let Ok(Some(info)) = kernel.link(ns, By::Index(link.index)) {
+                let Some(Verb::LinkAdd { spec, .. }) = &entry.verb else { continue };
+                // Somebody else's may have its index by now.
+                let ours = |now: &LinkState| {
+                    same_link(now, &spec.kind) && identity::known(now, spec.mac.as_deref(), &link.name)
+                };
+                if let Ok(Some(info)) = kernel.link(ns, By::Index(link.index))
+                    && ours(&info.state)
+                {
                     let link = LinkRef { index: link.index, name: info.state.name };
                     perform(Verb::LinkDel { ns: ns.clone(), link })?;
                 }
             }
             Undo::Restore { changes, back } => {
                 for back in back.iter().rev().filter(|b| !b.parked() && b.index != 0 && there(&b.to)) {
-                    if let Ok(Some(info)) = kernel.link(&back.to, By::Index(back.index)) {
+                    let from = changes.iter().find(|c| c.ns.is(&back.from));
+                    let was = from.and_then(|c| c.before.links.get(&back.link.index));
+                    if let Ok(Some(info)) = kernel.link(&back.to, By::Index(back.index))
+                        && !was.is_some_and(|was| identity::replaced(back, was, &info.state))
+                    {
                         perform(Verb::LinkMove {
                             ns: back.to.clone(),
                             link: LinkRef { index: back.index, name: info.state.name },

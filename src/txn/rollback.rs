@@ -120,6 +120,8 @@ impl Txn {
         if let Err(error) = self.log.end() {
             report.errors.push(error.to_string());
         }
+        // A session goes on.
+        self.reserve = super::reserve();
         report
     }
 

@@ -134,8 +134,8 @@ pub struct Finished {
 }
 
 /// Runs a program and waits for it, or for its timeout, or for `cancel`, or until it has written more than [`KEPT`] bytes;
-/// in the last three cases its whole tree is ended (SIGTERM, after at most 500 ms SIGKILL), also what has left the tree if we are a subreaper. `tee` is called with
-/// each piece of output as it comes.
+/// in the last three cases its whole tree is ended (SIGTERM, after at most 500 ms SIGKILL), also what has left the tree if
+/// we are a subreaper. `tee` is called with each piece of output as it comes.
 ///
 /// The program stays in our process group: the terminal's Ctrl-C reaches it too, and a shell may be interactive. One that
 /// has the terminal ([`Stdin::Inherit`] and [`Output::Inherit`]) decides itself what a Ctrl-C is: unless it dies of it (or

@@ -566,6 +566,129 @@ fn a_lab_stands_until_it_is_taken_down() {
 }
 
 #[test]
+fn what_somebody_changed_of_a_lab_is_told() {
+    isolated!("what_somebody_changed_of_a_lab_is_told");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let nft = if Command::new("nft").arg("-v").output().is_ok() { r#"nft("a", "table inet t {}");"# } else { "" };
+    let text = format!(
+        r#"
+        netns_add("a");
+        veth("a:e", "hosta", #{{ up: true, mtu: 1400, a: #{{ addr: "10.99.0.1/24" }} }});
+        bridge("a:br0", #{{ up: true }});
+        veth("a:p", "a:q", #{{ up: true, a: #{{ master: "br0" }} }});
+        route("a", "10.98.0.0/16", #{{ via: "10.99.0.2" }});
+        neigh("a:e", "10.99.0.9", "02:00:00:00:00:09");
+        rule("a", #{{ from: "10.99.0.0/24", table: 100 }});
+        qdisc("a:e", "tbf", #{{ rate: "10mbit" }});
+        sysctl("a", "net.ipv4.ip_local_port_range", "20000 30000");
+        sysctl("a", "net.ipv4.conf.e.rp_filter", 2);
+        write_file({file:?}, "x");
+        {nft}
+        addr("a:q", "10.97.0.1/24"); addr_del("a:q", "10.97.0.1/24"); link_set("a:q", #{{ mtu: 1300, alias: "one" }});
+        "#
+    );
+    let script = lab(folder.path(), "whole.rhai", &text);
+    run(&["--host", &script]).ends(0);
+    let drift = || -> Vec<String> {
+        let shown = line("show whole").ends(0).out;
+        shown.lines().filter_map(|l| l.strip_prefix("drift: ")).map(str::to_string).collect()
+    };
+    assert_eq!(drift(), Vec::<String>::new());
+    // A stranger's own things beside it are no drift.
+    shell(
+        "ip -n a link add own type bridge; ip -n a addr add 10.96.0.1/24 dev e; ip -n a route add 10.95.0.0/16 via 10.99.0.2",
+    );
+    assert_eq!(drift(), Vec::<String>::new());
+    for (change, back, told) in [
+        ("ip -n a link set e mtu 1300", "ip -n a link set e mtu 1400", "link `a:e` mtu: was 1400, is 1300"),
+        ("ip link set hosta down", "ip link set hosta up", "link `hosta` state: was up, is down"),
+        ("ip -n a link set p nomaster", "ip -n a link set p master br0", "link `a:p` master: was br0, is none"),
+        ("ip -n a link set q alias two", "ip -n a link set q alias one", "link `a:q` alias: was `one`, is `two`"),
+        (
+            "ip -n a route replace 10.98.0.0/16 via 10.99.0.3",
+            "ip -n a route replace 10.98.0.0/16 via 10.99.0.2",
+            "route 10.98.0.0/16 via 10.99.0.2 table main in namespace `a` is gone or another one",
+        ),
+        (
+            "ip -n a neigh replace 10.99.0.9 lladdr 02:00:00:00:00:08 dev e nud permanent",
+            "ip -n a neigh replace 10.99.0.9 lladdr 02:00:00:00:00:09 dev e nud permanent",
+            "neighbour 10.99.0.9 dev e lladdr 02:00:00:00:00:09 in namespace `a` is gone or another one",
+        ),
+        (
+            "ip -n a rule del from 10.99.0.0/24",
+            "ip -n a rule add from 10.99.0.0/24 table 100",
+            "rule from 10.99.0.0/24",
+        ),
+        (
+            "tc -n a qdisc del dev e root",
+            "tc -n a qdisc add dev e root tbf rate 10mbit burst 20kb limit 75kb",
+            "qdisc dev e root tbf",
+        ),
+        (
+            "ip netns exec a sh -c 'echo 10000 20000 > /proc/sys/net/ipv4/ip_local_port_range'",
+            "ip netns exec a sh -c 'echo 20000 30000 > /proc/sys/net/ipv4/ip_local_port_range'",
+            "sysctl net.ipv4.ip_local_port_range in namespace `a`: was 20000 30000, is 10000",
+        ),
+        (
+            "ip netns exec a sh -c 'echo 1 > /proc/sys/net/ipv4/conf/e/rp_filter'",
+            "ip netns exec a sh -c 'echo 2 > /proc/sys/net/ipv4/conf/e/rp_filter'",
+            "sysctl net.ipv4.conf.e.rp_filter in namespace `a`: was 2, is 1",
+        ),
+    ] {
+        shell(change);
+        let found = drift();
+        assert!(found.len() == 1 && found[0].contains(told), "{change}: {found:?}");
+        shell(back);
+        assert_eq!(drift(), Vec::<String>::new(), "{back}");
+    }
+    std::fs::write(&file, "y").unwrap();
+    assert!(drift()[0].contains("was changed or removed"));
+    std::fs::write(&file, "x").unwrap();
+    if !nft.is_empty() {
+        shell("ip netns exec a nft delete table inet t");
+        assert_eq!(drift(), ["namespace `a`: nft table `inet t` is gone"]);
+    }
+    shell("ip -n a link del e");
+    assert!(line("ls").ends(0).out.contains("drifted"));
+    assert!(drift().contains(&"link `a:e` is gone".to_string()), "{:?}", drift());
+    line("down whole").ends(0).says("took lab `whole` down");
+    line("netns list").ends(0).prints("");
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn what_a_killed_run_left_in_the_way_is_undone_first() {
+    isolated!("what_a_killed_run_left_in_the_way_is_undone_first");
+    let folder = tempfile::tempdir().unwrap();
+    let first = lab(folder.path(), "first.rhai", r#"veth("hosta", "hostb"); addr("lo", "10.99.0.1/32"); sleep(1);"#);
+    for (text, recovered) in [
+        (r#"bridge("hostb");"#, true),
+        (r#"veth("hostc", "hostd"); link_rename("hostc", "hosta");"#, true),
+        (r#"addr("lo", "10.99.0.1/32");"#, true),
+        (r#"veth("hostc", "hostd"); addr("lo", "10.99.0.2/32");"#, false),
+    ] {
+        // Once both are there.
+        let killed = command(&["--host", &first]).env("NSSCRIPT_FAULT", "kill-before@3").output().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9));
+        let second = lab(folder.path(), "second.rhai", text);
+        let planned = run(&["--host", "plan", &second]).ends(0);
+        assert_eq!(planned.err.contains("run `first` was killed"), recovered, "{}", planned.err);
+        let ran = run(&["--host", &second]).ends(0);
+        assert!(ran.err.contains("`first` was killed and left something open"), "{}", ran.err);
+        assert_eq!(
+            ran.err.contains("run `first` was killed: its 2 steps are undone, verified"),
+            recovered,
+            "{}",
+            ran.err
+        );
+        line("down second").ends(0).says("verified");
+        line("recover").ends(0);
+        assert!(!std::path::Path::new("/run/nsscript").exists());
+    }
+}
+
+#[test]
 fn a_lab_is_replaced_all_or_nothing() {
     isolated!("a_lab_is_replaced_all_or_nothing");
     let folder = tempfile::tempdir().unwrap();

@@ -148,6 +148,14 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "forwarding_of_a_device_that_came_beside_all",
+        script: r#"forwarding("w1", true)"#,
+        foreign: "ip -n w1 link add theirs type bridge; ip netns exec w1 sh -c 'echo 1 > /proc/sys/net/ipv4/conf/theirs/forwarding'",
+        stays: "ip netns exec w1 grep -qx 1 /proc/sys/net/ipv4/conf/theirs/forwarding",
+        back: "ip -n w1 link del theirs",
+        ..PLAIN
+    },
+    Case {
         name: "forwarding_of_a_device_switched_off_beside_all",
         script: r#"forwarding("w1", true)"#,
         foreign: "ip netns exec w1 sh -c 'echo 0 > /proc/sys/net/ipv4/conf/q2/forwarding'",

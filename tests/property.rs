@@ -112,6 +112,9 @@ fn run(path: &Path, before: &Dump) -> Result<(), String> {
         problems.push(format!("exit status {}, expected one of {wanted:?}", ended.code()));
     }
     if cut == "down" && ended.code() == 0 && ended.stderr.contains("takes it away") {
+        // Nobody but the script has changed anything.
+        let shown = nsscript(&["show", "case"], "")?.stdout;
+        problems.extend(shown.lines().filter(|l| l.starts_with("drift: ")).map(|l| format!("it says `{l}`")));
         let down = nsscript(&["down", "case"], "")?;
         said += &down.stderr;
         if down.code() != 0 {

@@ -1,6 +1,6 @@
 //! `nsscript` alone, and `nsscript repl`: an interactive session.
 
-use super::run::{left_open, mark, read};
+use super::run::{mark, read};
 use super::{Global, report_error, status};
 use crate::engine::Setting;
 use crate::kernel::Cancel;
@@ -67,9 +67,6 @@ fn start(global: &Global, args: ReplArgs, learn: Option<String>, state: &State) 
         };
         if let State::Inside(info) = state {
             setting.listener.borrow_mut().event(&Event::Note { message: sandbox::describe(info) });
-        }
-        if let Some(warning) = left_open() {
-            setting.listener.borrow_mut().event(&warning);
         }
         Ok(crate::repl::Start {
             style: global.style_on(&std::io::stdout()),

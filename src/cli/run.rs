@@ -11,7 +11,6 @@ use crate::plan::{Error, Kind, Result};
 use crate::report::{Diagnostic, Event};
 use crate::txn::Report;
 use crate::txn::journal::{self, Standing};
-use crate::txn::labs;
 use std::io::Read as _;
 use std::rc::Rc;
 use std::time::Instant;
@@ -206,20 +205,8 @@ pub(super) fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Resu
         Standing::Committed(story) if replace => session.replace(&story)?,
         Standing::Running(_) | Standing::Committed(_) => return Err(journal::taken(lab)),
     }
-    if let Some(warning) = left_open() {
-        session.event(&warning);
-    }
+    session.look_for_killed();
     Ok(())
-}
-
-/// What to say of runs that were killed and left something open.
-pub(super) fn left_open() -> Option<Event> {
-    let broken = labs::broken();
-    let names = broken.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-    (!broken.is_empty()).then(|| Event::Warning {
-        message: format!("{names} was killed and left something open"),
-        hint: Some("`nsscript recover` undoes it".into()),
-    })
 }
 
 /// Takes everything back; the status is `code`, unless something differs from before.

@@ -2,15 +2,16 @@
 //! place where the three meet; functions lower to verbs and hand them over here.
 
 pub mod foreground;
+mod plan;
 
 use crate::kernel::linux::Linux;
 use crate::kernel::linux::process::{self, Finished, Spec, Started, Tee};
-use crate::kernel::linux::rehearsal;
+use crate::kernel::linux::rehearsal::{self, Rehearsal};
 use crate::kernel::{By, Cancel, Kernel};
 use crate::phase::{self, Phase};
-use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Rec, Result, Verb, What, ip};
+use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
-use crate::txn::journal::{self, Journal, Standing};
+use crate::txn::journal::{self, Journal};
 use crate::txn::{Observer, Report, Savepoint, Txn, labs};
 use rhai::{FnPtr, NativeCallContext, Position};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -76,6 +77,8 @@ struct Inner {
     stopped: Cell<bool>,
     /// What the last step was refused with, where it was.
     refusal: RefCell<Option<String>>,
+    /// A run that was killed left something open.
+    killed: Cell<bool>,
     runtime: OnceCell<tokio::runtime::Runtime>,
 }
 
@@ -149,6 +152,7 @@ impl Session {
             exit: Cell::new(None),
             renamed: RefCell::default(),
             committed: RefCell::default(),
+            killed: Cell::default(),
             ran: Cell::new(false),
             foreground: Cell::default(),
             stopped: Cell::default(),
@@ -218,61 +222,6 @@ impl Session {
             }
             _ => Ok(folder),
         }
-    }
-
-    /// Whether the script is planned, not run: in a copy of the world, with programs that only seem to run.
-    #[must_use]
-    pub fn planning(&self) -> bool {
-        self.linux().rehearsal().is_some()
-    }
-
-    /// Whether a program would have run by now, so that what is seen may not be what a run would see.
-    #[must_use]
-    pub fn guessing(&self) -> bool {
-        self.planning() && self.0.ran.get()
-    }
-
-    /// Whether in a plan the way to an address leads out of the copy: to none of its namespaces, and there are links whose
-    /// other ends are not copied.
-    ///
-    /// # Errors
-    /// A namespace can't be read.
-    pub fn beyond(&self, ip: std::net::IpAddr) -> Result<bool> {
-        if !self.linux().rehearsal().is_some_and(rehearsal::Rehearsal::open_ended) {
-            return Ok(false);
-        }
-        let kernel = self.kernel();
-        let mut spaces = vec![kernel.host()];
-        for entry in kernel.list_ns(&kernel.host())? {
-            spaces.extend(kernel.find_ns(&entry.name));
-        }
-        for ns in spaces {
-            let all = kernel.dump(&ns, What::Addr)?;
-            if all.into_iter().any(|body| Rec { what: What::Addr, body, ends: None }.local() == Some(ip)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// In a plan: says that a result was simulated, and what.
-    pub fn simulated(&self, what: &str) {
-        self.said_of_step(what, false);
-    }
-
-    /// In a plan: says that a result was found out, but in the copy of the world.
-    pub fn in_the_copy(&self, what: &str) {
-        self.said_of_step(what, true);
-    }
-
-    fn said_of_step(&self, what: &str, copy: bool) {
-        let file = self.0.place.file.borrow().clone();
-        self.event(&Event::Simulated {
-            what: what.into(),
-            copy,
-            file: (!file.is_empty()).then_some(file),
-            line: self.0.place.line.get(),
-        });
     }
 
     /// Tells the listener.
@@ -431,15 +380,12 @@ impl Session {
     pub fn perform(&self, verb: Verb) -> Result<Outcome> {
         self.cancel().check()?;
         let up = rising(&verb);
-        let made = match &verb {
-            Verb::NetnsAdd { name, .. } => Some(name.clone()),
-            _ => None,
-        };
-        let result = match (self.txn(|txn| txn.perform(verb)), made) {
-            (Err(error), Some(name)) if error.kind == Kind::Exists => self.collided(&name, error),
+        let again = (self.0.killed.get() || matches!(verb, Verb::NetnsAdd { .. })).then(|| verb.clone());
+        let result = match (self.txn(|txn| txn.perform(verb)), again) {
+            (Err(error), Some(verb)) if error.kind == Kind::Exists => self.collided(verb, error),
             (result, _) => result,
         };
-        for note in self.linux().rehearsal().map(rehearsal::Rehearsal::notes).unwrap_or_default() {
+        for note in self.linux().rehearsal().map(Rehearsal::notes).unwrap_or_default() {
             self.simulated(&note);
         }
         *self.0.refusal.borrow_mut() = result.as_ref().err().map(|e| e.message.clone());
@@ -457,17 +403,27 @@ impl Session {
         self.0.refusal.borrow().clone()
     }
 
-    /// A namespace's name is taken. By a run that was killed: it is recovered, and the namespace made. By a lab that
-    /// stands: the error names it.
-    fn collided(&self, name: &str, error: Error) -> Result<Outcome> {
-        let Some(lab) = labs::owner(name) else { return Err(labs::with_maker(error, name, &self.0.setting.name)) };
-        if !matches!(journal::standing(&lab), Ok(Standing::Broken(_))) {
-            return Err(error.with_hint(format!(
-                "it belongs to lab `{lab}`: `nsscript down {lab}` takes that down; or choose another name"
-            )));
+    /// Says what runs that were killed left open, and is ready to undo it where a step of this one runs into it.
+    pub fn look_for_killed(&self) {
+        if let Some(warning) = labs::left_open() {
+            self.0.killed.set(true);
+            let hint = Some("`nsscript recover` undoes it".into());
+            self.event(&Event::Warning { message: warning, hint });
         }
-        self.recover(&lab)?;
-        self.txn(|txn| txn.perform(Verb::NetnsAdd { name: name.into(), cookie: 0 }))
+    }
+
+    /// What a step was to make is there. By a run that was killed: it is recovered, and the step done. By a lab that stands, or
+    /// a run under way: the error of a namespace names it.
+    fn collided(&self, verb: Verb, error: Error) -> Result<Outcome> {
+        if let Some(killed) = labs::in_the_way(&verb) {
+            self.recover(&killed)?;
+            return self.txn(|txn| txn.perform(verb));
+        }
+        let Verb::NetnsAdd { name, .. } = verb else { return Err(error) };
+        let Some(lab) = labs::owner(&name) else { return Err(labs::with_maker(error, &name, &self.0.setting.name)) };
+        Err(error.with_hint(format!(
+            "it belongs to lab `{lab}`: `nsscript down {lab}` takes that down; or choose another name"
+        )))
     }
 
     /// Undoes what a killed run of this name left, with one line said.

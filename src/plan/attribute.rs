@@ -309,7 +309,8 @@ fn stacked(link: &LinkState) -> bool {
 
 /// Whether a record that is there now is the one that was to be added: same table, family and main address, whatever
 /// the kernel filled in.
-fn alike(found: &Rec, asked: &Rec) -> bool {
+#[must_use]
+pub fn alike(found: &Rec, asked: &Rec) -> bool {
     let same = found.what == asked.what;
     if same && found.what == super::What::Nexthop {
         return found.attr_u32(NHA_ID) == asked.attr_u32(NHA_ID);
@@ -381,7 +382,7 @@ pub(super) fn left_of(route: &Rec, gone: &[&Rec], left: &[&Rec]) -> Option<Rec> 
 }
 
 /// Whether the record is what another took the place of: of a route destination, table, metric and type of service count.
-fn replaced(old: &Rec, new: &Rec) -> bool {
+pub(super) fn replaced(old: &Rec, new: &Rec) -> bool {
     use super::record::RTA_PRIORITY;
     if old.what != super::What::Route {
         return alike(old, new);

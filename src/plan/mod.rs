@@ -3,6 +3,7 @@
 pub mod addr;
 pub mod attribute;
 pub mod bridge;
+pub mod drift;
 pub mod encap;
 pub mod error;
 pub mod ip;

@@ -3,6 +3,7 @@
 //! The kernel's messages for rulesets have no stable inverse of their own; what `nft list ruleset` prints, `nft -f` reads.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One table as nft lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,39 @@ pub fn touches(ruleset: &str, table: &str) -> bool {
     let all = words.windows(2).any(|w| w == ["flush", "ruleset"]);
     let name = table.split_once(' ').map_or(table, |(_, name)| name);
     elsewhere || all || words.contains(&name)
+}
+
+/// Follows what a text says of tables: those that it makes are in `known`, those that it deletes no more.
+pub fn follow(ruleset: &str, known: &mut BTreeSet<String>) {
+    let words: Vec<&str> = ruleset
+        .lines()
+        .flat_map(|line| {
+            line.split('#').next().unwrap_or_default().split(|c: char| c.is_whitespace() || ";{}".contains(c))
+        })
+        .filter(|w| !w.is_empty())
+        .collect();
+    if ruleset.contains('$') || words.iter().any(|w| matches!(*w, "include" | "define" | "redefine")) {
+        // What it does can't be told from here.
+        known.clear();
+        return;
+    }
+    for (at, pair) in words.windows(2).enumerate() {
+        if pair == ["flush", "ruleset"] {
+            known.clear();
+        }
+        let (["table", name], before) = (pair, at.checked_sub(1).and_then(|i| words.get(i))) else { continue };
+        // Without a family it is that of IPv4 (nft(8), TABLES).
+        let families = ["ip", "ip6", "inet", "arp", "bridge", "netdev"];
+        let table = match words.get(at + 2) {
+            Some(second) if families.contains(name) => format!("{name} {second}"),
+            _ => format!("ip {name}"),
+        };
+        match before {
+            Some(&"delete" | &"destroy") => drop(known.remove(&table)),
+            Some(&"flush" | &"list" | &"reset") => {}
+            _ => drop(known.insert(table)),
+        }
+    }
 }
 
 /// What leads back: of the tables that the step changed, those that are still as it left them.

@@ -97,7 +97,9 @@ pub fn run(start: Start) -> i32 {
     let typed = if terminal { "repl" } else { "<stdin>" };
     let cancel = start.setting.cancel.clone();
     let (linux, listener) = (Rc::clone(&start.setting.linux), Rc::clone(&start.setting.listener));
-    let interpreter = Rc::new(RefCell::new(Interpreter::new(start.setting, typed, |_| {})));
+    let interpreter = Interpreter::new(start.setting, typed, |_| {});
+    interpreter.session().look_for_killed();
+    let interpreter = Rc::new(RefCell::new(interpreter));
     let mut repl = Repl {
         interpreter,
         reference: Rc::new(Reference::of(builtins::modules(), STDLIB)),

@@ -57,6 +57,10 @@ enum Line<'a> {
     Undone {
         since: u64,
     },
+    /// The steps from here on are undone as far as they can be for now; what was refused is for an earlier step's undo to bring.
+    Owed {
+        since: u64,
+    },
     /// The undo of a step is about to lead a namespace from one state to another.
     Lead {
         seq: u64,
@@ -85,6 +89,8 @@ pub struct Story {
     pub header: Header,
     /// What stands, in order; an entry without outcome may or may not have been done.
     pub entries: Vec<Entry>,
+    /// Those of them that are undone, but for something that could not come back yet: they made nothing that stands.
+    pub owed: Vec<u64>,
     /// When it was committed, seconds since 1970.
     pub committed: Option<u64>,
     /// It was committed with nothing left of what it made: no lab.
@@ -285,6 +291,10 @@ impl UndoLog for Journal {
         self.write(&Line::Undone { since })
     }
 
+    fn owed(&mut self, since: u64) -> Result<()> {
+        self.write(&Line::Owed { since })
+    }
+
     fn lead(&mut self, seq: u64, at: usize, from: &State, target: &State) -> Result<()> {
         self.write(&Line::Lead { seq, at, from: Cow::Borrowed(from), target: Cow::Borrowed(target) })
     }
@@ -429,7 +439,14 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     if let (Some(name), true) = (folder.file_name(), folder.parent() == Some(labs.as_path())) {
         header.name = name.to_string_lossy().into_owned();
     }
-    let mut story = Story { header, entries: Vec::new(), committed: None, empty: false, folder: folder.to_path_buf() };
+    let mut story = Story {
+        header,
+        entries: Vec::new(),
+        owed: Vec::new(),
+        committed: None,
+        empty: false,
+        folder: folder.to_path_buf(),
+    };
     let mut cleared = 0;
     for (at, line) in lines {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
@@ -450,6 +467,9 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                 {
                     change.lead.get_or_insert_with(|| Box::new((from.into_owned(), target.into_owned())));
                 }
+            }
+            Line::Owed { since } => {
+                story.owed.extend(story.entries.iter().map(|e| e.seq).filter(|seq| *seq >= since));
             }
             Line::Undone { since } => while story.entries.pop_if(|e| e.seq >= since).is_some() {},
             Line::Cleared { before } => cleared = before,

@@ -4,9 +4,11 @@ use super::journal::{self, Standing, Story};
 use super::log::{Change, Undo};
 use super::{Observer, Report, Txn, identity, same_link};
 use crate::kernel::{By, Kernel};
+use crate::plan::attribute;
+use crate::plan::drift::Account;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::merge;
-use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Result, Verb};
+use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Result, State, Verb};
 use std::rc::Rc;
 
 /// What of a lab is there.
@@ -22,34 +24,15 @@ pub struct Health {
     pub drift: Vec<String>,
 }
 
-/// Looks at what a lab made.
+/// Looks at what a lab made and changed, as far as its steps said what is to be.
 #[must_use]
 pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
     let mut out = Health::default();
-    let mut moved: std::collections::HashMap<(u64, u32), (Ns, u32)> = std::collections::HashMap::new();
-    for entry in &story.entries {
-        if let (Some(Verb::LinkMove { ns, link, to, .. }), Some(outcome)) = (&entry.verb, &entry.outcome)
-            && let Some(now) = &outcome.link
-        {
-            for place in moved.values_mut() {
-                if place.0.cookie == ns.cookie && place.1 == link.index {
-                    *place = (to.clone(), now.index);
-                }
-            }
-            moved.insert((ns.cookie, link.index), (to.clone(), now.index));
+    let mut account = Account::default();
+    for entry in story.entries.iter().filter(|e| !story.owed.contains(&e.seq)) {
+        if let Some(verb) = &entry.verb {
+            account.follow(verb, entry.outcome.as_ref());
         }
-    }
-    let deleted = |ns: &Ns, index: u32| {
-        story.entries.iter().any(|e| match &e.verb {
-            // The other end of a veth went along.
-            Some(Verb::LinkDel { ns: n, link }) => {
-                n.cookie == ns.cookie && (index == 0 || link.index == index) || e.on.contains(&(ns.cookie, index))
-            }
-            Some(Verb::NetnsDel { ns: n }) => n.cookie == ns.cookie,
-            _ => false,
-        })
-    };
-    for entry in &story.entries {
         match (&entry.verb, &entry.outcome, &entry.undo) {
             (Some(Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. }), Some(outcome), _) => {
                 let Some(ns) = &outcome.ns else { continue };
@@ -63,28 +46,6 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
                     Err(_) => out.drift.push(format!("namespace `{}` is gone", ns.name)),
                 }
             }
-            (Some(Verb::LinkAdd { ns, spec }), Some(outcome), _) => {
-                let ends = [
-                    outcome.link.as_ref().map(|l| (ns, l)),
-                    outcome.peer.as_ref().zip(spec.peer.as_ref()).map(|(l, p)| (&p.0, l)),
-                ];
-                for (ns, link) in ends.into_iter().flatten() {
-                    let (ns, index) =
-                        moved.get(&(ns.cookie, link.index)).cloned().unwrap_or_else(|| (ns.clone(), link.index));
-                    if deleted(&ns, index) {
-                        continue;
-                    }
-                    let _ = kernel.reopen(&ns, None);
-                    let shown = format!("{}:{}", ns.name, link.name);
-                    match kernel.link(&ns, By::Index(index)) {
-                        Ok(Some(info)) => out.links.push(format!("{}:{}", ns.name, info.state.name)),
-                        _ => {
-                            out.drift.push(format!("link `{shown}` is gone"));
-                            out.links.push(shown);
-                        }
-                    }
-                }
-            }
             (Some(Verb::ProcessStart { words, .. }), _, Undo::Process { pid, start_time, .. }) => {
                 if kernel.runs(*pid, *start_time) {
                     out.processes.push((*pid, words.clone()));
@@ -95,6 +56,26 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
             _ => {}
         }
     }
+    for (cookie, ns) in &account.spaces {
+        let state = match kernel.reopen(ns, None) {
+            Ok(true) => kernel.state(ns, &account.settings(*cookie)).unwrap_or_default(),
+            _ => State::default(),
+        };
+        for ((_, index), said) in account.links.iter().filter(|((c, _), said)| c == cookie && said.made) {
+            let name = state.links.get(index).map_or(&said.name, |link| &link.name);
+            out.links.push(if ns.is_host() { name.clone() } else { format!("{}:{name}", ns.name) });
+        }
+        out.drift.extend(account.differences(ns, &state));
+    }
+    for (path, content) in &account.files {
+        if kernel.read_file(path).is_ok_and(|now| now.map(|(bytes, _)| bytes) != *content) {
+            out.drift.push(match content {
+                Some(_) => format!("file `{path}` was changed or removed"),
+                None => format!("file `{path}` is there again"),
+            });
+        }
+    }
+    out.drift.extend(super::nft::drift(kernel, story));
     out
 }
 
@@ -354,6 +335,44 @@ pub fn broken() -> Vec<String> {
             _ => false,
         })
         .collect()
+}
+
+/// What to say of runs that were killed and left something open.
+#[must_use]
+pub fn left_open() -> Option<String> {
+    let names = broken().iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| format!("{names} was killed and left something open"))
+}
+
+/// The run that was killed and left what is in the way of this step: a namespace, a link or its name, a record.
+#[must_use]
+pub fn in_the_way(verb: &Verb) -> Option<String> {
+    let wanted = claims(verb);
+    let same = |other: &Verb| match (verb, other) {
+        (Verb::RecAdd { ns, rec, .. }, Verb::RecAdd { ns: n, rec: r, .. }) => n.is(ns) && attribute::alike(r, rec),
+        _ => claims(other).iter().any(|claim| wanted.contains(claim)),
+    };
+    broken().into_iter().find(|name| {
+        let Ok(Standing::Broken(story) | Standing::Committed(story)) = journal::standing(name) else {
+            return false;
+        };
+        story.entries.iter().filter_map(|e| e.verb.as_ref()).any(same)
+    })
+}
+
+/// The names that a step gives: of links in a namespace by its cookie, of namespaces (0).
+fn claims(verb: &Verb) -> Vec<(u64, &str)> {
+    match verb {
+        Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } => vec![(0, name)],
+        Verb::LinkAdd { ns, spec } => {
+            let ends = [Some((ns, spec)), spec.peer.as_deref().map(|(at, peer)| (at, peer))];
+            ends.into_iter().flatten().filter_map(|(at, spec)| Some((at.cookie, spec.name.as_deref()?))).collect()
+        }
+        Verb::LinkMove { link, to, name, .. } => vec![(to.cookie, name.as_deref().unwrap_or(&link.name))],
+        Verb::LinkSet { ns, change, .. } => change.name.iter().map(|name| (ns.cookie, name.as_str())).collect(),
+        Verb::LinkAltname { ns, name, add: true, .. } => vec![(ns.cookie, name)],
+        _ => Vec::new(),
+    }
 }
 
 /// The lab that a namespace name belongs to.

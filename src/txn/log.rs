@@ -111,6 +111,13 @@ pub trait UndoLog {
     /// # Errors
     /// It can't be written.
     fn undone(&mut self, seq: u64) -> Result<()>;
+    /// All entries from `seq` on were undone but for something that could not come back yet: they are kept for that.
+    ///
+    /// # Errors
+    /// It can't be written.
+    fn owed(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
     /// The undo of entry `seq` is about to lead its change number `at` from one state to another.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! Rulesets of nft in the undo: read before and after, and led back table by table.
 
+use super::journal::Story;
 use super::rollback::Expected;
-use super::{Entry, Report, Txn};
+use super::{Entry, Report, Txn, Undo};
 use crate::kernel::Kernel;
 use crate::plan::nft::{self, Table};
 use crate::plan::{Error, Kind, Ns, Result, Verb};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables that are there and that the text can change.
 ///
@@ -46,6 +48,41 @@ pub(super) fn check(kernel: &dyn Kernel, ns: &Ns, before: &[Table]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// In words, the tables of a lab that are not as it left them: gone, or, where their text was written down, another one.
+pub(super) fn drift(kernel: &dyn Kernel, story: &Story) -> Vec<String> {
+    type Tables = (Ns, BTreeSet<String>, BTreeMap<String, Option<String>>);
+    let mut spaces: BTreeMap<u64, Tables> = BTreeMap::new();
+    for entry in story.entries.iter().filter(|e| !story.owed.contains(&e.seq)) {
+        if let Some(Verb::NetnsDel { ns }) = &entry.verb {
+            spaces.remove(&ns.cookie);
+        }
+        let Some(Verb::NftLoad { ns, ruleset }) = &entry.verb else { continue };
+        let (_, made, written) =
+            spaces.entry(ns.cookie).or_insert_with(|| (ns.clone(), BTreeSet::new(), BTreeMap::new()));
+        nft::follow(ruleset, made);
+        if let Undo::Nft { before, after: Some(after), .. } = &entry.undo {
+            written.extend(before.iter().map(|t| (t.name.clone(), None)));
+            written.extend(after.iter().map(|t| (t.name.clone(), Some(t.plain.clone()))));
+        }
+    }
+    let mut out = Vec::new();
+    for (ns, made, written) in spaces.values() {
+        let Ok(true) = kernel.reopen(ns, None) else { continue };
+        // All of them.
+        let Ok(now) = tables(kernel, ns, "flush ruleset") else { continue };
+        let find = |name: &str| now.iter().find(|t| t.name == name);
+        for name in made.iter().filter(|name| find(name).is_none()) {
+            out.push(format!("{}: nft table `{name}` is gone", ns.label()));
+        }
+        for (name, was) in written.iter().filter(|(name, _)| find(name).is_some() || !made.contains(*name)) {
+            if find(name).map(|t| &t.plain) != was.as_ref() {
+                out.push(format!("{}: nft table `{name}` was changed", ns.label()));
+            }
+        }
+    }
+    out
 }
 
 impl Txn {

@@ -237,8 +237,8 @@ impl Txn {
         let rest = self.last_tries(&mut expected, &mut report);
         // What had been refused is there now: nothing of these steps is left to do.
         if late
-            && rest.is_empty()
-            && let Some(Err(error)) = lowest.map(|seq| self.log.undone(seq))
+            && let Some(seq) = lowest
+            && let Err(error) = if rest.is_empty() { self.log.undone(seq) } else { self.log.owed(seq) }
         {
             report.unwritten(&error);
         }
@@ -616,7 +616,14 @@ impl Txn {
                 }
                 target
             };
+            let theirs = self.settings_of_others(change, &now, since);
             self.lead_back(seq, change, &mut now, &target, &[Phase::Links, Phase::Up], report, expected);
+            for (key, value) in theirs {
+                if self.kernel.sysctl(&change.ns, &key).is_ok_and(|is| is != value) {
+                    let verb = Verb::Sysctl { ns: change.ns.clone(), key, value };
+                    self.step(seq, &verb, report, &[Kind::NotFound]);
+                }
+            }
             if target.recs.iter().any(|r| r.family() == crate::plan::record::AF_INET6) {
                 expected.dad.insert(change.ns.clone());
             }

@@ -1,10 +1,10 @@
 //! The sysctls that a step on a link changes along with it.
 
-use super::Txn;
+use super::{Change, Txn};
 use crate::kernel::By;
 use crate::plan::attribute::{ALL_REDIRECTS, V6_MIN_MTU};
 use crate::plan::link::{LinkChange, LinkState};
-use crate::plan::{Ns, Result};
+use crate::plan::{Ns, Result, State, restore};
 use std::collections::BTreeSet;
 
 impl Txn {
@@ -47,6 +47,19 @@ impl Txn {
         }
         let link = self.kernel.link(ns, By::Index(index))?;
         Ok(if link.is_some_and(|l| l.state.kind == "wireguard") { vec![ALL_REDIRECTS.into()] } else { Vec::new() })
+    }
+
+    /// Of devices that came since a step, and are not the run's own, what the undo of one of `all` would set anew.
+    pub(super) fn settings_of_others(&self, change: &Change, now: &State, since: u64) -> Vec<(String, String)> {
+        let others = now
+            .links
+            .values()
+            .filter(|l| !change.before.links.contains_key(&l.index) && !self.fresh(change.ns.cookie, l.index, since));
+        let others: Vec<&LinkState> = if change.only == 0 { others.collect() } else { Vec::new() };
+        let reach =
+            change.sysctls.iter().filter(|key| restore::resets(key)).filter_map(|key| restore::related_prefix(key));
+        let keys = reach.flat_map(|(prefix, leaf)| others.iter().map(move |l| format!("{prefix}/{}/{leaf}", l.name)));
+        keys.filter_map(|key| Some((key.clone(), self.kernel.sysctl(&change.ns, &key).ok()?))).collect()
     }
 
     /// Whether a link has, or gets, an mtu below IPv6's least.

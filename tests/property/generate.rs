@@ -124,6 +124,8 @@ pub struct Generator<'a> {
     links: Vec<Link>,
     addrs: Vec<(String, String)>,
     made: usize,
+    /// A link of the script's own that something from before was put on: what comes next has an eye on it.
+    coupled: Option<(String, String)>,
 }
 
 const GATEWAYS: &[&str] = &["10.0.0.9", "10.4.0.9", "10.5.0.9", "10.6.0.9", "10.60.0.9", "10.61.0.9"];
@@ -171,6 +173,7 @@ impl<'a> Generator<'a> {
             links: links.iter().map(|(s, n, k)| Link { space: (*s).into(), name: (*n).into(), kind: k }).collect(),
             addrs: addrs.iter().map(|(d, c)| (format!("{d:?}"), (*c).into())).collect(),
             made: 0,
+            coupled: None,
         }
     }
 
@@ -223,6 +226,12 @@ impl<'a> Generator<'a> {
     }
 
     fn link(&mut self) -> Link {
+        if let Some((space, name)) = &self.coupled
+            && let Some(found) = self.links.iter().find(|l| l.space == *space && l.name == *name).cloned()
+            && self.rng.one_in(3)
+        {
+            return found;
+        }
         // The link with the most on it.
         if self.rng.one_in(4)
             && let Some(found) = self.links.iter().find(|l| l.name == "v1")
@@ -241,7 +250,7 @@ impl<'a> Generator<'a> {
 
     fn call(&mut self) -> String {
         loop {
-            let made = match self.rng.below(118) {
+            let made = match self.rng.below(128) {
                 0..=4 => self.netns(),
                 5..=11 => self.make_link(),
                 12..=25 => Some(self.link_set()),
@@ -261,6 +270,7 @@ impl<'a> Generator<'a> {
                 86..=91 => Some(self.sysctl()),
                 92..=93 => Some(self.file()),
                 94 => Some(format!("start({}, \"sleep 1000\")", Self::expression(&self.space()))),
+                95..=104 => self.couple(),
                 _ => self.more(),
             };
             if let Some(call) = made {
@@ -399,15 +409,102 @@ impl<'a> Generator<'a> {
         format!("link_set({}, #{{ {} }})", link.dev(), options.join(", "))
     }
 
+    /// Puts something that was there before onto a link of the script's own: what becomes of that link from then on,
+    /// becomes of what was there before.
+    fn couple(&mut self) -> Option<String> {
+        let own: Vec<Link> = self
+            .links
+            .iter()
+            .filter(|l| l.name.starts_with('x') && ["w1", "w2", ""].contains(&l.space.as_str()))
+            .cloned()
+            .collect();
+        if own.is_empty() {
+            return self.make_link();
+        }
+        let own = self.rng.pick(&own).clone();
+        self.coupled = Some((own.space.clone(), own.name.clone()));
+        let (space, dev, name) = (Self::expression(&own.space), own.dev(), own.name.clone());
+        let old: Vec<Link> = self
+            .links
+            .iter()
+            .filter(|l| l.space == own.space && !l.name.starts_with('x') && l.kind == "veth")
+            .cloned()
+            .collect();
+        let net = self.rng.below(3);
+        let by = format!("10.6{net}.0.9");
+        let with_address = format!("addr({dev}, \"10.6{net}.0.{}/24\"); link_up({dev})", 11 + self.rng.below(5));
+        match self.rng.below(9) {
+            0..=2 if own.kind == "bridge" && !old.is_empty() => {
+                let port = self.rng.pick(&old).clone();
+                Some(format!("link_set({}, #{{ master: {name:?} }})", port.dev()))
+            }
+            0 => Some(format!("{with_address}; link_set({dev}, #{{ master: {:?} }})", self.bridge_in(&own.space)?)),
+            1 => {
+                let id = self.rng.pick(&[11, 12, 13, 20]);
+                Some(format!(
+                    "{with_address}; nexthop({space}, {id}, #{{ via: {by:?}, dev: {name:?}, replace: true }})"
+                ))
+            }
+            2 => {
+                let dst = *self.rng.pick(ROUTES);
+                let src = if self.rng.one_in(3) { ", src: \"10.0.0.2\"" } else { "" };
+                Some(format!("{with_address}; route({space}, {dst:?}, #{{ via: {by:?}, replace: true{src} }})"))
+            }
+            3 => {
+                let six = self.rng.one_in(2);
+                let dst = self.destination(six);
+                let family = match (dst.as_str(), six) {
+                    ("default", true) => ", family: \"inet6\"",
+                    ("default", false) => ", family: \"inet\"",
+                    _ => "",
+                };
+                Some(format!("link_up({dev}); route({space}, {dst:?}, #{{ dev: {name:?}, replace: true{family} }})"))
+            }
+            4 => {
+                let other = *self.rng.pick(GATEWAYS);
+                Some(format!(
+                    "{with_address}; route({space}, \"10.11.0.0/16\", #{{ nexthops: [#{{ via: {by:?} }}, #{{ via: {other:?} }}], replace: true }})"
+                ))
+            }
+            5 => Some(format!(
+                "tc_filter(\"w1:q2\", \"u32\", #{{ parent: \"egress\", prio: 4, replace: true, action: #{{ kind: \"mirred\", dev: {name:?} }} }})"
+            )),
+            6 => {
+                // On a link from before, or on this one.
+                let lower =
+                    if old.is_empty() || self.rng.one_in(2) { own.clone() } else { self.rng.pick(&old).clone() };
+                let made = Link { space: own.space.clone(), name: self.name("x"), kind: "other" };
+                let call = format!("macvlan({}, #{{ link: {:?}, up: true }})", made.dev(), lower.name);
+                self.coupled = Some((made.space.clone(), made.name.clone()));
+                self.links.push(made);
+                Some(call)
+            }
+            7 => {
+                // An address that routes have as their source.
+                let cidr = *self.rng.pick(&["10.0.0.2/24", "10.0.0.1/24", "10.4.0.1/24"]);
+                self.addrs.push((dev.clone(), cidr.into()));
+                Some(format!("addr({dev}, {cidr:?}); link_up({dev})"))
+            }
+            _ => {
+                let ip = *self.rng.pick(&["10.0.0.50", "fd00::50"]);
+                Some(format!("neigh({dev}, {ip:?}, \"02:00:00:00:05:bb\"); neigh_flush({dev}, #{{ all: true }})"))
+            }
+        }
+    }
+
     fn rename(&mut self) -> Option<String> {
         let link = self.link();
         if link.kind.is_empty() {
             return None;
         }
-        let new = self.name("y");
+        // By its first letter one tells whose it is.
+        let new = self.name(if link.name.starts_with('x') { "x" } else { "y" });
         let old = link.dev();
         for known in self.links.iter_mut().filter(|l| l.space == link.space && l.name == link.name) {
             known.name.clone_from(&new);
+        }
+        if self.coupled.as_ref().is_some_and(|(s, n)| *s == link.space && *n == link.name) {
+            self.coupled = Some((link.space.clone(), new.clone()));
         }
         let now = Link { name: new.clone(), ..link };
         self.follow(&old, &now.dev());
@@ -429,6 +526,9 @@ impl<'a> Generator<'a> {
         let old = link.dev();
         for known in self.links.iter_mut().filter(|l| l.space == link.space && l.name == link.name) {
             known.space.clone_from(&to);
+        }
+        if self.coupled.as_ref().is_some_and(|(s, n)| *s == link.space && *n == link.name) {
+            self.coupled = Some((to.clone(), link.name.clone()));
         }
         let now = Link { space: to.clone(), ..link };
         self.addrs.retain(|(dev, _)| *dev != old);

@@ -1,0 +1,428 @@
+//! What a lab's steps said that is to be, and what of it is otherwise by now.
+//!
+//! Only what a step named itself is looked at, and the last word counts. What the kernel made of it, and what a later step can
+//! have taken along as a side effect, is left out: nothing is called changed that the lab may have changed itself.
+
+use super::attribute::{V6_MIN_MTU, alike, replaced};
+use super::link::{LinkSpec, mac_text};
+use super::record::{
+    AF_INET, AF_INET6, NTF_PROXY, NUD_PERMANENT, RTA_GATEWAY, RTA_MULTIPATH, RTA_NH_ID, RTA_PREFSRC, RTA_PRIORITY, Rec,
+    What,
+};
+use super::state::State;
+use super::verb::{AddMode, LinkRef, Ns, Outcome, Verb};
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// A namespace's cookie and an ifindex in it.
+type Place = (u64, u32);
+
+/// What the steps said of a link.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// The lab made it.
+    pub made: bool,
+    pub name: String,
+    kind: String,
+    lower: u32,
+    /// The other end of a veth.
+    peer: Option<Place>,
+    up: Option<bool>,
+    mtu: Option<u32>,
+    mac: Option<Vec<u8>>,
+    master: Option<u32>,
+    alias: Option<String>,
+    txqueuelen: Option<u32>,
+    group: Option<u32>,
+}
+
+/// What is to be, by the steps of a lab.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    pub links: BTreeMap<Place, Said>,
+    recs: Vec<(u64, Rec)>,
+    sysctls: BTreeMap<(u64, String), String>,
+    /// Content by path; `None`: removed.
+    pub files: BTreeMap<String, Option<Vec<u8>>>,
+    /// The namespaces in which something is to be, by cookie.
+    pub spaces: BTreeMap<u64, Ns>,
+}
+
+impl Account {
+    /// Takes a step into account, with what came of it.
+    pub fn follow(&mut self, verb: &Verb, outcome: Option<&Outcome>) {
+        if let Some(ns) = verb.ns() {
+            self.spaces.entry(ns.cookie).or_insert_with(|| ns.clone());
+        }
+        match verb {
+            Verb::NetnsDel { ns } => {
+                self.spaces.remove(&ns.cookie);
+                self.links.retain(|(cookie, _), _| *cookie != ns.cookie);
+                self.recs.retain(|(cookie, _)| *cookie != ns.cookie);
+                self.sysctls.retain(|(cookie, _), _| *cookie != ns.cookie);
+            }
+            Verb::LinkAdd { ns, spec } => {
+                let Some(link) = outcome.and_then(|o| o.link.as_ref()) else { return };
+                let other = outcome.and_then(|o| o.peer.as_ref()).zip(spec.peer.as_deref());
+                let place = (ns.cookie, link.index);
+                let end = other.map(|(l, (at, _))| (at.cookie, l.index));
+                self.links.insert(place, said(spec, link, end));
+                if let Some((link, (at, spec))) = other {
+                    self.spaces.entry(at.cookie).or_insert_with(|| at.clone());
+                    self.links.insert((at.cookie, link.index), said(spec, link, Some(place)));
+                }
+                if spec.master.is_some() {
+                    self.enslaved(place);
+                }
+            }
+            Verb::LinkDel { ns, link } => self.gone((ns.cookie, link.index)),
+            Verb::LinkSet { ns, link, change } => {
+                let place = (ns.cookie, link.index);
+                let entry =
+                    self.links.entry(place).or_insert_with(|| Said { name: link.name.clone(), ..Said::default() });
+                macro_rules! taken {
+                    ($($field:ident),*) => {$(
+                        if change.$field.is_some() {
+                            entry.$field.clone_from(&change.$field);
+                        }
+                    )*};
+                }
+                taken!(up, mtu, mac, alias, txqueuelen, group);
+                if let Some((master, _)) = &change.master {
+                    entry.master = Some(*master);
+                }
+                if change.kind.is_some() {
+                    // A tunnel's header makes its mtu, its ends its MAC.
+                    (entry.mtu, entry.mac) = (change.mtu, change.mac.clone());
+                }
+                if let Some(name) = &change.name {
+                    let old = std::mem::replace(&mut entry.name, name.clone());
+                    self.forget_settings(ns.cookie, &old);
+                }
+                if change.master.is_some() {
+                    self.enslaved(place);
+                }
+                self.spread(place, change.mtu.is_some(), change.mac.is_some(), change.up.is_some());
+                if change.up == Some(false) {
+                    self.fallen(place);
+                }
+                if change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU) {
+                    self.recs.retain(|(c, r)| !(*c == ns.cookie && r.family() == AF_INET6));
+                }
+            }
+            Verb::LinkMove { ns, link, to, .. } => {
+                let place = (ns.cookie, link.index);
+                let moved = self.links.get(&place).cloned();
+                self.fallen(place);
+                self.recs.retain(|(c, r)| !(*c == ns.cookie && r.devices().contains(&link.index)));
+                self.forget_settings(ns.cookie, &link.name);
+                self.links.remove(&place);
+                let Some(now) = outcome.and_then(|o| o.link.as_ref()) else { return };
+                self.spaces.entry(to.cookie).or_insert_with(|| to.clone());
+                let new = (to.cookie, now.index);
+                let moved =
+                    Said { name: now.name.clone(), up: None, master: None, lower: 0, ..moved.unwrap_or_default() };
+                if let Some(peer) = moved.peer.and_then(|end| self.links.get_mut(&end)) {
+                    peer.peer = Some(new);
+                }
+                self.links.insert(new, moved);
+            }
+            Verb::RecAdd { ns, rec, mode, .. } => self.added(ns.cookie, rec, *mode),
+            Verb::RecDel { ns, rec, .. } => self.deleted(ns.cookie, rec),
+            Verb::Sysctl { ns, key, value } => {
+                let cookie = ns.cookie;
+                let leaf = key.rsplit('/').next().unwrap_or_default();
+                // Said of all devices, or of routing itself, it sets those of each (devinet_sysctl_forward, net/ipv4/devinet.c).
+                if key.contains("/all/") || leaf == "ip_forward" {
+                    let same = |k: &str| k.rsplit('/').next() == Some(leaf);
+                    self.sysctls.retain(|(c, k), _| {
+                        *c != cookie || !(same(k) || k.contains("forward") || k.contains("accept_redirects"))
+                    });
+                }
+                if leaf == "disable_ipv6" || leaf == "addr_gen_mode" {
+                    self.recs.retain(|(c, r)| !(*c == cookie && r.family() == AF_INET6));
+                }
+                // Times are rounded to the kernel's ticks.
+                if !leaf.ends_with("_ms") {
+                    self.sysctls.insert((cookie, key.clone()), value.clone());
+                }
+            }
+            Verb::FileWrite { path, content, .. } => drop(self.files.insert(path.clone(), Some(content.clone()))),
+            Verb::FileRemove { path, .. } => drop(self.files.insert(path.clone(), None)),
+            _ => {}
+        }
+    }
+
+    /// A link entered or left a master. Any but a bridge may set it down and up, and give it another MAC and mtu
+    /// (`bond_enslave`, drivers/net/bonding/bond_main.c; `cycle_netdev`, drivers/net/vrf.c).
+    fn enslaved(&mut self, place: Place) {
+        let master = self.links.get(&place).and_then(|l| l.master).unwrap_or_default();
+        if self.links.get(&(place.0, master)).is_some_and(|l| l.kind == "bridge") {
+            return;
+        }
+        if let Some(link) = self.links.get_mut(&place) {
+            (link.up, link.mtu, link.mac) = (None, None, None);
+        }
+        self.fallen(place);
+    }
+
+    /// What follows a link in its mtu, its MAC, or its state: its ports, and what is on top of it or below.
+    fn spread(&mut self, place: Place, mtu: bool, mac: bool, up: bool) {
+        let (lower, own) = self.links.get(&place).map_or((0, 0), |l| (l.lower, l.master.unwrap_or_default()));
+        for ((cookie, index), link) in &mut self.links {
+            let near = link.lower == place.1 || link.master == Some(place.1) || *index == lower || *index == own;
+            if *cookie != place.0 || *index == place.1 || !near {
+                continue;
+            }
+            if mtu {
+                link.mtu = None;
+            }
+            if mac {
+                link.mac = None;
+            }
+            if up && link.lower == place.1 {
+                link.up = None;
+            }
+        }
+    }
+
+    /// A link was set down: its addresses of IPv6 went, and routes and nexthops, those by its other end too.
+    fn fallen(&mut self, place: Place) {
+        let nets = self.subnets(place);
+        self.recs.retain(|(cookie, rec)| match rec.what {
+            What::Nexthop => false,
+            What::Route => {
+                rec.attr(RTA_NH_ID).is_none() && (*cookie != place.0 || !leads(rec, place.1, nets.as_deref()))
+            }
+            What::Addr => *cookie != place.0 || rec.family() == AF_INET || rec.devices() != [place.1],
+            What::Neigh | What::Fdb | What::Mdb => *cookie != place.0 || !rec.devices().contains(&place.1),
+            _ => true,
+        });
+    }
+
+    /// The subnets of a link's addresses; `None` where it has others than those of the lab.
+    fn subnets(&self, (cookie, index): Place) -> Option<Vec<IpNet>> {
+        self.links.get(&(cookie, index)).filter(|link| link.made)?;
+        let on_it = |(c, r): &&(u64, Rec)| *c == cookie && r.what == What::Addr && r.devices() == [index];
+        Some(self.recs.iter().filter(on_it).filter_map(|(_, r)| subnet(r)).collect())
+    }
+
+    /// A link was deleted, with its other end and what is on top of it.
+    fn gone(&mut self, place: Place) {
+        let Some(link) = self.links.remove(&place) else { return self.fallen(place) };
+        self.fallen(place);
+        self.recs.retain(|(c, r)| !(*c == place.0 && r.devices().contains(&place.1)));
+        self.forget_settings(place.0, &link.name);
+        for ((cookie, _), other) in &mut self.links {
+            if *cookie == place.0 && other.master == Some(place.1) {
+                other.master = None;
+            }
+        }
+        let on_it = |(at, l): (&Place, &Said)| (at.0 == place.0 && l.lower == place.1).then_some(*at);
+        let mut along: Vec<Place> = self.links.iter().filter_map(on_it).collect();
+        along.extend(link.peer.filter(|end| self.links.contains_key(end)));
+        along.into_iter().for_each(|at| self.gone(at));
+    }
+
+    fn forget_settings(&mut self, cookie: u64, device: &str) {
+        self.sysctls.retain(|(c, key), _| *c != cookie || super::restore::device_of(key) != Some(device));
+    }
+
+    fn added(&mut self, cookie: u64, rec: &Rec, mode: AddMode) {
+        if rec.is_tc() && (mode != AddMode::Create || rec.what == What::Qdisc) {
+            // With a queue goes what hung on the one in its place.
+            self.recs.retain(|(c, r)| !(*c == cookie && r.is_tc() && r.devices() == rec.devices()));
+        }
+        let instead = |r: &Rec| match rec.what {
+            What::Route => mode == AddMode::Replace && replaced(r, rec),
+            _ => alike(r, rec),
+        };
+        self.recs.retain(|(c, r)| !(*c == cookie && instead(r)));
+        // struct ndmsg: state at 8, flags at 10
+        let lasting = |r: &Rec| {
+            let state = u16::from_ne_bytes([r.byte(8), r.byte(9)]);
+            state & NUD_PERMANENT != 0 || r.byte(10) & NTF_PROXY != 0
+        };
+        if rec.ends.is_none() && (rec.what != What::Neigh || lasting(rec)) {
+            self.recs.push((cookie, rec.clone()));
+        }
+    }
+
+    fn deleted(&mut self, cookie: u64, rec: &Rec) {
+        let index = rec.devices().first().copied().unwrap_or_default();
+        let net = subnet(rec).map(|net| vec![net]);
+        self.recs.retain(|(c, r)| {
+            let goes = match rec.what {
+                // Those behind it in its subnet may go with it, and the routes by that.
+                What::Addr => {
+                    (r.what == What::Addr && r.devices() == rec.devices() && r.family() == rec.family())
+                        || (r.what == What::Route
+                            && (r.attr(RTA_NH_ID).is_some()
+                                || r.ip(RTA_PREFSRC) == rec.local()
+                                || leads(r, index, net.as_deref())))
+                        || r.what == What::Nexthop
+                }
+                What::Route => {
+                    r.what == What::Route && r.destination() == rec.destination() && r.table() == rec.table()
+                }
+                What::Nexthop => r.what == What::Nexthop || r.attr(RTA_NH_ID).is_some(),
+                What::Qdisc | What::Class | What::Filter => r.is_tc() && r.devices() == rec.devices(),
+                _ => r.what == rec.what && (alike(r, rec) || r.devices() == rec.devices()),
+            };
+            *c != cookie || !goes
+        });
+    }
+
+    /// The sysctls that are to be looked at in a namespace.
+    #[must_use]
+    pub fn settings(&self, cookie: u64) -> Vec<String> {
+        self.sysctls.keys().filter(|(c, _)| *c == cookie).map(|(_, key)| key.clone()).collect()
+    }
+
+    /// In words, what in a namespace is not as the steps said.
+    #[must_use]
+    pub fn differences(&self, ns: &Ns, now: &State) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut gone: BTreeSet<u32> = BTreeSet::new();
+        let place = if ns.is_host() { String::new() } else { format!("{}:", ns.name) };
+        for ((_, index), said) in self.links.range((ns.cookie, 0)..=(ns.cookie, u32::MAX)) {
+            let Some(is) = now.links.get(index) else {
+                gone.insert(*index);
+                out.push(format!("link `{place}{}` is gone", said.name));
+                continue;
+            };
+            let mut differs = |what: &str, was: String, is: String| {
+                out.push(format!("link `{place}{}` {what}: was {was}, is {is}", said.name));
+            };
+            let state = |up: bool| if up { "up" } else { "down" }.to_string();
+            let master = |m: u32| if m == 0 { "none".into() } else { now.name(m) };
+            if said.name != is.name && !said.name.is_empty() {
+                differs("name", said.name.clone(), is.name.clone());
+            }
+            if let Some(up) = said.up.filter(|up| *up != is.up) {
+                differs("state", state(up), state(is.up));
+            }
+            if let Some(mtu) = said.mtu.filter(|mtu| *mtu != is.mtu) {
+                differs("mtu", mtu.to_string(), is.mtu.to_string());
+            }
+            if let Some(mac) = said.mac.as_ref().filter(|mac| **mac != is.mac) {
+                differs("mac", mac_text(mac), mac_text(&is.mac));
+            }
+            if let Some(m) = said.master.filter(|m| *m != is.master) {
+                differs("master", master(m), master(is.master));
+            }
+            if let Some(alias) = said.alias.as_ref().filter(|a| **a != is.alias) {
+                differs("alias", format!("`{alias}`"), format!("`{}`", is.alias));
+            }
+            if let Some(len) = said.txqueuelen.filter(|l| *l != is.txqueuelen) {
+                differs("txqueuelen", len.to_string(), is.txqueuelen.to_string());
+            }
+            if let Some(group) = said.group.filter(|g| *g != is.group) {
+                differs("group", group.to_string(), is.group.to_string());
+            }
+        }
+        let here = if ns.is_host() { String::new() } else { format!(" in namespace `{}`", ns.name) };
+        for (_, rec) in
+            self.recs.iter().filter(|(c, r)| *c == ns.cookie && !r.devices().iter().any(|d| gone.contains(d)))
+        {
+            if !now.recs.iter().any(|r| alike(r, rec) && agrees(r, rec)) {
+                let what = what_words(rec.what);
+                out.push(format!("{what} {}{here} is gone or another one", rec.describe(|i| now.name(i))));
+            }
+        }
+        for ((_, key), was) in
+            self.sysctls.range((ns.cookie, String::new())..).take_while(|((c, _), _)| *c == ns.cookie)
+        {
+            if let Some(is) = now.sysctls.get(key).filter(|is| !same_value(is, was)) {
+                out.push(format!("sysctl {}{here}: was {}, is {}", key.replace('/', "."), was.trim(), is.trim()));
+            }
+        }
+        out
+    }
+}
+
+fn said(spec: &LinkSpec, link: &LinkRef, peer: Option<Place>) -> Said {
+    Said {
+        made: true,
+        name: link.name.clone(),
+        kind: spec.kind.clone(),
+        lower: spec.lower.as_ref().filter(|_| spec.lower_ns.is_none()).map_or(0, |(index, _)| *index),
+        peer,
+        up: spec.up.then_some(true),
+        mtu: spec.mtu,
+        mac: spec.mac.clone().filter(|_| spec.given_mac),
+        master: spec.master.as_ref().map(|(index, _)| *index),
+        alias: None,
+        txqueuelen: spec.txqueuelen,
+        group: spec.group,
+    }
+}
+
+fn subnet(addr: &Rec) -> Option<IpNet> {
+    // The other end, where there is one (`IFA_ADDRESS`).
+    let ip = addr.ip(super::record::IFA_ADDRESS).or_else(|| addr.local())?;
+    IpNet::new(ip, addr.byte(1)).ok()
+}
+
+/// Whether a route can be by this link, whose subnets are these; without them any route that names no device.
+fn leads(route: &Rec, index: u32, nets: Option<&[IpNet]>) -> bool {
+    let devices: Vec<u32> = route.devices().into_iter().filter(|d| *d != 0).collect();
+    if devices.contains(&index) {
+        return true;
+    }
+    let hops = route.hops();
+    let vias: Vec<IpAddr> = route.gateway().into_iter().chain(hops.iter().filter_map(|h| h.via)).collect();
+    let near = |ip: &IpAddr| nets.is_none_or(|nets| nets.iter().any(|net| net.contains(ip)));
+    devices.is_empty() && vias.iter().any(near)
+}
+
+/// Whether a record that is there has what was asked of it, as far as it can be told: by where a route goes, and what a
+/// neighbour's address is.
+fn agrees(found: &Rec, asked: &Rec) -> bool {
+    match asked.what {
+        What::Route => {
+            let via = |r: &Rec| match r.gateway() {
+                Some(ip) => vec![ip],
+                None => r.hops().iter().filter_map(|h| h.via).collect(),
+            };
+            let hops = |code: u16| asked.attr(code).is_none() || via(asked).iter().all(|ip| via(found).contains(ip));
+            asked.byte(7) == found.byte(7)
+                && hops(RTA_GATEWAY)
+                && hops(RTA_MULTIPATH)
+                && asked.attr_u32(RTA_NH_ID).is_none_or(|id| found.attr_u32(RTA_NH_ID) == Some(id))
+                && asked.attr_u32(RTA_PRIORITY).is_none_or(|m| found.attr_u32(RTA_PRIORITY).unwrap_or_default() == m)
+        }
+        What::Neigh => {
+            use super::record::NDA_LLADDR;
+            asked.attr(NDA_LLADDR).is_none_or(|mac| found.attr(NDA_LLADDR) == Some(mac))
+        }
+        _ => true,
+    }
+}
+
+fn what_words(what: What) -> &'static str {
+    match what {
+        What::Addr => "address",
+        What::Nexthop => "nexthop",
+        What::Route => "route",
+        What::Neigh => "neighbour",
+        What::Rule => "rule",
+        What::Qdisc => "qdisc",
+        What::Class => "class",
+        What::Filter => "filter",
+        What::Vlan => "VLAN",
+        What::Fdb => "forwarding entry",
+        What::Mdb => "multicast entry",
+    }
+}
+
+/// Whether the kernel shows a sysctl as it was written: it has its own blanks, and its own way to write numbers.
+fn same_value(is: &str, was: &str) -> bool {
+    let number = |w: &str| match w.strip_prefix("0x") {
+        Some(hex) => i64::from_str_radix(hex, 16).ok(),
+        None => w.parse::<i64>().ok(),
+    };
+    let (is, was): (Vec<&str>, Vec<&str>) = (is.split_whitespace().collect(), was.split_whitespace().collect());
+    is.len() == was.len() && is.iter().zip(was).all(|(a, b)| *a == b || number(a).is_some_and(|n| number(b) == Some(n)))
+}

@@ -777,6 +777,18 @@ fn a_lab_that_changed_what_was_there_before_is_replaced() {
     }
     line("down one").ends(0).says("verified");
     assert_eq!(look(), before);
+    // So has one its own link there, moved out of a namespace of its own.
+    let moved = r#"netns_add("q"); veth("q:moved", "q:other"); link_move("q:moved", "base"); addr("base:moved", "10.3.0.1/24");
+        if args().len() > 0 { fail("on purpose"); }"#;
+    let moved = lab(folder.path(), "moved.rhai", moved);
+    run(&["--host", &moved]).ends(0);
+    let stands = look();
+    run(&["--host", "--replace", &moved, "fail"]).ends(1).says("on purpose").says(", verified");
+    assert_eq!(look(), stands);
+    run(&["--host", "--replace", &moved]).ends(0);
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down moved").ends(0).says("verified");
+    assert_eq!(look(), before);
     // A link at the index of one that the lab had made is left, where it is somebody else's.
     let pair = lab(folder.path(), "pair.rhai", r#"if args().len() == 0 { veth("base:ours", "base:other"); }"#);
     run(&["--host", "--name", "pair", &pair]).ends(0);

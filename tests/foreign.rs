@@ -235,6 +235,46 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "route_replaced_twice",
+        script: r#"route("w1", "default", #{ via: "10.0.0.8", replace: true })"#,
+        foreign: "ip -n w1 route replace default via 10.0.0.7",
+        equal: false,
+        says: &["can't come back: somebody else put"],
+        stays: "ip -n w1 route show default | grep -q 10.0.0.7; ip -n w1 route show default | wc -l | grep -qx 1",
+        back: "ip -n w1 route replace default via 10.0.0.9",
+        ..PLAIN
+    },
+    Case {
+        name: "route_of_ipv6_replaced_twice",
+        script: r#"route("w1", "default", #{ via: "fd00::8", replace: true })"#,
+        foreign: "ip -n w1 -6 route replace default via fd00::7",
+        equal: false,
+        says: &["can't come back: somebody else put"],
+        stays: "ip -n w1 -6 route show default | grep -q fd00::7; ip -n w1 -6 route show default | wc -l | grep -qx 1",
+        back: "ip -n w1 -6 route replace default via fd00::9",
+        ..PLAIN
+    },
+    Case {
+        name: "nexthop_replaced_twice",
+        script: r#"nexthop("w1", 12, #{ via: "10.5.0.8", dev: "q2", replace: true })"#,
+        foreign: "ip -n w1 nexthop replace id 12 via 10.5.0.7 dev q2",
+        equal: false,
+        says: &["can't come back: somebody else put"],
+        stays: "ip -n w1 nexthop show id 12 | grep -q 10.5.0.7",
+        back: "ip -n w1 nexthop replace id 12 via 10.5.0.9 dev q2 proto static",
+        ..PLAIN
+    },
+    Case {
+        name: "neighbour_replaced_twice",
+        script: r#"neigh("w1:v1", "10.0.0.50", "02:00:00:00:05:aa", #{ replace: true })"#,
+        foreign: "ip -n w1 neigh replace 10.0.0.50 lladdr 02:00:00:00:05:99 dev v1 nud permanent",
+        equal: false,
+        says: &["can't come back: somebody else put"],
+        stays: "ip -n w1 neigh show 10.0.0.50 dev v1 | grep -q 05:99",
+        back: "ip -n w1 neigh replace 10.0.0.50 lladdr 02:00:00:00:05:01 dev v1 nud permanent",
+        ..PLAIN
+    },
+    Case {
         name: "route_beside_ours",
         script: r#"route("w1", "10.92.0.0/16", #{ via: "10.0.0.9" })"#,
         foreign: "ip -n w1 route add 10.93.0.0/16 via 10.0.0.9",

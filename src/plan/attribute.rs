@@ -397,6 +397,14 @@ pub(super) fn replaced(old: &Rec, new: &Rec) -> bool {
         && metric(old) == metric(new)
 }
 
+/// Whether only one of the two can be there, apart from queues ([`super::tc::clash`]).
+pub(super) fn same_slot(a: &Rec, b: &Rec) -> bool {
+    match a.what {
+        super::What::Qdisc | super::What::Class | super::What::Filter | super::What::Rule => false,
+        _ => replaced(a, b),
+    }
+}
+
 /// Takes out of `after` what goes with nexthops that go: the groups that they were in, and the routes by either.
 fn lose(after: &mut State, before: &State, now: &State, mut ids: Vec<u32>) {
     if ids.is_empty() {

@@ -21,10 +21,12 @@ type Place = (u64, u32);
 /// What the steps said of a link.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
-    /// The lab made it.
-    pub made: bool,
+    /// The step that made it; `None`: it was there before.
+    pub made: Option<u64>,
     pub name: String,
-    kind: String,
+    pub kind: String,
+    /// The MAC that it was made with.
+    pub first_mac: Option<Vec<u8>>,
     lower: u32,
     /// The other end of a veth.
     peer: Option<Place>,
@@ -50,8 +52,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// Takes a step into account, with what came of it.
-    pub fn follow(&mut self, verb: &Verb, outcome: Option<&Outcome>) {
+    /// Takes step `seq` into account, with what came of it.
+    pub fn follow(&mut self, seq: u64, verb: &Verb, outcome: Option<&Outcome>) {
         if let Some(ns) = verb.ns() {
             self.spaces.entry(ns.cookie).or_insert_with(|| ns.clone());
         }
@@ -67,10 +69,10 @@ impl Account {
                 let other = outcome.and_then(|o| o.peer.as_ref()).zip(spec.peer.as_deref());
                 let place = (ns.cookie, link.index);
                 let end = other.map(|(l, (at, _))| (at.cookie, l.index));
-                self.links.insert(place, said(spec, link, end));
+                self.links.insert(place, said(seq, spec, link, end));
                 if let Some((link, (at, spec))) = other {
                     self.spaces.entry(at.cookie).or_insert_with(|| at.clone());
-                    self.links.insert((at.cookie, link.index), said(spec, link, Some(place)));
+                    self.links.insert((at.cookie, link.index), said(seq, spec, link, Some(place)));
                 }
                 if spec.master.is_some() {
                     self.enslaved(place);
@@ -203,7 +205,7 @@ impl Account {
 
     /// The subnets of a link's addresses; `None` where it has others than those of the lab.
     fn subnets(&self, (cookie, index): Place) -> Option<Vec<IpNet>> {
-        self.links.get(&(cookie, index)).filter(|link| link.made)?;
+        self.links.get(&(cookie, index)).filter(|link| link.made.is_some())?;
         let on_it = |(c, r): &&(u64, Rec)| *c == cookie && r.what == What::Addr && r.devices() == [index];
         Some(self.recs.iter().filter(on_it).filter_map(|(_, r)| subnet(r)).collect())
     }
@@ -342,11 +344,12 @@ impl Account {
     }
 }
 
-fn said(spec: &LinkSpec, link: &LinkRef, peer: Option<Place>) -> Said {
+fn said(seq: u64, spec: &LinkSpec, link: &LinkRef, peer: Option<Place>) -> Said {
     Said {
-        made: true,
+        made: Some(seq),
         name: link.name.clone(),
         kind: spec.kind.clone(),
+        first_mac: spec.mac.clone(),
         lower: spec.lower.as_ref().filter(|_| spec.lower_ns.is_none()).map_or(0, |(index, _)| *index),
         peer,
         up: spec.up.then_some(true),

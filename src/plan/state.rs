@@ -481,8 +481,14 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
     let mut want = kept.clone();
     // An address that somebody has set anew, with a life of its own, is there.
     let anew = |r: &Rec| r.ends.is_some() && kept.iter().any(|k| same_but_life(k, r));
+    // What the step put in its place is gone, and something else is there: that was put in the place of both.
+    let taken = |r: &Rec| {
+        let lost = added.iter().any(|a| attribute::same_slot(a, r) && !now.recs.contains(a));
+        let others = kept.iter().find(|k| attribute::same_slot(k, r) && !before.recs.contains(k));
+        others.filter(|_| lost)
+    };
     for rec in minus(&removed, &kept).into_iter().filter(|r| possible(r) && !anew(r)) {
-        match super::tc::clash(&kept, &rec) {
+        match super::tc::clash(&kept, &rec).or_else(|| taken(&rec)) {
             Some(other) => {
                 let words = |r: &Rec| r.describe(|i| now.name(i));
                 let (was, is) = (words(&rec), words(other));

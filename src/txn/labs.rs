@@ -24,15 +24,23 @@ pub struct Health {
     pub drift: Vec<String>,
 }
 
+/// What is to be by the steps of a lab that stand.
+fn account(story: &Story) -> Account {
+    let mut account = Account::default();
+    for entry in story.entries.iter().filter(|e| !story.owed.contains(&e.seq)) {
+        if let Some(verb) = &entry.verb {
+            account.follow(entry.seq, verb, entry.outcome.as_ref());
+        }
+    }
+    account
+}
+
 /// Looks at what a lab made and changed, as far as its steps said what is to be.
 #[must_use]
 pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
     let mut out = Health::default();
-    let mut account = Account::default();
+    let account = account(story);
     for entry in story.entries.iter().filter(|e| !story.owed.contains(&e.seq)) {
-        if let Some(verb) = &entry.verb {
-            account.follow(verb, entry.outcome.as_ref());
-        }
         match (&entry.verb, &entry.outcome, &entry.undo) {
             (Some(Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. }), Some(outcome), _) => {
                 let Some(ns) = &outcome.ns else { continue };
@@ -61,7 +69,7 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
             Ok(true) => kernel.state(ns, &account.settings(*cookie)).unwrap_or_default(),
             _ => State::default(),
         };
-        for ((_, index), said) in account.links.iter().filter(|((c, _), said)| c == cookie && said.made) {
+        for ((_, index), said) in account.links.iter().filter(|((c, _), said)| c == cookie && said.made.is_some()) {
             let name = state.links.get(index).map_or(&said.name, |link| &link.name);
             out.links.push(if ns.is_host() { name.clone() } else { format!("{}:{name}", ns.name) });
         }
@@ -120,7 +128,22 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
 pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -> Result<()>) -> Result<()> {
     let own = |ns: &Ns| story.entries.iter().any(|e| matches!(&e.undo, Undo::Unbind { ns: n } if n.is(ns)));
     let there = |ns: &Ns| kernel.reopen(ns, None).unwrap_or(false);
+    let account = account(story);
     for entry in story.entries.iter().rev() {
+        // Where the links are by now that the step made: in a namespace of the lab's they stay with that.
+        for ((cookie, index), said) in account.links.iter().filter(|(_, said)| said.made == Some(entry.seq)) {
+            let Some(ns) = account.spaces.get(cookie).filter(|ns| !own(ns) && there(ns)) else { continue };
+            // Somebody else's may have its index by now.
+            let ours = |now: &LinkState| {
+                same_link(now, &said.kind) && identity::known(now, said.first_mac.as_deref(), &said.name)
+            };
+            if let Ok(Some(info)) = kernel.link(ns, By::Index(*index))
+                && ours(&info.state)
+            {
+                let link = LinkRef { index: *index, name: info.state.name };
+                perform(Verb::LinkDel { ns: ns.clone(), link })?;
+            }
+        }
         match &entry.undo {
             Undo::Unbind { ns } if kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) => {
                 perform(Verb::NetnsDel { ns: ns.clone() })?;
@@ -129,19 +152,6 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
                 let bound = entry.outcome.as_ref().and_then(|o| o.ns.as_ref());
                 if let Some(ns) = bound.filter(|ns| kernel.find_ns(&ns.name).is_ok_and(|found| found.is(ns))) {
                     perform(Verb::NetnsDel { ns: ns.clone() })?;
-                }
-            }
-            Undo::Delete { ns, link } if !own(ns) && there(ns) => {
-                let Some(Verb::LinkAdd { spec, .. }) = &entry.verb else { continue };
-                // Somebody else's may have its index by now.
-                let ours = |now: &LinkState| {
-                    same_link(now, &spec.kind) && identity::known(now, spec.mac.as_deref(), &link.name)
-                };
-                if let Ok(Some(info)) = kernel.link(ns, By::Index(link.index))
-                    && ours(&info.state)
-                {
-                    let link = LinkRef { index: link.index, name: info.state.name };
-                    perform(Verb::LinkDel { ns: ns.clone(), link })?;
                 }
             }
             Undo::Restore { changes, back } => {

@@ -689,6 +689,60 @@ fn what_a_killed_run_left_in_the_way_is_undone_first() {
 }
 
 #[test]
+fn what_follows_a_link_in_another_namespace_is_led_back() {
+    isolated!("what_follows_a_link_in_another_namespace_is_led_back");
+    let folder = tempfile::tempdir().unwrap();
+    shell(
+        "ip netns add base; ip netns add other
+        for ns in base other; do ip netns exec $ns sh -c 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'; done
+        ip -n base link add x type veth peer name y
+        ip -n base link set x up; ip -n base link set y up
+        ip -n base link add name upper link x netns other type macvlan mode bridge
+        ip -n base link add name whole link y netns other type macvlan mode passthru
+        ip -n other link set upper up; ip -n other link set whole up
+        ip -n other addr add fd00::1/64 dev upper; ip -n other addr add 10.1.0.1/24 dev upper",
+    );
+    let look = || {
+        shell(
+            "for ns in base other; do ip -n $ns -o link | sed 's/ qdisc.*link/ link/'; ip -n $ns -o addr | grep -v fe80 || true; ip -n $ns route; done
+            ip netns exec other cat /proc/sys/net/ipv6/conf/upper/mtu 2>&1 || true",
+        )
+    };
+    let before = look();
+    for change in [
+        r#"link_set("base:x", #{ mtu: 1400 });"#,
+        r#"link_set("base:x", #{ mtu: 1000 });"#,
+        r#"link_set("base:x", #{ mtu: 1400, mac: "02:00:00:00:00:77" });"#,
+        r#"link_set("other:whole", #{ mac: "02:00:00:00:00:77" });"#,
+        r#"link_set("base:y", #{ mac: "02:00:00:00:00:77" });"#,
+        r#"link_down("base:x");"#,
+    ] {
+        let script =
+            lab(folder.path(), "one.rhai", &format!(r#"{change} if args().len() > 0 {{ fail("on purpose"); }}"#));
+        run(&["--host", &script, "fail"]).ends(1).says(", verified");
+        assert_eq!(look(), before, "{change}");
+        if cfg!(debug_assertions) {
+            for at in ["before", "after"] {
+                let killed =
+                    command(&["--host", &script]).env("NSSCRIPT_FAULT", format!("kill-{at}@1")).output().unwrap();
+                assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9));
+                line("recover").ends(0).says("verified");
+                assert_eq!(look(), before, "{change}, killed {at} it");
+            }
+        }
+        run(&["--host", &script]).ends(0);
+        assert_ne!(look(), before, "{change}");
+        line("down one").ends(0).says("verified");
+        assert_eq!(look(), before, "{change}, taken down");
+    }
+    run(&["--host", "-e", r#"link_del("base:x")"#])
+        .ends(1)
+        .says("macvlan `upper` in namespace `other` was there before and can't be")
+        .says("on which it is, since it is in another namespace");
+    assert_eq!(look(), before);
+}
+
+#[test]
 fn a_lab_is_replaced_all_or_nothing() {
     isolated!("a_lab_is_replaced_all_or_nothing");
     let folder = tempfile::tempdir().unwrap();

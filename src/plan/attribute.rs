@@ -40,8 +40,15 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
             }
         }
         let masters = touched.iter().filter_map(|index| before.links.get(index)).map(|l| l.master).filter(|m| *m != 0);
-        let masters = masters.collect();
-        follow(&mut after, verb, before, now, &mut touched, masters);
+        let mut followers: Vec<u32> = masters.collect();
+        // What is here on a device that is there.
+        if let Verb::LinkSet { link, change, .. } = verb
+            && (change.mtu.is_some() || change.up.is_some())
+        {
+            let on_it = |l: &&LinkState| l.lower == link.index && l.lower_nsid.is_some() && follows(l);
+            followers.extend(before.links.values().filter(on_it).flat_map(|l| [l.index, l.master]).filter(|i| *i != 0));
+        }
+        follow(&mut after, verb, before, now, &mut touched, followers);
         settings_of(&mut after, before, now, &touched);
         taken_along(&mut after, verb, before, now, &touched);
         aimless(&mut after, now, &touched);
@@ -301,10 +308,15 @@ fn led(verb: &Verb, before: &State, now: &State) -> Vec<u32> {
     all.into_iter().filter(|port| in_bond(before, *port) || in_bond(now, *port)).collect()
 }
 
-/// Whether a link follows the device that it is on (`vlan_device_event`; `macvlan_device_event`).
+/// Whether a link follows the device that it is on, and that is in its namespace.
 fn stacked(link: &LinkState) -> bool {
-    link.lower_nsid.is_none()
-        && matches!(link.kind.as_str(), "vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap" | "macsec")
+    link.lower_nsid.is_none() && follows(link)
+}
+
+/// Whether a link follows the device that it is on (`vlan_device_event`; `macvlan_device_event`).
+#[must_use]
+pub fn follows(link: &LinkState) -> bool {
+    matches!(link.kind.as_str(), "vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap" | "macsec")
 }
 
 /// Whether a record that is there now is the one that was to be added: same table, family and main address, whatever

@@ -3,7 +3,8 @@
 use super::log::{Back, Change, Content};
 use super::{Txn, Undo, irreplaceable, nft, peer_ns, read};
 use crate::kernel::By;
-use crate::plan::{Error, Kind, LinkChange, LinkInfo, LinkRef, Ns, Result, Verb, What, restore};
+use crate::plan::attribute::{self, V6_MIN_MTU};
+use crate::plan::{Error, Kind, LinkChange, LinkInfo, LinkRef, LinkState, Ns, Result, Verb, What, restore};
 
 impl Txn {
     /// What undoes the verb, and which objects of the run's own it is about. Prior state is read only of what was
@@ -73,6 +74,12 @@ impl Txn {
                         sysctls.extend(self.mtus(ns, &[*index])?);
                     }
                     changes.push(self.read_before(ns, 0, sysctls)?);
+                }
+                for (at, index) in places.iter().filter(|_| !own) {
+                    if let Some((elsewhere, upper)) = self.uppers_elsewhere(at, *index, since)?.first() {
+                        let what = format!("taken along by `{}`, on which it is", link.name);
+                        return Err(irreplaceable(elsewhere, upper, "it is in another namespace", &what));
+                    }
                 }
                 let back = self.parking(&places, &changes)?;
                 if back.is_empty()
@@ -164,6 +171,19 @@ impl Txn {
                 }
                 if change.up == Some(false) && !fresh {
                     changes.extend(self.peers_nexthops(ns, link.index, since)?);
+                }
+                if !fresh && (change.mtu.is_some() || change.mac.is_some() || change.up == Some(false)) {
+                    for (at, upper) in self.uppers_elsewhere(ns, link.index, since)? {
+                        if changes.iter().any(|c: &Change| c.ns.is(&at)) {
+                            continue;
+                        }
+                        let low = change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU);
+                        let mut sysctls = self.mtus(&at, &[upper.index])?;
+                        if low {
+                            sysctls.extend(self.sysctls_without_v6(&at, &[upper.index])?);
+                        }
+                        changes.push(self.read_before(&at, 0, sysctls)?);
+                    }
                 }
                 Ok((Undo::Restore { changes, back: Vec::new() }, on))
             }
@@ -315,6 +335,34 @@ impl Txn {
             return Err(irreplaceable(ns, &info.state, why, "deleted: the undo could not make it again"));
         }
         self.replaceable_uppers(ns, link, since)
+    }
+
+    /// What was there before on a link, in other namespaces, and the namespaces: it follows the link (`macvlan_device_event`,
+    /// drivers/net/macvlan.c; `vlan_device_event`, net/8021q/vlan.c).
+    fn uppers_elsewhere(&self, ns: &Ns, index: u32, since: u64) -> Result<Vec<(Ns, LinkState)>> {
+        let mut spaces = vec![self.kernel.host()];
+        for entry in self.kernel.list_ns(ns)? {
+            // One that goes at this moment has nothing.
+            spaces.extend(self.kernel.find_ns(&entry.name));
+        }
+        let mut seen = vec![ns.cookie];
+        let mut out = Vec::new();
+        for at in spaces {
+            if seen.contains(&at.cookie) || self.fresh_ns(&at, since) {
+                continue;
+            }
+            seen.push(at.cookie);
+            // Without a number for the namespace none of its links can name one there.
+            let Some(id) = self.kernel.nsid(&at, ns)? else { continue };
+            for info in self.kernel.links(&at, false)? {
+                let on_it =
+                    info.link_netnsid == Some(id) && info.state.lower == index && attribute::follows(&info.state);
+                if on_it && !self.fresh_link(&at, info.state.index, since) {
+                    out.push((at.clone(), info.state));
+                }
+            }
+        }
+        Ok(out)
     }
 
     /// The same of what is on a link, and goes with it.

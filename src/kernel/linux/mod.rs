@@ -716,7 +716,11 @@ impl Linux {
             }
             Verb::LinkDel { ns, link } => send(ns, rtm::DELLINK, 0, &ifinfo(link.index, 0, 0))?,
             Verb::LinkSet { ns, link, change } => {
-                send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, change))?;
+                let (change, state) = switch::port_state(change);
+                if state.is_none() || !change.is_empty() {
+                    send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, &change))?;
+                }
+                state.map_or(Ok(()), |state| self.set_port_state(verb, ns, link, state))?;
             }
             Verb::LinkMove { ns, link, to, name, index } => {
                 let body = message::link_move(link.index, self.raw_fd(to)?, name.as_deref(), *index);

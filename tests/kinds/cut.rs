@@ -146,7 +146,7 @@ pub const CUTS: &[Cut] = &[
     },
     Cut {
         name: "xfrm",
-        there: "link add dev e0 name x index 70 type xfrm dev e0 if_id 7",
+        there: "link add name x index 70 type xfrm dev e0 if_id 7",
         steps: r#"xfrm("k:new", #{ if_id: 8 });"#,
         ..CUT
     },
@@ -174,7 +174,12 @@ route add 10.6.0.0/16 dev x
 
 fn build(cut: &Cut) -> Result<(), String> {
     let there = cut.there.replace("KIND", cut.name);
-    let upon = if cut.name == "nlmon" { "link set x up\n" } else { UPON };
+    let upon = match cut.name {
+        "nlmon" => "link set x up\n".to_string(),
+        // Its operational state is unknown until its lower device's carrier has changed once.
+        "ipvlan" | "ipvtap" => format!("{UPON}link set e1 down\nlink set e1 up\n"),
+        _ => UPON.to_string(),
+    };
     shell(&format!(
         "for ns in k l; do ip netns add $ns; ip netns exec $ns sh -c 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'; done
         ip -n k -batch - <<E\n{BASE}{there}\n{upon}E\n"

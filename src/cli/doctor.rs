@@ -22,11 +22,12 @@ pub fn run(global: &Global) -> i32 {
     }
 }
 
-const AREAS: [(&str, &str); 6] = [
+const AREAS: [(&str, &str); 7] = [
     ("base", "machine"),
     ("link", "link kinds"),
     ("qdisc", "queueing disciplines"),
     ("filter", "traffic filters"),
+    ("action", "actions of filters"),
     ("other", "other"),
     ("program", "programs that help"),
 ];

@@ -57,7 +57,7 @@ impl State {
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `base`, `link`, `qdisc`, `filter`, `other`, `program`.
+    /// `base`, `link`, `qdisc`, `filter`, `action`, `other`, `program`.
     pub area: &'static str,
     pub name: String,
     pub state: State,
@@ -382,12 +382,14 @@ impl<'k> Room<'k> {
         if veth {
             self.qdiscs();
             self.filters();
+            self.actions();
             self.rename();
             self.segments();
         }
         self.ethtool();
         self.nexthops();
         self.mpls();
+        self.mpls_routes();
         self.nf_tables();
         self.raw_icmp();
         self.found
@@ -597,7 +599,7 @@ impl<'k> Room<'k> {
         parameters.extend([9, 12, 10, 0]);
         nla::put(&mut red, 1, &parameters);
         nla::put(&mut red, 2, &[0; 256]);
-        let all: [(&str, Option<&[u8]>); 12] = [
+        let all: [(&str, Option<&[u8]>); 14] = [
             ("netem", Some(&netem)),
             ("tbf", Some(&tbf)),
             ("htb", Some(&htb)),
@@ -610,6 +612,8 @@ impl<'k> Room<'k> {
             ("sfq", None),
             ("prio", Some(&prio)),
             ("cake", None),
+            ("drr", None),
+            ("hfsc", Some(&[0, 0])), // struct tc_hfsc_qopt
         ];
         for (name, options) in all {
             let done = self.qdisc(ENDS[0], name, TC_H_ROOT, options);
@@ -624,26 +628,33 @@ impl<'k> Room<'k> {
 
     fn filters(&mut self) {
         let place = self.found.iter().any(|f| f.name == "clsact" && f.state == State::Yes);
-        let mut u32_options = Vec::new();
-        // TCA_U32_SEL: struct tc_u32_sel, terminal, with the one key that is always true.
-        let mut selector = vec![1u8, 0, 1, 0];
-        selector.resize(32, 0);
-        nla::put(&mut u32_options, 5, &selector);
-        for (priority, name, options) in
-            [(1, "flower", Vec::new()), (2, "u32", u32_options), (3, "matchall", Vec::new())]
-        {
+        // The last two want something to match, which they ask for once they are there.
+        let empty = Vec::new;
+        for (priority, name, options) in [
+            (1, "flower", empty()),
+            (2, "u32", match_all()),
+            (3, "matchall", empty()),
+            (4, "basic", empty()),
+            (5, "fw", empty()),
+        ] {
             let option = format!("CONFIG_NET_CLS_{}", name.to_uppercase());
             if !place {
                 self.found.push(Finding::new("filter", name, State::Unknown).note("it needs a clsact to be tried on"));
                 continue;
             }
-            let all_protocols = u32::from(0x0003u16.to_be()); // ETH_P_ALL
-            let mut body = tcmsg(ENDS[2], 0, CLSACT_INGRESS, priority << 16 | all_protocols);
-            put_text(&mut body, TCA_KIND, name);
-            nla::nest(&mut body, TCA_OPTIONS, |out| out.extend_from_slice(&options));
-            let done = self.netlink.request(NEWTFILTER, rtm::CREATE | rtm::EXCL, &body).map(drop);
+            let done = self.filter(priority, name, &options);
+            let done = if priority > 3 { more::known(done) } else { done };
             self.found.push(Room::judge("filter", name, &option, &format!("cls_{name}"), &UNKNOWN_TC, done));
         }
+    }
+
+    /// Makes a filter behind the clsact.
+    fn filter(&self, priority: u32, kind: &str, options: &[u8]) -> Result<(), Refusal> {
+        let all_protocols = u32::from(0x0003u16.to_be()); // ETH_P_ALL
+        let mut body = tcmsg(ENDS[2], 0, CLSACT_INGRESS, priority << 16 | all_protocols);
+        put_text(&mut body, TCA_KIND, kind);
+        nla::nest(&mut body, TCA_OPTIONS, |out| out.extend_from_slice(options));
+        self.netlink.request(NEWTFILTER, rtm::CREATE | rtm::EXCL, &body).map(drop)
     }
 
     /// Since 6.2 a link may be renamed while it is up.
@@ -728,6 +739,15 @@ impl<'k> Room<'k> {
             self.found.push(finding);
         }
     }
+}
+
+/// `TCA_U32_SEL`: struct `tc_u32_sel`, terminal, with the one key that is always true.
+fn match_all() -> Vec<u8> {
+    let mut selector = vec![1u8, 0, 1, 0];
+    selector.resize(32, 0);
+    let mut options = Vec::new();
+    nla::put(&mut options, 5, &selector);
+    options
 }
 
 /// `struct tcmsg`.

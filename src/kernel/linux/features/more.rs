@@ -1,7 +1,7 @@
 //! What is found out with the links that were made: groups of bridges, segment routing, ethtool.
 
-use super::{BRIDGE, ENDS, Finding, Room, State};
-use crate::kernel::linux::message::rtm;
+use super::{BRIDGE, ENDS, Finding, Room, State, UNKNOWN_TC};
+use crate::kernel::linux::message::{put_text, rtm};
 use crate::kernel::linux::socket::{Refusal, refusal_text};
 use crate::plan::bridge::mdb::{Group, Mdb};
 use crate::plan::encap::{Encap, SegLocal};
@@ -51,6 +51,37 @@ impl Room<'_> {
         }
     }
 
+    /// Actions, as part of a filter: one that is known wants to be told what to do.
+    pub(super) fn actions(&mut self) {
+        const TCA_U32_ACT: u16 = 7;
+        const TCA_ACT_KIND: u16 = 1;
+        for name in crate::plan::tc::action::KINDS {
+            if !self.found.iter().any(|f| f.name == "u32" && f.state == State::Yes) {
+                self.found.push(Finding::new("action", *name, State::Unknown).note("it needs a u32 to be tried in"));
+                continue;
+            }
+            let mut options = super::match_all();
+            nla::nest(&mut options, TCA_U32_ACT, |list| {
+                nla::nest(list, 1, |action| put_text(action, TCA_ACT_KIND, name));
+            });
+            let done = known(self.filter(9, "u32", &options));
+            let option = format!("CONFIG_NET_ACT_{}", name.to_uppercase());
+            self.found.push(Room::judge("action", name, &option, &format!("act_{name}"), &UNKNOWN_TC, done));
+        }
+    }
+
+    /// Routes that put MPLS labels on: of the family IPv4, which needs no labels to be let in.
+    pub(super) fn mpls_routes(&mut self) {
+        let mut body = vec![2, 32, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0];
+        nla::put(&mut body, RTA_DST, &[192, 0, 2, 9]);
+        nla::put(&mut body, RTA_OIF, &1u32.to_ne_bytes());
+        Encap::Mpls { labels: vec![100], ttl: None }.put(&mut body, RTA_ENCAP_TYPE, RTA_ENCAP);
+        let done = self.netlink.request(rtm::NEWROUTE, rtm::CREATE | rtm::EXCL, &body).map(drop);
+        let unknown = [libc::EOPNOTSUPP];
+        let name = "mpls encapsulation";
+        self.found.push(Room::judge("other", name, "CONFIG_MPLS_IPTUNNEL", "mpls_iptunnel", &unknown, done));
+    }
+
     /// Features of devices by generic netlink.
     pub(super) fn ethtool(&mut self) {
         let finding = match crate::kernel::linux::ethtool::there() {
@@ -64,6 +95,14 @@ impl Room<'_> {
                 .hint("another kernel"),
         };
         self.found.push(finding);
+    }
+}
+
+/// What became of asking for a kind without all that it wants: that is looked for first.
+pub(super) fn known(done: Result<(), Refusal>) -> Result<(), Refusal> {
+    match done {
+        Err(r) if r.errno == libc::EINVAL => Ok(()),
+        other => other,
     }
 }
 

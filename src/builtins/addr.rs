@@ -4,6 +4,7 @@ use super::show;
 use crate::engine::Session;
 use crate::engine::value::{self, Device, Fallible, LinkHandle, Opts, run, text};
 use crate::plan::addr::{AddrSpec, parse_cidr, parse_ip, scope_of};
+use crate::plan::name::IFNAME_MAX;
 use crate::plan::record::{FOREVER, IFA_F_NODAD, IFA_F_NOPREFIXROUTE};
 use crate::plan::{AddMode, Error, Kind, LinkRef, Ns, Rec, Result, Verb, What};
 use rhai::plugin::*;
@@ -87,6 +88,11 @@ fn with_options(cidr: &str, opts: &Opts) -> Result<AddrSpec> {
         })?);
     }
     addr.label = opts.text("label")?;
+    if let Some(label) = addr.label.as_ref().filter(|label| label.len() > IFNAME_MAX) {
+        return Err(Error::invalid(format!("the label `{label}` is too long"))
+            .with_target("label")
+            .with_hint(format!("{IFNAME_MAX} bytes at most, as a device's name: \"eth0:1\"")));
+    }
     addr.metric = opts.u32("metric", u32::MAX)?;
     let (valid, preferred) = (life(opts, "valid")?, life(opts, "preferred")?);
     if valid.is_some() || preferred.is_some() {

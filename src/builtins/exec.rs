@@ -290,10 +290,17 @@ fn background(
                 Some(closure) => Ready::Closure(closure),
                 None => {
                     let word = text(value, "option `ready`")?;
-                    let port = word
-                        .split_once('/')
-                        .is_some_and(|(proto, port)| (proto == "tcp" || proto == "udp") && port.parse::<u16>().is_ok());
-                    if port { Ready::Port(word) } else { Ready::Line(word) }
+                    let port =
+                        word.split_once('/').filter(|(proto, _)| matches!(*proto, "tcp" | "udp")).map(|(_, port)| port);
+                    match port.filter(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())) {
+                        Some(port) if port.parse::<u16>().is_ok_and(|port| port > 0) => Ready::Port(word),
+                        Some(_) => {
+                            return Err(Error::invalid(format!("`{word}` is no port"))
+                                .with_target("ready")
+                                .with_hint("1 to 65535: \"tcp/8080\", \"udp/53\""));
+                        }
+                        None => Ready::Line(word),
+                    }
                 }
             },
         };

@@ -500,7 +500,8 @@ pub(super) fn missing_function(
             let arguments = if count == 0 { "" } else { "…" };
             Some(format!("`{name}` is a variable: what it holds is called by `{name}.call({arguments})`"))
         } else {
-            signatures.nearest(namespace, name).map(|near| format!("did you mean `{near}`?"))
+            let near = signatures.nearest(namespace, name).map(|near| format!("did you mean `{near}`?"));
+            Some(near.unwrap_or_else(|| "`nsscript doc` lists the functions that there are".into()))
         };
         return (message, hint);
     }

@@ -81,6 +81,8 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
                 // A tunnel's header makes its mtu, its ends its MAC and broadcast address (ip_tunnel_update, net/ipv4/ip_tunnel.c).
                 if change.kind.is_some() {
                     (a.mtu, a.lower) = (n.mtu, n.lower);
+                    // Without ARP in some modes of an ipvlan (ipvlan_set_port_mode, drivers/net/ipvlan/ipvlan_main.c).
+                    a.flags = n.flags;
                     a.mac.clone_from(&n.mac);
                     a.broadcast.clone_from(&n.broadcast);
                 }
@@ -162,6 +164,21 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
             }
         }
         _ => {}
+    }
+    // All ipvlans of a device are of one mode.
+    if let Verb::LinkSet { link, change, .. } = verb
+        && change.kind.as_ref().is_some_and(|(kind, _)| matches!(kind.as_str(), "ipvlan" | "ipvtap"))
+        && let Some(own) = before.links.get(&link.index)
+    {
+        let of_one = |l: &LinkState| {
+            matches!(l.kind.as_str(), "ipvlan" | "ipvtap") && (l.lower, l.lower_nsid) == (own.lower, own.lower_nsid)
+        };
+        for a in after.links.values_mut().filter(|l| of_one(l)) {
+            if let Some(n) = now.links.get(&a.index) {
+                a.flags = n.flags;
+                a.options.clone_from(&n.options);
+            }
+        }
     }
     // A bridge's MAC and mtu follow its ports (br_stp_recalculate_bridge_id, br_mtu_auto_adjust), those of a vlan or macvlan
     // its lower device, and IPv6's mtu follows.

@@ -1,11 +1,15 @@
 //! What the kernel needs before a link of some kinds is made: its module, an index, and an nsid for the namespace of the link
-//! below; and after it, where that is in another namespace.
+//! below; after it, where that is in another namespace; and why it was refused.
 
 use super::message::{self, rtm};
+use super::socket::Refusal;
 use super::{Linux, features};
-use crate::kernel::Kernel as _;
+use crate::kernel::{By, Kernel as _};
 use crate::plan::link::IFF_UP;
-use crate::plan::{Error, LinkSpec, Ns, Result};
+use crate::plan::{Error, Kind, KindOption, LinkSpec, Ns, Result, nla};
+
+/// Of a bridge: an order, which nothing shows (include/uapi/linux/if_link.h).
+const IFLA_BR_FDB_FLUSH: u16 = 21;
 
 impl Linux {
     /// Has the kernel load what makes links of this kind, before an index is chosen: the modules of tunnels and some
@@ -58,17 +62,66 @@ impl Linux {
         Ok(index)
     }
 
+    /// What a link is to have and be that the message which makes it can leave undone. If that can't be, no link is left.
+    pub(super) fn complete(&self, ns: &Ns, spec: &LinkSpec) -> Result<()> {
+        let space = self.space(ns)?;
+        let done = self.raise(ns, spec).and_then(|()| self.has_taken(ns, spec.index, &spec.kind, &spec.options));
+        done.inspect_err(|_| drop(space.netlink.request(rtm::DELLINK, 0, &message::ifinfo(spec.index, 0, 0))))
+    }
+
     /// Brings a link up that was to be so, where it is on one in another namespace: a kernel before 6.15 brings it up there
     /// and moves it then, which takes it down.
-    pub(super) fn raise(&self, ns: &Ns, spec: &LinkSpec) -> Result<()> {
+    fn raise(&self, ns: &Ns, spec: &LinkSpec) -> Result<()> {
         if !spec.up || spec.lower_nsid.is_none() {
             return Ok(());
         }
-        let space = self.space(ns)?;
-        space.netlink.request(rtm::NEWLINK, 0, &message::ifinfo(spec.index, IFF_UP, IFF_UP)).map(drop).map_err(|r| {
-            // As if it had been one message: no link that is down is left.
-            let _ = space.netlink.request(rtm::DELLINK, 0, &message::ifinfo(spec.index, 0, 0));
-            message::link_add_error(ns, spec, r)
-        })
+        let up = message::ifinfo(spec.index, IFF_UP, IFF_UP);
+        let done = self.space(ns)?.netlink.request(rtm::NEWLINK, 0, &up);
+        done.map(drop).map_err(|r| message::link_add_error(ns, spec, r))
+    }
+
+    /// Whether a bridge shows what it was to get: without the kernel's option for them it takes VLANs and groups for nothing,
+    /// and says nothing (`br_changelink`, net/bridge/br_netlink.c).
+    pub(super) fn has_taken(&self, ns: &Ns, index: u32, kind: &str, options: &[KindOption]) -> Result<()> {
+        if kind != "bridge" || options.is_empty() {
+            return Ok(());
+        }
+        let Some(info) = self.link(ns, By::Index(index))? else { return Ok(()) };
+        let lost = |o: &&KindOption| o.code != IFLA_BR_FDB_FLUSH && nla::attr(&info.data, o.code).is_none();
+        let Some(option) = options.iter().find(lost) else { return Ok(()) };
+        let text = format!("this kernel's bridges have no `{}`: `{}` in {}", option.words, info.state.name, ns.label());
+        Err(Error::new(Kind::Unsupported, text)
+            .with_ns(&ns.name)
+            .with_target(&info.state.name)
+            .with_hint(message::lacking_option(kind, std::slice::from_ref(option))))
+    }
+
+    /// Why a link was not made: `EEXIST` is of a name, an index, or of what its kind has only one of.
+    pub(super) fn not_made(&self, ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
+        let there = |ns: &Ns, by: By<'_>| self.link(ns, by).is_ok_and(|found| found.is_some());
+        let named = |ns: &Ns, spec: &LinkSpec| spec.name.as_ref().is_some_and(|name| there(ns, By::Name(name)));
+        let name = spec.name.clone().unwrap_or_else(|| format!("a {}", spec.kind));
+        let taken = named(ns, spec) || spec.peer.as_ref().is_some_and(|p| named(&p.0, &p.1));
+        if !matches!(refusal.errno, libc::EEXIST | libc::EBUSY) || taken {
+            return message::link_add_error(ns, spec, refusal);
+        }
+        let ends = [Some((ns, spec)), spec.peer.as_deref().map(|(at, peer)| (at, peer))];
+        let index = ends.into_iter().flatten().find(|(at, s)| s.index != 0 && there(at, By::Index(s.index)));
+        let (errno, words) = (refusal.errno, refusal.words.clone());
+        let mut error = match (index, words.is_some()) {
+            (Some((at, s)), _) => Error::new(
+                Kind::Exists,
+                format!("`{name}` can't be made: index {} is taken in {}", s.index, at.label()),
+            )
+            .with_hint("choose another index, or leave it out: the kernel then chooses one"),
+            (None, true) if errno == libc::EEXIST => Error::new(
+                Kind::Exists,
+                format!("`{name}` can't be made in {}: another link has what is to be its own", ns.label()),
+            )
+            .with_hint("choose another id (VNI, port, key …), or delete that link first: link_del(…)"),
+            _ => return message::link_add_error(ns, spec, refusal),
+        };
+        error.kernel = words;
+        error.with_op("link_add").with_ns(&ns.name).with_target(&name).with_errno(errno)
     }
 }

@@ -554,11 +554,12 @@ fn option_of_encap(kind: Option<&[u8]>, content: Option<&[u8]>) -> Option<&'stat
 }
 
 /// What the kernel lacks, of the options of a link that it refused.
-fn lacking_option(kind: &str, options: &[KindOption]) -> String {
+pub(super) fn lacking_option(kind: &str, options: &[KindOption]) -> String {
     let any = |prefix: &str| options.iter().any(|o| o.words.starts_with(prefix));
     let option = match kind {
         "bridge" if any("vlan_") => "CONFIG_BRIDGE_VLAN_FILTERING",
         "bridge" if any("mcast_") => "CONFIG_BRIDGE_IGMP_SNOOPING",
+        "bridge" if any("nf_call_") => "CONFIG_BRIDGE_NETFILTER",
         _ => return "leave the options out, one by one, to see which it is that the kernel lacks".into(),
     };
     format!("the kernel option {option} is missing: another kernel has it; `nsscript doctor` lists what this one has")
@@ -610,6 +611,14 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let (kind, options) = change.kind.clone().unwrap_or_default();
             plain(format!("set link `{}` in {place}", link.name)).with_hint(lacking_option(&kind, &options))
         }
+        (Verb::LinkSet { link, change, .. }, libc::ERANGE) => {
+            let said = |of: &Option<(String, Vec<KindOption>)>| {
+                of.iter().flat_map(|(_, all)| all.iter().map(|o| format!("`{}`", o.words))).collect::<Vec<_>>()
+            };
+            let all = [said(&change.kind), said(&change.port)].concat().join(", ");
+            let error = plain(format!("set link `{}` in {place}", link.name));
+            if all.is_empty() { error } else { error.with_hint(format!("the kernel takes no such value of one of these: {all}")) }
+        }
         (Verb::LinkSet { link, .. }, _) => plain(format!("set link `{}` in {place}", link.name)),
         (Verb::LinkDel { link, .. }, _) => plain(format!("delete link `{}` in {place}", link.name)),
         (Verb::LinkMove { link, to, .. }, _) => plain(format!("move link `{}` to {}", link.name, to.label())),
@@ -632,6 +641,10 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             let option = missing_encap(rec).unwrap_or_default();
             Error::new(Kind::Unsupported, format!("{} {words} can't be added in {place}: this kernel lacks the encapsulation", noun(rec.what)))
                 .with_hint(format!("the kernel option {option} is missing: another kernel has it; `nsscript doctor` lists what this one has"))
+        }
+        (Verb::RecAdd { rec, words, .. }, libc::EOPNOTSUPP) if rec.what == What::Route && rec.family() == crate::plan::record::AF_MPLS => {
+            Error::new(Kind::Unsupported, format!("route {words} can't be added in {place}: this kernel has no MPLS"))
+                .with_hint("the kernel option CONFIG_MPLS_ROUTING (module `mpls_router`) is missing: try `modprobe mpls_router`, or another kernel")
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETUNREACH) if rec.what == What::Route => {
             Error::new(Kind::Unreachable, format!("route {words} can't be added in {place}: the gateway is not reachable"))

@@ -192,9 +192,9 @@ impl Linux {
                 let peer = spec.peer.as_ref().and_then(|p| self.space(&p.0).ok());
                 [Some(&space), peer.as_ref()].into_iter().flatten().for_each(|s| s.next_index.set(0));
             }
-            message::link_add_error(ns, spec, r)
+            self.not_made(ns, spec, r)
         })?;
-        self.raise(ns, spec)?;
+        self.complete(ns, spec)?;
         let name = match &spec.name {
             Some(name) => name.clone(),
             None => self.name_of(ns, spec.index)?,
@@ -720,6 +720,7 @@ impl Linux {
                 if state.is_none() || !change.is_empty() {
                     send(ns, rtm::NEWLINK, 0, &message::link_set(link.index, &change))?;
                 }
+                change.kind.as_ref().map_or(Ok(()), |(kind, all)| self.has_taken(ns, link.index, kind, all))?;
                 state.map_or(Ok(()), |state| self.set_port_state(verb, ns, link, state))?;
             }
             Verb::LinkMove { ns, link, to, name, index } => {

@@ -6,7 +6,7 @@ use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the names are.
 pub const DIR: &str = "/run/netns";
@@ -167,9 +167,12 @@ pub fn check(fd: &OwnedFd, path: &str) -> Result<()> {
     if kind == libc::CLONE_NEWNET {
         return Ok(());
     }
-    Err(Error::invalid(format!("`{path}` is not a network namespace"))
-        .with_target(path)
-        .with_hint("it is left from an interrupted `ip netns add`; `ip netns del` removes it"))
+    let hint = if Path::new(path).parent() == Some(Path::new(DIR)) {
+        "it is left from an interrupted `ip netns add`; `ip netns del` removes it"
+    } else {
+        "the file of a network namespace is one in /run/netns, or /proc/PID/ns/net"
+    };
+    Err(Error::invalid(format!("`{path}` is not a network namespace")).with_target(path).with_hint(hint))
 }
 
 /// All names, sorted.

@@ -378,7 +378,8 @@ pub fn resume(from: &State, target: &State, now: &State) -> State {
 }
 
 /// Whether the kernel makes the like by itself (`RTPROT_KERNEL`, and link-local addresses).
-pub(super) fn made_by_kernel(rec: &Rec) -> bool {
+#[must_use]
+pub fn made_by_kernel(rec: &Rec) -> bool {
     match rec.what {
         What::Route => rec.byte(5) == 2,
         What::Addr => rec.byte(3) == 253,

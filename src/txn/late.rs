@@ -1,8 +1,10 @@
-//! Records that the kernel refuses on the way back until an earlier step is undone too.
+//! Records that the kernel refuses on the way back until an earlier step is undone too, and those that get lost on it.
 
-use super::Txn;
 use super::rollback::{Expected, Report};
-use crate::plan::{Kind, Verb};
+use super::{Change, Txn, Undo, read};
+use crate::plan::restore::Phase;
+use crate::plan::state::merge;
+use crate::plan::{Kind, Ns, Rec, State, Verb, What};
 
 /// A record that was refused, to be tried again.
 #[derive(Clone, Debug)]
@@ -52,6 +54,51 @@ impl Txn {
             if !self.step(late.seq, &late.verb, &mut quiet, &[Kind::Exists]) {
                 expected.late.push(late);
             }
+        }
+    }
+
+    /// The namespaces that steps are led back in, as they are before the first is.
+    pub(super) fn found(&self, since: u64) -> Vec<(Ns, State)> {
+        let mut out: Vec<(Ns, State)> = Vec::new();
+        for entry in self.entries.iter().filter(|e| e.seq >= since) {
+            let Undo::Restore { changes, .. } = &entry.undo else { continue };
+            for change in changes.iter().filter(|c| c.only == 0) {
+                if !out.iter().any(|(ns, _)| ns.is(&change.ns))
+                    && let Ok(state) = read(&*self.kernel, &change.ns, 0, &[])
+                {
+                    out.push((change.ns.clone(), state));
+                }
+            }
+        }
+        out
+    }
+
+    /// Brings back what got lost on the way back itself: what was there before the first of the steps, and when their undo
+    /// began, and is gone. A nexthop, say, that could not leave a link of the run's own in time took its routes along.
+    pub(super) fn bring_back(&mut self, found: &[(Ns, State)], seq: u64, expected: &mut Expected, report: &mut Report) {
+        for (ns, first) in found {
+            let Some((_, before, touched, _)) = expected.states.get_mut(&(ns.cookie, 0)) else { continue };
+            let Ok(mut now) = read(&*self.kernel, ns, 0, &[]) else { continue };
+            let possible = |r: &Rec| r.devices().iter().all(|d| now.links.contains_key(d));
+            let lost = |r: &&Rec| {
+                matches!(r.what, What::Addr | What::Nexthop | What::Route | What::Neigh | What::Rule)
+                    && !crate::plan::state::made_by_kernel(r)
+                    && first.recs.contains(r)
+                    && !now.recs.contains(r)
+                    && possible(r)
+            };
+            let lost: Vec<Rec> = before.recs.iter().filter(lost).cloned().collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let with = |recs: Vec<Rec>| State { links: now.links.clone(), recs, ..State::default() };
+            let before = with(before.recs.clone());
+            let after = with(before.recs.iter().filter(|r| !lost.contains(r)).cloned().collect());
+            touched.extend(before.changed(&after));
+            let (target, _) = merge(&before, &after, &now);
+            let change =
+                Change { ns: ns.clone(), only: 0, sysctls: Vec::new(), before, after: Some(after), lead: None };
+            self.lead_back(seq, &change, &mut now, &target, &[Phase::Records], report, expected);
         }
     }
 

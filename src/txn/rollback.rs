@@ -195,6 +195,7 @@ impl Txn {
         self.reserve.clear();
         let mut report = Report::default();
         let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
+        let found = self.found(since);
         self.end_processes(since, &mut report);
         self.still_bridges(since);
         let mut lowest = None;
@@ -234,7 +235,9 @@ impl Txn {
             }
         }
         let late = !expected.late.is_empty();
-        let rest = self.last_tries(&mut expected, &mut report);
+        let mut rest = self.last_tries(&mut expected, &mut report);
+        self.bring_back(&found, lowest.unwrap_or(since), &mut expected, &mut report);
+        rest.extend(self.last_tries(&mut expected, &mut report));
         // What had been refused is there now: nothing of these steps is left to do.
         if late
             && let Some(seq) = lowest
@@ -664,7 +667,7 @@ impl Txn {
 
     /// From the state now to `target`, phase by phase; what the kernel undid by itself is done again.
     #[expect(clippy::too_many_arguments, reason = "of one undo, all of it")]
-    fn lead_back(
+    pub(super) fn lead_back(
         &mut self,
         seq: u64,
         change: &Change,

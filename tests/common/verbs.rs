@@ -332,6 +332,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true }); link_down("w1:x1")"#,
     ),
     (
+        "coupled/nexthop_that_comes_back_late",
+        r#"addr_del("w1:v1", "10.0.0.1/24"); veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true })"#,
+    ),
+    (
         "coupled/nexthop_over_an_own_link_then_moved",
         r#"netns_add("f"); veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true }); link_move("w1:x1", "f")"#,
     ),

@@ -689,6 +689,20 @@ fn what_a_killed_run_left_in_the_way_is_undone_first() {
 }
 
 #[test]
+fn files_of_namespaces_in_a_sandbox_go_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("of-a-sandbox-{}", std::process::id());
+    let text = format!(
+        r#"let h = netns_add("{name}"); hosts(h, #{{ server: "10.0.0.2/24" }}); print(exec_in(h, "cat /etc/hosts").stdout);
+        print(exec_in(h, "ls /etc/netns").lines);"#
+    );
+    let script = lab(folder.path(), "hosts.rhai", &text);
+    let ran = run(&["--sandbox", &script]).ends(0);
+    assert!(ran.out.contains("10.0.0.2") && ran.out.contains(&format!("[\"{name}\"]")), "{}", ran.out);
+    assert!(!std::path::Path::new("/etc/netns").join(&name).exists());
+}
+
+#[test]
 fn what_follows_a_link_in_another_namespace_is_led_back() {
     isolated!("what_follows_a_link_in_another_namespace_is_led_back");
     let folder = tempfile::tempdir().unwrap();

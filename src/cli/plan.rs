@@ -85,6 +85,7 @@ fn list(global: &Global) -> List {
 fn host(args: Vec<String>, script: &Script, list: &List, cancel: Cancel) -> Result<Host> {
     let linux = Rc::new(Linux::new()?);
     linux.rehearse(Rehearsal::default());
+    sandbox::share_etc();
     let setting = Setting {
         linux,
         cancel,

@@ -67,6 +67,7 @@ fn start(global: &Global, args: ReplArgs, learn: Option<String>, state: &State) 
         };
         if let State::Inside(info) = state {
             setting.listener.borrow_mut().event(&Event::Note { message: sandbox::describe(info) });
+            sandbox::hide_etc()?;
         }
         Ok(crate::repl::Start {
             style: global.style_on(&std::io::stdout()),

@@ -128,6 +128,9 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
         State::Host => false,
         State::Inside(info) => {
             session.event(&Event::Note { message: sandbox::describe(info) });
+            if let Err(error) = sandbox::hide_etc() {
+                return report_error(global, &error);
+            }
             true
         }
     };

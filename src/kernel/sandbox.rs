@@ -22,6 +22,8 @@ mod watch;
 
 use crate::plan::{Error, Kind, Result};
 use furnish::furnish;
+pub(in crate::kernel) use furnish::own_etc;
+pub use furnish::{hide_etc, share_etc};
 use ids::{Mapper, mapped};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};

@@ -360,6 +360,7 @@ impl Kernel for Linux {
 
     fn prepare(&self, verb: &mut Verb) -> Result<()> {
         match verb {
+            Verb::FileWrite { path, .. } | Verb::FileRemove { path, .. } => super::sandbox::own_etc(path)?,
             Verb::NetnsAdd { name, cookie } if *cookie == 0 => {
                 let _phase = phase::enter(Phase::Namespace);
                 let opened = match self.maker.take() {

@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What of the old `/run` is not carried into the sandbox's: what nsscript and `ip netns` keep there must not be
 /// shared with the host, locks belong to its root, and `user` holds FUSE mounts that nobody else may look at.
@@ -29,6 +30,7 @@ pub(super) fn furnish(missing: &mut Vec<String>) -> Result<()> {
         )
     })?;
     fresh_run(missing)?;
+    SHARES_ETC.store(true, Ordering::Relaxed);
     // The links that the old one shows are the host's. Where that is read-only the new one has to be.
     let fresh_sys = |flags| mount(Some("sysfs"), "/sys", Some("sysfs"), flags, NO);
     if let Err(e) = fresh_sys(quiet).or_else(|_| fresh_sys(quiet | MsFlags::MS_RDONLY)) {
@@ -49,23 +51,73 @@ fn sentence(errno: Errno, what: &str) -> String {
     Error::from_errno(errno as i32, what).to_string()
 }
 
-/// An empty `/run`, with the old one's entries bound back but for [`LEFT_OUT`].
-fn fresh_run(missing: &mut Vec<String>) -> Result<()> {
-    let failed = |e: Errno| refused(e as i32, "mount a tmpfs on the sandbox's `/run`");
-    let old = open("/run", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
-    let names: Vec<OsString> = std::fs::read_dir("/run")
-        .map_err(|e| Error::from_io(&e, "read `/run`"))?
+/// Where `ip netns exec` looks for files of a namespace's own.
+const ETC: &str = "/etc/netns";
+/// We are in a sandbox, which has the host's [`ETC`], or none.
+static SHARES_ETC: AtomicBool = AtomicBool::new(false);
+
+/// In a sandbox for namespaces of its own, files of the host's are not for those.
+///
+/// # Errors
+/// The mount is refused.
+pub fn hide_etc() -> Result<()> {
+    if Path::new(ETC).is_dir() { own_etc(ETC) } else { Ok(()) }
+}
+
+/// In a sandbox for a copy of the world, in which nothing is written: its namespaces have the host's files.
+pub fn share_etc() {
+    SHARES_ETC.store(false, Ordering::Relaxed);
+}
+
+/// Before a file is written or removed: in a sandbox the files of namespaces are its own, and go with it.
+///
+/// # Errors
+/// The mounts are refused.
+pub(in crate::kernel) fn own_etc(path: &str) -> Result<()> {
+    if !Path::new(path).starts_with(ETC) || !SHARES_ETC.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let failed = |e: Errno| refused(e as i32, "mount a tmpfs on the sandbox's `/etc`");
+    let made = |e: std::io::Error| Error::from_io(&e, format!("make the sandbox's `{ETC}`"));
+    if Path::new(ETC).is_dir() {
+        empty(ETC).map_err(failed)?;
+    } else {
+        // The host's can't be written, or is not to be.
+        let mut missing = Vec::new();
+        carried_over("/etc", &[], &mut missing)?;
+        std::fs::create_dir(ETC).map_err(made)?;
+    }
+    SHARES_ETC.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// An empty folder in the place of one.
+fn empty(path: &str) -> nix::Result<()> {
+    mount(Some("nsscript"), path, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+}
+
+/// An empty folder in the place of `path`, with the old one's entries bound back but for those left out.
+fn carried_over(path: &str, left_out: &[&str], missing: &mut Vec<String>) -> Result<()> {
+    let failed = |e: Errno| refused(e as i32, &format!("mount a tmpfs on the sandbox's `{path}`"));
+    let old = open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+    let names: Vec<OsString> = std::fs::read_dir(path)
+        .map_err(|e| Error::from_io(&e, format!("read `{path}`")))?
         .filter_map(|entry| Some(entry.ok()?.file_name()))
-        .filter(|name| !LEFT_OUT.iter().any(|left| name == left))
+        .filter(|name| !left_out.iter().any(|left| name == left))
         .collect();
-    mount(Some("nsscript"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
-        .map_err(failed)?;
+    empty(path).map_err(failed)?;
     for name in names {
-        if let Err(e) = carry_over(&old, &name) {
-            let path = Path::new("/run").join(&name);
-            missing.push(sentence(e, &format!("bind `{}` into the sandbox", path.display())));
+        let target = Path::new(path).join(&name);
+        if let Err(e) = carry_over(&old, &name, &target) {
+            missing.push(sentence(e, &format!("bind `{}` into the sandbox", target.display())));
         }
     }
+    Ok(())
+}
+
+/// An empty `/run`, with the old one's entries bound back but for [`LEFT_OUT`].
+fn fresh_run(missing: &mut Vec<String>) -> Result<()> {
+    carried_over("/run", &LEFT_OUT, missing)?;
     let lock = std::fs::create_dir("/run/lock").map_err(|e| Error::from_io(&e, "make the sandbox's `/run/lock`"));
     if let Err(e) = lock {
         missing.push(e.to_string());
@@ -83,28 +135,27 @@ fn fresh_run(missing: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Makes the entry `name` of the `old` `/run` in the new one.
-fn carry_over(old: &OwnedFd, name: &OsStr) -> nix::Result<()> {
+/// Makes the entry `name` of the `old` folder in the new one.
+fn carry_over(old: &OwnedFd, name: &OsStr, target: &Path) -> nix::Result<()> {
     let source = openat(old, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-    let target = Path::new("/run").join(name);
     let errno = |e: std::io::Error| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     let kind = SFlag::from_bits_truncate(fstat(&source)?.st_mode & SFlag::S_IFMT.bits());
     if kind == SFlag::S_IFLNK {
-        return std::os::unix::fs::symlink(readlinkat(old, name)?, &target).map_err(errno);
+        return std::os::unix::fs::symlink(readlinkat(old, name)?, target).map_err(errno);
     }
     if kind == SFlag::S_IFDIR {
-        std::fs::create_dir(&target).map_err(errno)?;
+        std::fs::create_dir(target).map_err(errno)?;
     } else {
         // Sockets and pipes too: anything but a directory may be bound over a file.
-        File::create(&target).map_err(errno)?;
+        File::create(target).map_err(errno)?;
     }
     // The path is covered by now; the descriptor still leads there. Recursively, since the mounts below are locked
     // together in a user namespace (`mount_namespaces(7)`).
     let through = format!("/proc/self/fd/{}", source.as_raw_fd());
-    let bound = mount(Some(through.as_str()), &target, NO, MsFlags::MS_BIND | MsFlags::MS_REC, NO);
+    let bound = mount(Some(through.as_str()), target, NO, MsFlags::MS_BIND | MsFlags::MS_REC, NO);
     if bound.is_err() {
         // An empty one in its place would only mislead.
-        let _ = if kind == SFlag::S_IFDIR { std::fs::remove_dir(&target) } else { std::fs::remove_file(&target) };
+        let _ = if kind == SFlag::S_IFDIR { std::fs::remove_dir(target) } else { std::fs::remove_file(target) };
     }
     bound
 }

@@ -61,7 +61,7 @@ fn shell(line: &str) -> Vec<String> {
 }
 
 /// The command as one would type it.
-fn equivalent(ns: &Ns, argv: &[String]) -> String {
+pub(super) fn equivalent(ns: &Ns, argv: &[String]) -> String {
     let line = argv.iter().map(|w| ip::word(w)).collect::<Vec<_>>().join(" ");
     if ns.is_host() { line } else { format!("ip netns exec {} {line}", ip::word(&ns.name)) }
 }

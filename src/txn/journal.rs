@@ -491,7 +491,9 @@ fn read(folder: &Path) -> Result<Option<Story>> {
 #[must_use]
 pub fn names() -> Vec<String> {
     let Ok(dir) = std::fs::read_dir(Path::new(ROOT).join("labs")) else { return Vec::new() };
-    let mut all: Vec<String> = dir.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    // A file there is nobody's lab.
+    let folders = dir.flatten().filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut all: Vec<String> = folders.filter_map(|e| e.file_name().into_string().ok()).collect();
     all.sort();
     all
 }

@@ -54,7 +54,8 @@ fn between(session: &Session, from: &Dynamic, to: &Dynamic, options: Map) -> Res
     session.settle()?;
     session.step_event("throughput", &from, &address.to_string(), || {
         let udp = if protocol == Protocol::Udp { " -u" } else { "" };
-        format!("{} exec iperf3 -c {address}{udp} -t {} -P {streams}", crate::plan::ip::ip(&from), time.as_secs_f64())
+        let words = format!("iperf3 -c {address}{udp} -t {} -P {streams}", time.as_secs_f64());
+        super::super::exec::equivalent(&from, &words.split(' ').map(str::to_string).collect::<Vec<_>>())
     });
     let linux = session.linux();
     let listener = linux.inside(&to, move || receiver(protocol, address, streams)).map_err(|e| e.with_ns(&to.name))?;

@@ -656,6 +656,33 @@ fn what_somebody_changed_of_a_lab_is_told() {
     line("netns list").ends(0).prints("");
 }
 
+/// What a step takes along by its side effects is nobody's doing.
+#[test]
+fn what_a_lab_changed_itself_is_no_drift() {
+    isolated!("what_a_lab_changed_itself_is_no_drift");
+    let folder = tempfile::tempdir().unwrap();
+    let own = r#"netns_add(["a", "b"]); veth("a:x", "a:y", #{ up: true });"#;
+    for text in [
+        r#"netns_add("q"); veth("q:e", "b:f"); netns_del("q");"#,
+        r#"macvlan("b:m", #{ link: "a:x", mtu: 1400 }); link_set("a:x", #{ mtu: 1300 });"#,
+        r#"macvlan("b:m", #{ link: "a:x" }); link_del("a:x");"#,
+        r#"vxlan("a:w", #{ id: 7, dev: "x", dstport: 4789 }); link_move("a:x", "b");"#,
+        r#"bridge("a:br0"); bridge("a:br1"); link_set("a:x", #{ master: "br0" }); fdb("a:x", "02:00:00:00:00:99"); link_set("a:x", #{ master: "br1" });"#,
+        r#"bridge("a:br", #{ mtu: 1400 }); link_set("a:x", #{ mtu: 1200 }); link_set("a:x", #{ master: "br" });"#,
+        r#"addr("a:x", "10.1.0.1/24"); neigh("a:x", "10.1.0.9", "02:00:00:00:00:09"); link_set("a:x", #{ mac: "02:00:00:00:00:77" });"#,
+        r#"sysctl("a", "net.ipv4.ip_local_reserved_ports", "1,2,3,7"); sysctl("a", "net.ipv6.conf.x.stable_secret", "2001:db8::1");"#,
+        r#"sysctl("a", "net.ipv6.conf.x.mtu", 1400); link_set("a:x", #{ mtu: 1300 });"#,
+        r#"sysctl("a", "net.ipv6.conf.x.accept_ra", 0); link_set("a:x", #{ mtu: 1000 }); link_set("a:x", #{ mtu: 1500 });"#,
+        r#"netns_attach("n", "/run/netns/a"); netns_del("n"); addr("a:x", "10.1.0.1/24");"#,
+    ] {
+        let script = lab(folder.path(), "own.rhai", &format!("{own} {text}"));
+        run(&["--host", &script]).ends(0);
+        let shown = line("show own").ends(0).out;
+        assert!(!shown.contains("drift: "), "{text}\n{shown}");
+        line("down own").ends(0).says("verified");
+    }
+}
+
 #[test]
 #[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
 fn what_a_killed_run_left_in_the_way_is_undone_first() {
@@ -685,6 +712,23 @@ fn what_a_killed_run_left_in_the_way_is_undone_first() {
         line("down second").ends(0).says("verified");
         line("recover").ends(0);
         assert!(!std::path::Path::new("/run/nsscript").exists());
+    }
+    // Not where this one builds on what it left, and not for what is somebody else's by now.
+    for (text, code) in [
+        (r#"addr("hosta", "10.98.0.1/24"); bridge("hostb");"#, 1),
+        (r#"try { bridge("theirs"); } catch (e) { print(e.kind); }"#, 0),
+    ] {
+        let given_up =
+            r#"veth("theirs", "hostb"); link_rename("theirs", "hosta"); sleep(1); addr("lo", "10.99.0.1/32");"#;
+        let first = lab(folder.path(), "first.rhai", given_up);
+        let killed = command(&["--host", &first]).env("NSSCRIPT_FAULT", "kill-before@3").output().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9));
+        shell("ip link add theirs type bridge");
+        let second = lab(folder.path(), "second.rhai", text);
+        let ran = run(&["--host", &second]).ends(code);
+        assert!(!ran.err.contains("are undone"), "{}", ran.err);
+        shell("ip link show hosta; ip link del theirs");
+        line("recover").ends(0).says("verified");
     }
 }
 
@@ -749,6 +793,30 @@ fn what_follows_a_link_in_another_namespace_is_led_back() {
         line("down one").ends(0).says("verified");
         assert_eq!(look(), before, "{change}, taken down");
     }
+    // Each of several, and its IPv6 settings too.
+    shell(
+        "ip -n base link add name second link x netns other type macvlan mode bridge; ip -n other link set second up
+        ip netns exec other sh -c 'cd /proc/sys/net/ipv6/conf; for l in upper second; do echo 1300 >$l/mtu; echo 0 >$l/accept_ra; done'",
+    );
+    let settings = || {
+        shell(
+            "ip netns exec other sh -c 'cd /proc/sys/net/ipv6/conf; cat upper/mtu second/mtu upper/accept_ra second/accept_ra'",
+        )
+    };
+    let before_settings = settings();
+    run(&["--host", "-e", r#"link_set("base:x", #{ mtu: 1000 }); fail("on purpose")"#]).ends(1).says(", verified");
+    assert_eq!(settings(), before_settings);
+    shell("ip -n other link del second");
+    // A vxlan goes with its device wherever that goes.
+    shell(
+        "ip netns add third; ip -n base link add z type veth peer name zz; ip -n base link add v type vxlan id 5 dev z dstport 4789; ip -n base link set v netns other",
+    );
+    for refused in [r#"link_del("base:z")"#, r#"link_move("base:z", "third")"#] {
+        run(&["--host", "-e", refused]).ends(1).says("vxlan `v` in namespace `other` was there before and can't be");
+        shell("ip -n other link show v");
+    }
+    shell("ip -n base link del z");
+    let before = look();
     run(&["--host", "-e", r#"link_del("base:x")"#])
         .ends(1)
         .says("macvlan `upper` in namespace `other` was there before and can't be")

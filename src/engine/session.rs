@@ -412,14 +412,26 @@ impl Session {
         }
     }
 
-    /// What a step was to make is there. By a run that was killed: it is recovered, and the step done. By a lab that stands, or
-    /// a run under way: the error of a namespace names it.
-    fn collided(&self, verb: Verb, error: Error) -> Result<Outcome> {
-        if let Some(killed) = labs::in_the_way(&verb) {
+    /// What a step was to make is there. By a run that was killed: it is recovered, and the step done, unless this run builds on
+    /// what that left. By a lab that stands, or a run under way: the error of a namespace names it.
+    fn collided(&self, verb: Verb, mut error: Error) -> Result<Outcome> {
+        let name = match &verb {
+            Verb::NetnsAdd { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        if let Some((killed, story)) = labs::in_the_way(self.kernel(), &verb) {
+            if self.txn(|txn| Ok(txn.builds_on(&labs::traces(&story))))? {
+                return Err(error.with_hint(format!(
+                    "run `{killed}`, which was killed, left it, and this one builds on more of that: `nsscript recover` undoes it"
+                )));
+            }
             self.recover(&killed)?;
-            return self.txn(|txn| txn.perform(verb));
+            match self.txn(|txn| txn.perform(verb)) {
+                Err(again) if again.kind == Kind::Exists => error = again,
+                done => return done,
+            }
         }
-        let Verb::NetnsAdd { name, .. } = verb else { return Err(error) };
+        let Some(name) = name else { return Err(error) };
         let Some(lab) = labs::owner(&name) else { return Err(labs::with_maker(error, &name, &self.0.setting.name)) };
         Err(error.with_hint(format!(
             "it belongs to lab `{lab}`: `nsscript down {lab}` takes that down; or choose another name"

@@ -331,8 +331,7 @@ fn stacked(link: &LinkState) -> bool {
 }
 
 /// Whether a link follows the device that it is on (`vlan_device_event`; `macvlan_device_event`).
-#[must_use]
-pub fn follows(link: &LinkState) -> bool {
+fn follows(link: &LinkState) -> bool {
     matches!(link.kind.as_str(), "vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap" | "macsec")
 }
 

@@ -1,7 +1,8 @@
 //! What a lab's steps said that is to be, and what of it is otherwise by now.
 //!
 //! Only what a step named itself is looked at, and the last word counts. What the kernel made of it, and what a later step can
-//! have taken along as a side effect, is left out: nothing is called changed that the lab may have changed itself.
+//! have taken along as a side effect, is left out: nothing is called changed that a step may have changed. What a program did
+//! that the lab started counts as somebody's. Options of kinds, of ports and of queues are not looked at.
 
 use super::attribute::{V6_MIN_MTU, alike, replaced};
 use super::link::{LinkSpec, mac_text};
@@ -12,7 +13,7 @@ use super::record::{
 use super::state::State;
 use super::verb::{AddMode, LinkRef, Ns, Outcome, Verb};
 use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// A namespace's cookie and an ifindex in it.
@@ -27,7 +28,8 @@ pub struct Said {
     pub kind: String,
     /// The MAC that it was made with.
     pub first_mac: Option<Vec<u8>>,
-    lower: u32,
+    /// The device that it is on, wherever that is.
+    lower: Option<Place>,
     /// The other end of a veth.
     peer: Option<Place>,
     up: Option<bool>,
@@ -43,7 +45,9 @@ pub struct Said {
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     pub links: BTreeMap<Place, Said>,
-    recs: Vec<(u64, Rec)>,
+    pub recs: Vec<(u64, Rec)>,
+    /// The names of namespaces that the lab gave: whether it made the namespace, and how many are left.
+    names: BTreeMap<u64, (bool, usize)>,
     sysctls: BTreeMap<(u64, String), String>,
     /// Content by path; `None`: removed.
     pub files: BTreeMap<String, Option<Vec<u8>>>,
@@ -58,21 +62,35 @@ impl Account {
             self.spaces.entry(ns.cookie).or_insert_with(|| ns.clone());
         }
         match verb {
+            Verb::NetnsAdd { .. } => {
+                if let Some(ns) = outcome.and_then(|o| o.ns.as_ref()) {
+                    self.names.insert(ns.cookie, (true, 1));
+                }
+            }
+            Verb::NetnsAttach { .. } => {
+                if let Some(ns) = outcome.and_then(|o| o.ns.as_ref()) {
+                    self.names.entry(ns.cookie).or_default().1 += 1;
+                }
+            }
             Verb::NetnsDel { ns } => {
-                self.spaces.remove(&ns.cookie);
-                self.links.retain(|(cookie, _), _| *cookie != ns.cookie);
-                self.recs.retain(|(cookie, _)| *cookie != ns.cookie);
-                self.sysctls.retain(|(cookie, _), _| *cookie != ns.cookie);
+                let left = self.names.get_mut(&ns.cookie).map(|(made, count)| {
+                    *count = count.saturating_sub(1);
+                    (*made, *count)
+                });
+                // By another name it lives on, and where it lived before the lab gave it one.
+                if left.is_none_or(|(made, count)| made && count == 0) {
+                    self.ended(ns.cookie);
+                }
             }
             Verb::LinkAdd { ns, spec } => {
                 let Some(link) = outcome.and_then(|o| o.link.as_ref()) else { return };
                 let other = outcome.and_then(|o| o.peer.as_ref()).zip(spec.peer.as_deref());
                 let place = (ns.cookie, link.index);
                 let end = other.map(|(l, (at, _))| (at.cookie, l.index));
-                self.links.insert(place, said(seq, spec, link, end));
+                self.links.insert(place, said(seq, ns, spec, link, end));
                 if let Some((link, (at, spec))) = other {
                     self.spaces.entry(at.cookie).or_insert_with(|| at.clone());
-                    self.links.insert((at.cookie, link.index), said(seq, spec, link, Some(place)));
+                    self.links.insert((at.cookie, link.index), said(seq, at, spec, link, Some(place)));
                 }
                 if spec.master.is_some() {
                     self.enslaved(place);
@@ -91,9 +109,11 @@ impl Account {
                     )*};
                 }
                 taken!(up, mtu, mac, alias, txqueuelen, group);
+                let old_master = entry.master.unwrap_or_default();
                 if let Some((master, _)) = &change.master {
                     entry.master = Some(*master);
                 }
+                let device = entry.name.clone();
                 if change.kind.is_some() {
                     // A tunnel's header makes its mtu, its ends its MAC.
                     (entry.mtu, entry.mac) = (change.mtu, change.mac.clone());
@@ -102,8 +122,22 @@ impl Account {
                     let old = std::mem::replace(&mut entry.name, name.clone());
                     self.forget_settings(ns.cookie, &old);
                 }
-                if change.master.is_some() {
+                if let Some((master, _)) = &change.master {
                     self.enslaved(place);
+                    // A bridge's mtu follows its ports, unless it was set (br_mtu_auto_adjust, net/bridge/br_if.c).
+                    for index in [*master, old_master] {
+                        if let Some(master) = self.links.get_mut(&(ns.cookie, index)) {
+                            master.mtu = None;
+                        }
+                    }
+                }
+                if change.mac.is_some() {
+                    // neigh_changeaddr, net/core/neighbour.c
+                    self.recs
+                        .retain(|(c, r)| !(*c == ns.cookie && r.what == What::Neigh && r.devices() == [link.index]));
+                }
+                if change.mtu.is_some() {
+                    self.sysctls.remove(&(ns.cookie, format!("net/ipv6/conf/{device}/mtu")));
                 }
                 self.spread(place, change.mtu.is_some(), change.mac.is_some(), change.up.is_some());
                 if change.up == Some(false) {
@@ -111,6 +145,7 @@ impl Account {
                 }
                 if change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU) {
                     self.recs.retain(|(c, r)| !(*c == ns.cookie && r.family() == AF_INET6));
+                    self.sysctls.retain(|(c, key), _| *c != ns.cookie || !key.starts_with("net/ipv6/"));
                 }
             }
             Verb::LinkMove { ns, link, to, .. } => {
@@ -123,8 +158,16 @@ impl Account {
                 let Some(now) = outcome.and_then(|o| o.link.as_ref()) else { return };
                 self.spaces.entry(to.cookie).or_insert_with(|| to.clone());
                 let new = (to.cookie, now.index);
-                let moved =
-                    Said { name: now.name.clone(), up: None, master: None, lower: 0, ..moved.unwrap_or_default() };
+                // Those that follow it stay on it; others go (vxlan_handle_lowerdev_unregister, macsec_notify).
+                let on_it = |(at, l): (&Place, &Said)| (l.lower == Some(place)).then_some(*at);
+                let upon: Vec<Place> = self.links.iter().filter_map(on_it).collect();
+                for at in upon {
+                    match self.links.get_mut(&at) {
+                        Some(upper) if !matches!(upper.kind.as_str(), "vxlan" | "macsec") => upper.lower = Some(new),
+                        _ => self.gone(at),
+                    }
+                }
+                let moved = Said { name: now.name.clone(), up: None, master: None, ..moved.unwrap_or_default() };
                 if let Some(peer) = moved.peer.and_then(|end| self.links.get_mut(&end)) {
                     peer.peer = Some(new);
                 }
@@ -159,6 +202,10 @@ impl Account {
     /// A link entered or left a master. Any but a bridge may set it down and up, and give it another MAC and mtu
     /// (`bond_enslave`, drivers/net/bonding/bond_main.c; `cycle_netdev`, drivers/net/vrf.c).
     fn enslaved(&mut self, place: Place) {
+        self.recs.retain(|(cookie, rec)| {
+            let of_bridge = matches!(rec.what, What::Fdb | What::Mdb | What::Vlan);
+            !(of_bridge && *cookie == place.0 && rec.devices().contains(&place.1))
+        });
         let master = self.links.get(&place).and_then(|l| l.master).unwrap_or_default();
         if self.links.get(&(place.0, master)).is_some_and(|l| l.kind == "bridge") {
             return;
@@ -171,10 +218,11 @@ impl Account {
 
     /// What follows a link in its mtu, its MAC, or its state: its ports, and what is on top of it or below.
     fn spread(&mut self, place: Place, mtu: bool, mac: bool, up: bool) {
-        let (lower, own) = self.links.get(&place).map_or((0, 0), |l| (l.lower, l.master.unwrap_or_default()));
-        for ((cookie, index), link) in &mut self.links {
-            let near = link.lower == place.1 || link.master == Some(place.1) || *index == lower || *index == own;
-            if *cookie != place.0 || *index == place.1 || !near {
+        let (lower, own) = self.links.get(&place).map_or((None, 0), |l| (l.lower, l.master.unwrap_or_default()));
+        for (at, link) in &mut self.links {
+            let here = at.0 == place.0 && (link.master == Some(place.1) || at.1 == own);
+            let near = link.lower == Some(place) || lower == Some(*at) || here;
+            if *at == place || !near {
                 continue;
             }
             if mtu {
@@ -183,7 +231,7 @@ impl Account {
             if mac {
                 link.mac = None;
             }
-            if up && link.lower == place.1 {
+            if up && link.lower == Some(place) {
                 link.up = None;
             }
         }
@@ -221,10 +269,19 @@ impl Account {
                 other.master = None;
             }
         }
-        let on_it = |(at, l): (&Place, &Said)| (at.0 == place.0 && l.lower == place.1).then_some(*at);
+        let on_it = |(at, l): (&Place, &Said)| (l.lower == Some(place)).then_some(*at);
         let mut along: Vec<Place> = self.links.iter().filter_map(on_it).collect();
         along.extend(link.peer.filter(|end| self.links.contains_key(end)));
         along.into_iter().for_each(|at| self.gone(at));
+    }
+
+    /// A namespace ended, and with its links their other ends and what is on them elsewhere.
+    fn ended(&mut self, cookie: u64) {
+        self.spaces.remove(&cookie);
+        let links: Vec<Place> = self.links.range((cookie, 0)..=(cookie, u32::MAX)).map(|(at, _)| *at).collect();
+        links.into_iter().for_each(|at| self.gone(at));
+        self.recs.retain(|(c, _)| *c != cookie);
+        self.sysctls.retain(|(c, _), _| *c != cookie);
     }
 
     fn forget_settings(&mut self, cookie: u64, device: &str) {
@@ -240,7 +297,8 @@ impl Account {
             What::Route => mode == AddMode::Replace && replaced(r, rec),
             _ => alike(r, rec),
         };
-        self.recs.retain(|(c, r)| !(*c == cookie && instead(r)));
+        let key = quick(rec);
+        self.recs.retain(|(c, r)| !(*c == cookie && quick(r) == key && instead(r)));
         // struct ndmsg: state at 8, flags at 10
         let lasting = |r: &Rec| {
             let state = u16::from_ne_bytes([r.byte(8), r.byte(9)]);
@@ -258,7 +316,7 @@ impl Account {
             let goes = match rec.what {
                 // Those behind it in its subnet may go with it, and the routes by that.
                 What::Addr => {
-                    (r.what == What::Addr && r.devices() == rec.devices() && r.family() == rec.family())
+                    (r.what == What::Addr && r.devices() == rec.devices() && subnet(r) == subnet(rec))
                         || (r.what == What::Route
                             && (r.attr(RTA_NH_ID).is_some()
                                 || r.ip(RTA_PREFSRC) == rec.local()
@@ -270,7 +328,8 @@ impl Account {
                 }
                 What::Nexthop => r.what == What::Nexthop || r.attr(RTA_NH_ID).is_some(),
                 What::Qdisc | What::Class | What::Filter => r.is_tc() && r.devices() == rec.devices(),
-                _ => r.what == rec.what && (alike(r, rec) || r.devices() == rec.devices()),
+                What::Vlan | What::Fdb | What::Mdb => r.what == rec.what && r.devices() == rec.devices(),
+                _ => alike(r, rec),
             };
             *c != cookie || !goes
         });
@@ -325,10 +384,15 @@ impl Account {
             }
         }
         let here = if ns.is_host() { String::new() } else { format!(" in namespace `{}`", ns.name) };
+        let mut there: HashMap<Quick<'_>, Vec<&Rec>> = HashMap::new();
+        for rec in &now.recs {
+            there.entry(quick(rec)).or_default().push(rec);
+        }
         for (_, rec) in
             self.recs.iter().filter(|(c, r)| *c == ns.cookie && !r.devices().iter().any(|d| gone.contains(d)))
         {
-            if !now.recs.iter().any(|r| alike(r, rec) && agrees(r, rec)) {
+            let same = |r: &Rec| alike(r, rec) && agrees(r, rec);
+            if !there.get(&quick(rec)).is_some_and(|all| all.iter().any(|r| same(r))) {
                 let what = what_words(rec.what);
                 out.push(format!("{what} {}{here} is gone or another one", rec.describe(|i| now.name(i))));
             }
@@ -344,13 +408,13 @@ impl Account {
     }
 }
 
-fn said(seq: u64, spec: &LinkSpec, link: &LinkRef, peer: Option<Place>) -> Said {
+fn said(seq: u64, ns: &Ns, spec: &LinkSpec, link: &LinkRef, peer: Option<Place>) -> Said {
     Said {
         made: Some(seq),
         name: link.name.clone(),
         kind: spec.kind.clone(),
         first_mac: spec.mac.clone(),
-        lower: spec.lower.as_ref().filter(|_| spec.lower_ns.is_none()).map_or(0, |(index, _)| *index),
+        lower: lower_of(spec).map(|index| (spec.lower_ns.as_ref().unwrap_or(ns).cookie, index)),
         peer,
         up: spec.up.then_some(true),
         mtu: spec.mtu,
@@ -362,10 +426,30 @@ fn said(seq: u64, spec: &LinkSpec, link: &LinkRef, peer: Option<Place>) -> Said 
     }
 }
 
+/// What alike records have in common that is quickly told.
+type Quick<'a> = (What, Option<&'a [u8]>);
+
+fn quick(rec: &Rec) -> Quick<'_> {
+    use super::record::{IFA_ADDRESS, IFA_LOCAL, RTA_DST};
+    let value = match rec.what {
+        What::Route => rec.attr(RTA_DST),
+        What::Addr => rec.attr(IFA_LOCAL).or_else(|| rec.attr(IFA_ADDRESS)),
+        _ => None,
+    };
+    (rec.what, value)
+}
+
+/// The index of the device that a link is made on: of a vxlan an option tells it.
+fn lower_of(spec: &LinkSpec) -> Option<u32> {
+    const IFLA_VXLAN_LINK: u16 = 3;
+    let option = spec.options.iter().find(|o| spec.kind == "vxlan" && o.code == IFLA_VXLAN_LINK);
+    spec.lower.as_ref().map(|(index, _)| *index).or_else(|| super::nla::u32_of(&option?.value))
+}
+
 fn subnet(addr: &Rec) -> Option<IpNet> {
     // The other end, where there is one (`IFA_ADDRESS`).
     let ip = addr.ip(super::record::IFA_ADDRESS).or_else(|| addr.local())?;
-    IpNet::new(ip, addr.byte(1)).ok()
+    IpNet::new(ip, addr.byte(1)).ok().map(|net| net.trunc())
 }
 
 /// Whether a route can be by this link, whose subnets are these; without them any route that names no device.
@@ -396,6 +480,10 @@ fn agrees(found: &Rec, asked: &Rec) -> bool {
                 && asked.attr_u32(RTA_NH_ID).is_none_or(|id| found.attr_u32(RTA_NH_ID) == Some(id))
                 && asked.attr_u32(RTA_PRIORITY).is_none_or(|m| found.attr_u32(RTA_PRIORITY).unwrap_or_default() == m)
         }
+        What::Nexthop => {
+            // NHA_GROUP, NHA_BLACKHOLE, NHA_OIF, NHA_GATEWAY (include/uapi/linux/nexthop.h)
+            [2, 4, 5, 6].into_iter().all(|code| asked.attr(code).is_none() || asked.attr(code) == found.attr(code))
+        }
         What::Neigh => {
             use super::record::NDA_LLADDR;
             asked.attr(NDA_LLADDR).is_none_or(|mac| found.attr(NDA_LLADDR) == Some(mac))
@@ -420,12 +508,19 @@ fn what_words(what: What) -> &'static str {
     }
 }
 
-/// Whether the kernel shows a sysctl as it was written: it has its own blanks, and its own way to write numbers.
+/// Whether the kernel shows a sysctl as it was written: it has its own blanks, and its own way to write numbers, lists and
+/// addresses, of which nothing is claimed.
 fn same_value(is: &str, was: &str) -> bool {
     let number = |w: &str| match w.strip_prefix("0x") {
         Some(hex) => i64::from_str_radix(hex, 16).ok(),
         None => w.parse::<i64>().ok(),
     };
+    let plain = |w: &str| w.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
     let (is, was): (Vec<&str>, Vec<&str>) = (is.split_whitespace().collect(), was.split_whitespace().collect());
-    is.len() == was.len() && is.iter().zip(was).all(|(a, b)| *a == b || number(a).is_some_and(|n| number(b) == Some(n)))
+    let same = |(a, b): (&&str, &str)| match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => *a == b || !(plain(a) && plain(b)),
+    };
+    is.len() != was.len() && is.iter().chain(&was).any(|w| !plain(w) && number(w).is_none())
+        || (is.len() == was.len() && is.iter().zip(was).all(same))
 }

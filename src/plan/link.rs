@@ -472,7 +472,13 @@ impl LinkState {
     /// The links of the same namespace without which it can't be made.
     #[must_use]
     pub fn needs(&self) -> Vec<u32> {
-        if self.kind == "veth" || self.lower_nsid.is_some() {
+        if self.lower_nsid.is_some() { Vec::new() } else { self.lowers() }
+    }
+
+    /// The links that it is on, in whichever namespace they are.
+    #[must_use]
+    pub fn lowers(&self) -> Vec<u32> {
+        if self.kind == "veth" {
             return Vec::new();
         }
         let device = self.options.iter().find(|(code, _)| self.kind == "vxlan" && *code == IFLA_VXLAN_LINK);

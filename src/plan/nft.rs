@@ -96,7 +96,7 @@ pub fn follow(ruleset: &str, known: &mut BTreeSet<String>) {
         })
         .filter(|w| !w.is_empty())
         .collect();
-    if ruleset.contains('$') || words.iter().any(|w| matches!(*w, "include" | "define" | "redefine")) {
+    if ruleset.contains('$') || words.iter().any(|w| matches!(*w, "include" | "define" | "redefine" | "handle")) {
         // What it does can't be told from here.
         known.clear();
         return;

@@ -3,6 +3,7 @@
 use super::log::Back;
 use super::{Change, Entry, Txn, Undo};
 use crate::plan::{LinkRef, Ns, Outcome, Verb};
+use std::collections::BTreeSet;
 
 impl Txn {
     /// Something of the run's own came to be at this place, made by step `seq`.
@@ -30,6 +31,33 @@ impl Txn {
                 }
             }
         }
+    }
+
+    /// Whether a step was done in one of these namespaces, or on one of these links.
+    #[must_use]
+    pub fn builds_on(&self, places: &BTreeSet<(u64, u32)>) -> bool {
+        let on = |ns: &Ns, indices: &[u32]| {
+            places.contains(&(ns.cookie, 0)) || indices.iter().any(|index| places.contains(&(ns.cookie, *index)))
+        };
+        self.entries.iter().filter_map(|e| e.verb.as_ref()).any(|verb| match verb {
+            Verb::LinkAdd { ns, spec } => {
+                let lower = spec.lower.as_ref().map_or(0, |(index, _)| *index);
+                let master = spec.master.as_ref().map_or(0, |(index, _)| *index);
+                on(ns, &[master])
+                    || on(spec.lower_ns.as_ref().unwrap_or(ns), &[lower])
+                    || spec.peer.as_ref().is_some_and(|p| on(&p.0, &[]))
+            }
+            Verb::LinkSet { ns, link, change } => {
+                on(ns, &[link.index, change.master.as_ref().map_or(0, |(index, _)| *index)])
+            }
+            Verb::LinkMove { ns, link, to, .. } => on(ns, &[link.index]) || on(to, &[]),
+            Verb::LinkDel { ns, link }
+            | Verb::LinkAltname { ns, link, .. }
+            | Verb::Wireguard { ns, link, .. }
+            | Verb::Ethtool { ns, link, .. } => on(ns, &[link.index]),
+            Verb::RecAdd { ns, rec, .. } | Verb::RecDel { ns, rec, .. } => on(ns, &rec.devices()),
+            verb => verb.ns().is_some_and(|ns| on(ns, &[])),
+        })
     }
 
     /// A link that was moved is back where it came from.
@@ -86,6 +114,9 @@ impl Txn {
                     self.made.retain(|(c, index), _| *c != cookie || !before.links.contains_key(index) || stays(index));
                 }
             }
+        }
+        if matches!(entry.verb, Some(Verb::LinkAdd { .. } | Verb::LinkMove { .. } | Verb::NetnsAttach { .. })) {
+            self.uppers.borrow_mut().clear();
         }
         match &entry.verb {
             Some(Verb::NetnsAdd { .. }) => {

@@ -3,8 +3,16 @@
 use super::log::{Back, Change, Content};
 use super::{Txn, Undo, irreplaceable, nft, peer_ns, read};
 use crate::kernel::By;
-use crate::plan::attribute::{self, V6_MIN_MTU};
+use crate::plan::attribute::V6_MIN_MTU;
 use crate::plan::{Error, Kind, LinkChange, LinkInfo, LinkRef, LinkState, Ns, Result, Verb, What, restore};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// By a link's place: when it was looked up, and the links on it with their namespaces.
+pub(super) type Uppers = HashMap<(u64, u32), (Instant, Vec<(Ns, LinkState)>)>;
+
+/// How long it is remembered what there is on a link in other namespaces: all of those have to be looked at.
+const LOOKED: Duration = Duration::from_secs(1);
 
 impl Txn {
     /// What undoes the verb, and which objects of the run's own it is about. Prior state is read only of what was
@@ -173,14 +181,19 @@ impl Txn {
                     changes.extend(self.peers_nexthops(ns, link.index, since)?);
                 }
                 if !fresh && (change.mtu.is_some() || change.mac.is_some() || change.up == Some(false)) {
+                    let mut spaces: Vec<(Ns, Vec<u32>)> = Vec::new();
                     for (at, upper) in self.uppers_elsewhere(ns, link.index, since)? {
-                        if changes.iter().any(|c: &Change| c.ns.is(&at)) {
-                            continue;
+                        match spaces.iter_mut().find(|(known, _)| known.is(&at)) {
+                            Some((_, all)) => all.push(upper.index),
+                            None => spaces.push((at, vec![upper.index])),
                         }
-                        let low = change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU);
-                        let mut sysctls = self.mtus(&at, &[upper.index])?;
+                    }
+                    spaces.retain(|(at, _)| !changes.iter().any(|c: &Change| c.ns.is(at)));
+                    let low = change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU);
+                    for (at, uppers) in spaces {
+                        let mut sysctls = self.mtus(&at, &uppers)?;
                         if low {
-                            sysctls.extend(self.sysctls_without_v6(&at, &[upper.index])?);
+                            sysctls.extend(self.sysctls_without_v6(&at, &uppers)?);
                         }
                         changes.push(self.read_before(&at, 0, sysctls)?);
                     }
@@ -196,6 +209,13 @@ impl Txn {
                     return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
                 }
                 self.replaceable_uppers(ns, link, since)?;
+                for (elsewhere, upper) in self.uppers_elsewhere(ns, link.index, since)? {
+                    // vxlan_handle_lowerdev_unregister, drivers/net/vxlan/vxlan_core.c; macsec_notify, drivers/net/macsec.c
+                    if matches!(upper.kind.as_str(), "vxlan" | "macsec") {
+                        let what = format!("taken along by `{}`, on which it is and which is to be moved", link.name);
+                        return Err(irreplaceable(&elsewhere, &upper, "it is in another namespace", &what));
+                    }
+                }
                 let mut sysctls = self.device_sysctls(ns, link.index)?;
                 sysctls.extend(self.mtus(ns, &[link.index])?);
                 let mut changes = vec![self.read_before(ns, 0, sysctls)?, self.read_before(to, 0, Vec::new())?];
@@ -340,6 +360,21 @@ impl Txn {
     /// What was there before on a link, in other namespaces, and the namespaces: it follows the link (`macvlan_device_event`,
     /// drivers/net/macvlan.c; `vlan_device_event`, net/8021q/vlan.c).
     fn uppers_elsewhere(&self, ns: &Ns, index: u32, since: u64) -> Result<Vec<(Ns, LinkState)>> {
+        let mut known = self.uppers.borrow_mut();
+        let all = match known.get(&(ns.cookie, index)) {
+            Some((when, all)) if when.elapsed() < LOOKED => all.clone(),
+            _ => {
+                let all = self.look_for_uppers(ns, index)?;
+                known.insert((ns.cookie, index), (Instant::now(), all.clone()));
+                all
+            }
+        };
+        let theirs =
+            |(at, upper): &(Ns, LinkState)| !self.fresh_ns(at, since) && !self.fresh_link(at, upper.index, since);
+        Ok(all.into_iter().filter(theirs).collect())
+    }
+
+    fn look_for_uppers(&self, ns: &Ns, index: u32) -> Result<Vec<(Ns, LinkState)>> {
         let mut spaces = vec![self.kernel.host()];
         for entry in self.kernel.list_ns(ns)? {
             // One that goes at this moment has nothing.
@@ -348,19 +383,15 @@ impl Txn {
         let mut seen = vec![ns.cookie];
         let mut out = Vec::new();
         for at in spaces {
-            if seen.contains(&at.cookie) || self.fresh_ns(&at, since) {
+            if seen.contains(&at.cookie) {
                 continue;
             }
             seen.push(at.cookie);
-            // Without a number for the namespace none of its links can name one there.
-            let Some(id) = self.kernel.nsid(&at, ns)? else { continue };
-            for info in self.kernel.links(&at, false)? {
-                let on_it =
-                    info.link_netnsid == Some(id) && info.state.lower == index && attribute::follows(&info.state);
-                if on_it && !self.fresh_link(&at, info.state.index, since) {
-                    out.push((at.clone(), info.state));
-                }
-            }
+            // Without a number for the namespace none of its links can name one there. One that went meanwhile has none.
+            let Some(id) = self.kernel.nsid(&at, ns).ok().flatten() else { continue };
+            let links = self.kernel.links(&at, false).unwrap_or_default();
+            let on_it = links.into_iter().filter(|l| l.link_netnsid == Some(id) && l.state.lowers().contains(&index));
+            out.extend(on_it.map(|info| (at.clone(), info.state)));
         }
         Ok(out)
     }

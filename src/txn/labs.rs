@@ -9,6 +9,7 @@ use crate::plan::drift::Account;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::merge;
 use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Result, State, Verb};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// What of a lab is there.
@@ -354,35 +355,55 @@ pub fn left_open() -> Option<String> {
     (!names.is_empty()).then(|| format!("{names} was killed and left something open"))
 }
 
-/// The run that was killed and left what is in the way of this step: a namespace, a link or its name, a record.
+/// The run that was killed and left what is in the way of this step, as it is there by now: a namespace, a link, a record.
 #[must_use]
-pub fn in_the_way(verb: &Verb) -> Option<String> {
-    let wanted = claims(verb);
-    let same = |other: &Verb| match (verb, other) {
-        (Verb::RecAdd { ns, rec, .. }, Verb::RecAdd { ns: n, rec: r, .. }) => n.is(ns) && attribute::alike(r, rec),
-        _ => claims(other).iter().any(|claim| wanted.contains(claim)),
-    };
-    broken().into_iter().find(|name| {
-        let Ok(Standing::Broken(story) | Standing::Committed(story)) = journal::standing(name) else {
-            return false;
+pub fn in_the_way(kernel: &dyn Kernel, verb: &Verb) -> Option<(String, Box<Story>)> {
+    broken().into_iter().find_map(|name| {
+        let Ok(Standing::Broken(story) | Standing::Committed(story)) = journal::standing(&name) else { return None };
+        let traces = traces(&story);
+        let link = |ns: &Ns, name: &str| match kernel.link(ns, By::Name(name)) {
+            Ok(Some(info)) => traces.contains(&(ns.cookie, info.state.index)),
+            _ => false,
         };
-        story.entries.iter().filter_map(|e| e.verb.as_ref()).any(same)
+        let found = match verb {
+            Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } => {
+                kernel.find_ns(name).is_ok_and(|ns| traces.contains(&(ns.cookie, 0)))
+            }
+            Verb::LinkAdd { ns, spec } => {
+                let ends = [Some((ns, spec)), spec.peer.as_deref().map(|(at, peer)| (at, peer))];
+                ends.into_iter().flatten().any(|(at, spec)| spec.name.as_ref().is_some_and(|name| link(at, name)))
+            }
+            Verb::LinkMove { link: moved, to, name, .. } => link(to, name.as_deref().unwrap_or(&moved.name)),
+            Verb::LinkSet { ns, change, .. } => change.name.as_ref().is_some_and(|name| link(ns, name)),
+            Verb::LinkAltname { ns, name, add: true, .. } => link(ns, name),
+            Verb::RecAdd { ns, rec, .. } => story.entries.iter().any(
+                |e| matches!(&e.verb, Some(Verb::RecAdd { ns: n, rec: r, .. }) if n.is(ns) && attribute::alike(r, rec)),
+            ),
+            _ => false,
+        };
+        found.then_some((name, story))
     })
 }
 
-/// The names that a step gives: of links in a namespace by its cookie, of namespaces (0).
-fn claims(verb: &Verb) -> Vec<(u64, &str)> {
-    match verb {
-        Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } => vec![(0, name)],
-        Verb::LinkAdd { ns, spec } => {
-            let ends = [Some((ns, spec)), spec.peer.as_deref().map(|(at, peer)| (at, peer))];
-            ends.into_iter().flatten().filter_map(|(at, spec)| Some((at.cookie, spec.name.as_deref()?))).collect()
+/// The namespaces (by cookie, and 0) and links that a run made or changed: where they are by now, as far as it knew.
+#[must_use]
+pub fn traces(story: &Story) -> BTreeSet<(u64, u32)> {
+    let account = account(story);
+    let mut out: BTreeSet<(u64, u32)> = account.links.keys().copied().collect();
+    for entry in &story.entries {
+        match (&entry.verb, &entry.outcome) {
+            (Some(Verb::NetnsAdd { cookie, .. }), _) => drop(out.insert((*cookie, 0))),
+            (Some(Verb::NetnsAttach { .. }), Some(outcome)) => out.extend(outcome.ns.as_ref().map(|ns| (ns.cookie, 0))),
+            // Killed in the midst.
+            (Some(Verb::LinkAdd { ns, spec }), None) => {
+                out.insert((ns.cookie, spec.index));
+                out.extend(spec.peer.as_deref().map(|(at, peer)| (at.cookie, peer.index)));
+            }
+            (Some(Verb::LinkAltname { ns, link, .. }), _) => drop(out.insert((ns.cookie, link.index))),
+            _ => {}
         }
-        Verb::LinkMove { link, to, name, .. } => vec![(to.cookie, name.as_deref().unwrap_or(&link.name))],
-        Verb::LinkSet { ns, change, .. } => change.name.iter().map(|name| (ns.cookie, name.as_str())).collect(),
-        Verb::LinkAltname { ns, name, add: true, .. } => vec![(ns.cookie, name)],
-        _ => Vec::new(),
     }
+    out
 }
 
 /// The lab that a namespace name belongs to.

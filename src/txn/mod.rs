@@ -23,6 +23,7 @@ use crate::kernel::{By, Kernel};
 use crate::plan::attribute::{flushed, takes_carrier};
 use crate::plan::{Error, Kind, LinkState, Ns, Outcome, Result, State, Verb, What};
 use log::Change;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -64,6 +65,8 @@ pub struct Txn {
     restyled: HashSet<(u64, u32)>,
     /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
     owed: Vec<late::Late>,
+    /// What there is on a link in other namespaces, as it was looked up a moment ago.
+    uppers: RefCell<intent::Uppers>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
     /// Descriptors that the undo finds free, should the limit of the process be reached.
@@ -108,6 +111,7 @@ impl Txn {
             vacated: HashSet::new(),
             restyled: HashSet::new(),
             owed: Vec::new(),
+            uppers: RefCell::default(),
             held: Vec::new(),
             limbo: None,
             reserve: reserve(),

@@ -474,7 +474,8 @@ fn agrees(found: &Rec, asked: &Rec) -> bool {
                 None => r.hops().iter().filter_map(|h| h.via).collect(),
             };
             let hops = |code: u16| asked.attr(code).is_none() || via(asked).iter().all(|ip| via(found).contains(ip));
-            asked.byte(7) == found.byte(7)
+            // By a nexthop it has that one's type.
+            (asked.byte(7) == found.byte(7) || asked.attr(RTA_NH_ID).is_some())
                 && hops(RTA_GATEWAY)
                 && hops(RTA_MULTIPATH)
                 && asked.attr_u32(RTA_NH_ID).is_none_or(|id| found.attr_u32(RTA_NH_ID) == Some(id))

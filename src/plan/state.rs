@@ -340,7 +340,8 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
             }
             (Some(b), Some(n)) if n != b => {
                 let text = format!("sysctl {key} was changed to {n} by somebody else: left");
-                conflicts.push(Conflict { text, link: 0 });
+                let device = super::restore::device_of(key).and_then(|dev| now.links.values().find(|l| l.name == dev));
+                conflicts.push(Conflict { text, link: device.map_or(0, |l| l.index) });
             }
             _ => {}
         }

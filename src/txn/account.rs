@@ -9,7 +9,10 @@ impl Txn {
     /// Something of the run's own came to be at this place, made by step `seq`.
     pub(super) fn came(&mut self, place: (u64, u32), seq: u64) {
         self.made.insert(place, seq);
-        self.ever.insert(place, seq);
+        // The index of one that went: steps on that are still to be undone.
+        if let Some(old) = self.ever.insert(place, seq).filter(|old| *old != seq) {
+            self.formerly.entry(place).or_default().push(old);
+        }
         self.keys.entry(seq).or_default().push(place);
     }
 

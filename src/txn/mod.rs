@@ -48,6 +48,8 @@ pub struct Txn {
     made: HashMap<(u64, u32), u64>,
     /// The same, but for good: also what was moved or deleted since, under every place that it had.
     ever: HashMap<(u64, u32), u64>,
+    /// The steps that made what was there before it, where an index came again.
+    formerly: HashMap<(u64, u32), Vec<u64>>,
     /// By step, what it put there.
     keys: HashMap<u64, Vec<(u64, u32)>>,
     /// Where links went that were moved: from (cookie, ifindex) as it was first known.
@@ -104,6 +106,7 @@ impl Txn {
             within: Vec::new(),
             made: HashMap::new(),
             ever: HashMap::new(),
+            formerly: HashMap::new(),
             keys: HashMap::new(),
             moved: HashMap::new(),
             guests: HashSet::new(),

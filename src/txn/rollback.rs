@@ -168,6 +168,7 @@ impl Txn {
         self.entries.clear();
         self.made.clear();
         self.ever.clear();
+        self.formerly.clear();
         self.keys.clear();
         self.savepoints.clear();
         Ok(report)
@@ -356,6 +357,12 @@ impl Txn {
             for all in [&mut self.made, &mut self.ever] {
                 if all.get(&place) == Some(&entry.seq) {
                     all.remove(&place);
+                }
+            }
+            while let Some(seq) = self.formerly.get_mut(&place).and_then(Vec::pop) {
+                if self.keys.contains_key(&seq) {
+                    self.ever.entry(place).or_insert(seq);
+                    break;
                 }
             }
         }

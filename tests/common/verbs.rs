@@ -332,6 +332,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true }); link_down("w1:x1")"#,
     ),
     (
+        "coupled/mtu_of_an_own_bridge_with_a_port_from_before",
+        r#"bridge("w1:x1", #{ up: true, addr: "fd67::1/64" }); link_set("w1:v1", #{ master: "x1" }); transaction(|| { link_set("w1:x1", #{ mtu: 1400, mac: "02:00:00:00:77:22" }); })"#,
+    ),
+    (
         "coupled/nexthop_that_comes_back_late",
         r#"addr_del("w1:v1", "10.0.0.1/24"); veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true })"#,
     ),

@@ -322,6 +322,18 @@ const SPECIAL: &[Special] = &[
         ..PLAIN
     },
     Special {
+        // And what they take away stays away where something else came back late.
+        name: "hooks_run_among_the_steps_that_come_back_late",
+        script: r#"
+            sh(host(), "ip -n w1 addr add 10.72.0.1/24 dev q2");
+            on_rollback(|| sh(host(), "ip -n w1 addr del 10.72.0.1/24 dev q2"));
+            addr_del("w1:v1", "10.0.0.1/24"); veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } });
+            nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true });
+            fail("x");"#,
+        says: &["verified"],
+        ..PLAIN
+    },
+    Special {
         // Addresses that come back are looked for on the link first, which takes a second or two; undo waits for that.
         name: "duplicate_address_detection_is_waited_for",
         script: r#"sysctl(host(), "net.ipv6.conf.default.accept_dad", 1); link_del("h0"); fail("x");"#,

@@ -73,8 +73,27 @@ impl Txn {
         out
     }
 
-    /// Brings back what got lost on the way back itself: what was there before the first of the steps, and when their undo
-    /// began, and is gone. A nexthop, say, that could not leave a link of the run's own in time took its routes along.
+    /// The same namespaces as they are now.
+    pub(super) fn again(&self, found: &[(Ns, State)]) -> Vec<(Ns, State)> {
+        let look = |ns: &Ns| Some((ns.clone(), read(&*self.kernel, ns, 0, &[]).ok()?));
+        found.iter().filter_map(|(ns, _)| look(ns)).collect()
+    }
+
+    /// What a compensation of the script's own took away since `before` is not lost.
+    pub(super) fn leave_out(&self, found: &mut [(Ns, State)], before: &[(Ns, State)]) {
+        let now = self.again(found);
+        for (ns, state) in before {
+            let Some((_, now)) = now.iter().find(|(n, _)| n.is(ns)) else { continue };
+            let taken = |r: &Rec| state.recs.contains(r) && !now.recs.contains(r);
+            for (_, first) in found.iter_mut().filter(|(n, _)| n.is(ns)) {
+                first.recs.retain(|r| !taken(r));
+            }
+        }
+    }
+
+    /// Where something was refused on the way back: brings back what got lost on that way itself. What was there before the first
+    /// of the steps, and when their undo began, and is gone: a nexthop, say, that could not leave a link of the run's own in time
+    /// took its routes along.
     pub(super) fn bring_back(&mut self, found: &[(Ns, State)], seq: u64, expected: &mut Expected, report: &mut Report) {
         for (ns, first) in found {
             let Some((_, before, touched, _)) = expected.states.get_mut(&(ns.cookie, 0)) else { continue };

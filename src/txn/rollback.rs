@@ -196,8 +196,8 @@ impl Txn {
         self.reserve.clear();
         let mut report = Report::default();
         let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
-        let found = self.found(since);
         self.end_processes(since, &mut report);
+        let mut found = self.found(since);
         self.still_bridges(since);
         let mut lowest = None;
         while self.entries.last().is_some_and(|e| e.seq >= since) {
@@ -219,7 +219,11 @@ impl Txn {
                 continue;
             }
             let (errors, differences) = (report.errors.len(), report.differences.len());
+            let hooked = matches!(entry.undo, Undo::Hook { .. }).then(|| self.again(&found));
             self.undo(&entry, since, hook, &mut report, &mut expected);
+            if let Some(before) = hooked {
+                self.leave_out(&mut found, &before);
+            }
             // What is undone later builds on this: a refusal of the moment gets a second try, at once.
             if report.errors.len() > errors && !matches!(entry.undo, Undo::Hook { .. }) {
                 report.errors.truncate(errors);
@@ -237,8 +241,10 @@ impl Txn {
         }
         let late = !expected.late.is_empty();
         let mut rest = self.last_tries(&mut expected, &mut report);
-        self.bring_back(&found, lowest.unwrap_or(since), &mut expected, &mut report);
-        rest.extend(self.last_tries(&mut expected, &mut report));
+        if late {
+            self.bring_back(&found, lowest.unwrap_or(since), &mut expected, &mut report);
+            rest.extend(self.last_tries(&mut expected, &mut report));
+        }
         // What had been refused is there now: nothing of these steps is left to do.
         if late
             && let Some(seq) = lowest

@@ -674,6 +674,7 @@ fn what_a_lab_changed_itself_is_no_drift() {
         r#"sysctl("a", "net.ipv6.conf.x.mtu", 1400); link_set("a:x", #{ mtu: 1300 });"#,
         r#"sysctl("a", "net.ipv6.conf.x.accept_ra", 0); link_set("a:x", #{ mtu: 1000 }); link_set("a:x", #{ mtu: 1500 });"#,
         r#"netns_attach("n", "/run/netns/a"); netns_del("n"); addr("a:x", "10.1.0.1/24");"#,
+        r#"addr("a:x", "10.1.0.1/24"); neigh("a:x", "10.1.0.9", "02:00:00:00:00:09"); addr_flush("a:x");"#,
     ] {
         let script = lab(folder.path(), "own.rhai", &format!("{own} {text}"));
         run(&["--host", &script]).ends(0);

@@ -322,6 +322,8 @@ impl Account {
                                 || r.ip(RTA_PREFSRC) == rec.local()
                                 || leads(r, index, net.as_deref())))
                         || r.what == What::Nexthop
+                        // With the last address IPv4 is off there (fib_disable_ip, net/ipv4/fib_frontend.c).
+                        || (r.what == What::Neigh && r.family() == AF_INET && r.devices() == rec.devices())
                 }
                 What::Route => {
                     r.what == What::Route && r.destination() == rec.destination() && r.table() == rec.table()

@@ -96,7 +96,9 @@ impl Txn {
                     return if own { whole(on) } else { Err(refused) };
                 }
                 // What it takes along of what was there before comes back with it, and then it is deleted.
-                Ok((Undo::Restore { changes, back }, if own { Vec::new() } else { on }))
+                // One from before a savepoint, too: at the outer undo it does not just go along.
+                let coupled = places.iter().any(|(ns, _)| self.coupled.contains(&ns.cookie));
+                Ok((Undo::Restore { changes, back }, if own || coupled { Vec::new() } else { on }))
             }
             Verb::LinkSet { ns, link, change } => {
                 let mut on = vec![(ns.cookie, link.index)];
@@ -142,8 +144,7 @@ impl Txn {
                     }
                 }
                 // What was there before may hang on it by now, or follow it.
-                let own = fresh && self.coupled.contains(&ns.cookie) && tells(change);
-                if own {
+                if self.coupled.contains(&ns.cookie) && tells(change) {
                     on.clear();
                     fresh = false;
                 }

@@ -336,6 +336,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"bridge("w1:x1", #{ up: true, addr: "fd67::1/64" }); link_set("w1:v1", #{ master: "x1" }); transaction(|| { link_set("w1:x1", #{ mtu: 1400, mac: "02:00:00:00:77:22" }); })"#,
     ),
     (
+        "coupled/bridge_of_the_runs_own_deleted_in_a_savepoint",
+        r#"bridge("w1:x1", #{ up: true }); link_set("w1:p1", #{ master: "x1" }); transaction(|| { link_del("w1:x1"); })"#,
+    ),
+    (
         "coupled/nexthop_that_comes_back_late",
         r#"addr_del("w1:v1", "10.0.0.1/24"); veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true })"#,
     ),

@@ -395,7 +395,7 @@ impl Account {
         {
             let same = |r: &Rec| alike(r, rec) && agrees(r, rec);
             if !there.get(&quick(rec)).is_some_and(|all| all.iter().any(|r| same(r))) {
-                let what = what_words(rec.what);
+                let what = rec.what.noun();
                 out.push(format!("{what} {}{here} is gone or another one", rec.describe(|i| now.name(i))));
             }
         }
@@ -492,22 +492,6 @@ fn agrees(found: &Rec, asked: &Rec) -> bool {
             asked.attr(NDA_LLADDR).is_none_or(|mac| found.attr(NDA_LLADDR) == Some(mac))
         }
         _ => true,
-    }
-}
-
-fn what_words(what: What) -> &'static str {
-    match what {
-        What::Addr => "address",
-        What::Nexthop => "nexthop",
-        What::Route => "route",
-        What::Neigh => "neighbour",
-        What::Rule => "rule",
-        What::Qdisc => "qdisc",
-        What::Class => "class",
-        What::Filter => "filter",
-        What::Vlan => "VLAN",
-        What::Fdb => "forwarding entry",
-        What::Mdb => "multicast entry",
     }
 }
 

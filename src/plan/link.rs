@@ -135,6 +135,13 @@ pub struct LinkSpec {
     pub peer: Option<Box<(super::verb::Ns, LinkSpec)>>,
 }
 
+impl LinkSpec {
+    /// The link, to be made in `ns`, and its other end, each with its namespace.
+    pub fn ends<'a>(&'a self, ns: &'a super::verb::Ns) -> impl Iterator<Item = (&'a super::verb::Ns, &'a LinkSpec)> {
+        std::iter::once((ns, self)).chain(self.peer.as_deref().map(|(at, peer)| (at, peer)))
+    }
+}
+
 /// What is to change on a link; `None` leaves as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

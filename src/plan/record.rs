@@ -26,6 +26,26 @@ pub enum What {
     Mdb,
 }
 
+impl What {
+    /// What messages call one of it.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            What::Addr => "address",
+            What::Route => "route",
+            What::Neigh => "neighbour",
+            What::Rule => "rule",
+            What::Nexthop => "nexthop",
+            What::Qdisc => "qdisc",
+            What::Class => "class",
+            What::Filter => "filter",
+            What::Vlan => "bridge vlan",
+            What::Fdb => "fdb entry",
+            What::Mdb => "mdb entry",
+        }
+    }
+}
+
 /// One object of the kernel: its message body, normalised, and when it ends.
 #[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub struct Rec {

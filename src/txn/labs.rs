@@ -370,8 +370,7 @@ pub fn in_the_way(kernel: &dyn Kernel, verb: &Verb) -> Option<(String, Box<Story
                 kernel.find_ns(name).is_ok_and(|ns| traces.contains(&(ns.cookie, 0)))
             }
             Verb::LinkAdd { ns, spec } => {
-                let ends = [Some((ns, spec)), spec.peer.as_deref().map(|(at, peer)| (at, peer))];
-                ends.into_iter().flatten().any(|(at, spec)| spec.name.as_ref().is_some_and(|name| link(at, name)))
+                spec.ends(ns).any(|(at, spec)| spec.name.as_ref().is_some_and(|name| link(at, name)))
             }
             Verb::LinkMove { link: moved, to, name, .. } => link(to, name.as_deref().unwrap_or(&moved.name)),
             Verb::LinkSet { ns, change, .. } => change.name.as_ref().is_some_and(|name| link(ns, name)),
@@ -396,8 +395,7 @@ pub fn traces(story: &Story) -> BTreeSet<(u64, u32)> {
             (Some(Verb::NetnsAttach { .. }), Some(outcome)) => out.extend(outcome.ns.as_ref().map(|ns| (ns.cookie, 0))),
             // Killed in the midst.
             (Some(Verb::LinkAdd { ns, spec }), None) => {
-                out.insert((ns.cookie, spec.index));
-                out.extend(spec.peer.as_deref().map(|(at, peer)| (at.cookie, peer.index)));
+                out.extend(spec.ends(ns).map(|(at, spec)| (at.cookie, spec.index)));
             }
             (Some(Verb::LinkAltname { ns, link, .. }), _) => drop(out.insert((ns.cookie, link.index))),
             _ => {}

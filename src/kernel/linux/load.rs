@@ -101,12 +101,11 @@ impl Linux {
         let there = |ns: &Ns, by: By<'_>| self.link(ns, by).is_ok_and(|found| found.is_some());
         let named = |ns: &Ns, spec: &LinkSpec| spec.name.as_ref().is_some_and(|name| there(ns, By::Name(name)));
         let name = spec.name.clone().unwrap_or_else(|| format!("a {}", spec.kind));
-        let taken = named(ns, spec) || spec.peer.as_ref().is_some_and(|p| named(&p.0, &p.1));
+        let taken = spec.ends(ns).any(|(at, spec)| named(at, spec));
         if !matches!(refusal.errno, libc::EEXIST | libc::EBUSY) || taken {
             return message::link_add_error(ns, spec, refusal);
         }
-        let ends = [Some((ns, spec)), spec.peer.as_deref().map(|(at, peer)| (at, peer))];
-        let index = ends.into_iter().flatten().find(|(at, s)| s.index != 0 && there(at, By::Index(s.index)));
+        let index = spec.ends(ns).find(|(at, s)| s.index != 0 && there(at, By::Index(s.index)));
         let (errno, words) = (refusal.errno, refusal.words.clone());
         let mut error = match (index, words.is_some()) {
             (Some((at, s)), _) => Error::new(

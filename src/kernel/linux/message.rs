@@ -635,11 +635,11 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
             super::switch::explain(verb, rec, &place, &refusal)
         }
         (Verb::RecAdd { rec, words, .. }, libc::EEXIST) => {
-            Error::new(Kind::Exists, format!("{} {words} exists already in {place}", noun(rec.what)))
+            Error::new(Kind::Exists, format!("{} {words} exists already in {place}", rec.what.noun()))
         }
         (Verb::RecAdd { rec, words, .. }, libc::EOPNOTSUPP) if missing_encap(rec).is_some() => {
             let option = missing_encap(rec).unwrap_or_default();
-            Error::new(Kind::Unsupported, format!("{} {words} can't be added in {place}: this kernel lacks the encapsulation", noun(rec.what)))
+            Error::new(Kind::Unsupported, format!("{} {words} can't be added in {place}: this kernel lacks the encapsulation", rec.what.noun()))
                 .with_hint(format!("the kernel option {option} is missing: another kernel has it; `nsscript doctor` lists what this one has"))
         }
         (Verb::RecAdd { rec, words, .. }, libc::EOPNOTSUPP) if rec.what == What::Route && rec.family() == crate::plan::record::AF_MPLS => {
@@ -657,18 +657,18 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
                 .with_hint("a blackhole is on the loopback: link_up(ns, \"lo\"), or netns_add(name, #{ lo: true })")
         }
         (Verb::RecAdd { rec, words, .. }, libc::ENETDOWN) => {
-            Error::new(Kind::Unreachable, format!("{} {words} can't be added in {place}: the device is down", noun(rec.what)))
+            Error::new(Kind::Unreachable, format!("{} {words} can't be added in {place}: the device is down", rec.what.noun()))
                 .with_hint("bring it up first: link_up(…)")
         }
         (Verb::RecAdd { rec, words, .. }, libc::EACCES) if rec.family() == crate::plan::record::AF_INET6 => {
-            Error::new(Kind::Unsupported, format!("{} {words} can't be added in {place}: IPv6 is off there", noun(rec.what)))
+            Error::new(Kind::Unsupported, format!("{} {words} can't be added in {place}: IPv6 is off there", rec.what.noun()))
                 .with_hint("sysctl(ns, \"net.ipv6.conf.all.disable_ipv6\", 0)")
         }
         (Verb::RecDel { rec, words, .. }, libc::EADDRNOTAVAIL | libc::ESRCH | libc::ENOENT) => {
-            Error::new(Kind::NotFound, format!("there is no {} {words} in {place}", noun(rec.what)))
+            Error::new(Kind::NotFound, format!("there is no {} {words} in {place}", rec.what.noun()))
         }
-        (Verb::RecAdd { rec, words, .. }, _) => plain(format!("add {} {words} in {place}", noun(rec.what))),
-        (Verb::RecDel { rec, words, .. }, _) => plain(format!("delete {} {words} in {place}", noun(rec.what))),
+        (Verb::RecAdd { rec, words, .. }, _) => plain(format!("add {} {words} in {place}", rec.what.noun())),
+        (Verb::RecDel { rec, words, .. }, _) => plain(format!("delete {} {words} in {place}", rec.what.noun())),
         (Verb::NetnsSetId { at, target, id }, libc::EEXIST) => Error::new(
             Kind::Exists,
             format!("namespace `{}` has an nsid in {} already, or {} is taken", target.name, at.label(), id.unwrap_or(-1)),
@@ -680,20 +680,4 @@ pub fn explain(verb: &Verb, refusal: Refusal) -> Error {
     let mut error = base.with_op(verb.word()).with_ns(&ns.name).with_target(target).with_errno(errno);
     error.kernel = refusal.words;
     error
-}
-
-pub(super) fn noun(what: What) -> &'static str {
-    match what {
-        What::Addr => "address",
-        What::Route => "route",
-        What::Neigh => "neighbour",
-        What::Rule => "rule",
-        What::Nexthop => "nexthop",
-        What::Qdisc => "qdisc",
-        What::Class => "class",
-        What::Filter => "filter",
-        What::Vlan => "bridge vlan",
-        What::Fdb => "fdb entry",
-        What::Mdb => "mdb entry",
-    }
 }

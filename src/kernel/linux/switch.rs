@@ -1,7 +1,7 @@
 //! Bridges: the state of a port, and why a verb about a bridge's tables was refused.
 
 use super::Linux;
-use super::message::{ifinfo, noun, rtm};
+use super::message::{ifinfo, rtm};
 use super::socket::Refusal;
 use crate::kernel::{By, Kernel as _};
 use crate::plan::link::{IFLA_BRPORT_STATE, LinkChange};
@@ -63,7 +63,7 @@ impl Linux {
 /// The error in words.
 #[must_use]
 pub(super) fn explain(verb: &Verb, rec: &Rec, place: &str, refusal: &Refusal) -> Error {
-    let (words, noun) = (verb.target(), noun(rec.what));
+    let (words, noun) = (verb.target(), rec.what.noun());
     let adds = matches!(verb, Verb::RecAdd { .. });
     let said = refusal.words.as_deref().unwrap_or_default();
     match (rec.what, refusal.errno) {

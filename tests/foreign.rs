@@ -255,6 +255,16 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "route_put_where_ours_deleted_one",
+        script: r#"route_del("w1", "default")"#,
+        foreign: "ip -n w1 route add default via 10.0.0.7",
+        equal: false,
+        says: &["can't come back: somebody else put"],
+        stays: "ip -n w1 route show default | grep -q 10.0.0.7; ip -n w1 route show default | wc -l | grep -qx 1",
+        back: "ip -n w1 route replace default via 10.0.0.9",
+        ..PLAIN
+    },
+    Case {
         name: "nexthop_replaced_twice",
         script: r#"nexthop("w1", 12, #{ via: "10.5.0.8", dev: "q2", replace: true })"#,
         foreign: "ip -n w1 nexthop replace id 12 via 10.5.0.7 dev q2",

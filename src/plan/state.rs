@@ -260,6 +260,17 @@ fn ordered(rec: &Rec) -> bool {
 /// The state to bring about: `now`, with what changed from `before` to `after` taken back.
 #[must_use]
 pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict>) {
+    merge_beside(before, after, now, &|_| false)
+}
+
+/// [`merge`], where `theirs` tells of a record that came since whether that must be somebody else's.
+#[must_use]
+pub fn merge_beside(
+    before: &State,
+    after: &State,
+    now: &State,
+    theirs: &dyn Fn(&Rec) -> bool,
+) -> (State, Vec<Conflict>) {
     let mut target = now.clone();
     let mut conflicts = Vec::new();
     // Somebody else's link has its index by now.
@@ -313,12 +324,12 @@ pub fn merge(before: &State, after: &State, now: &State) -> (State, Vec<Conflict
     }
     let lost: BTreeSet<u32> = before.links.keys().copied().filter(anothers).collect();
     if lost.is_empty() {
-        merge_recs(before, after, now, &mut target, &mut conflicts);
+        merge_recs((before, after, now), theirs, &mut target, &mut conflicts);
     } else {
         // What hung on it is neither to come back nor to go.
-        let theirs = |r: &Rec| r.devices().iter().any(|d| lost.contains(d));
-        let without = |s: &State| State { recs: s.recs.iter().filter(|r| !theirs(r)).cloned().collect(), ..s.clone() };
-        merge_recs(&without(before), &without(after), now, &mut target, &mut conflicts);
+        let hung = |r: &Rec| r.devices().iter().any(|d| lost.contains(d));
+        let without = |s: &State| State { recs: s.recs.iter().filter(|r| !hung(r)).cloned().collect(), ..s.clone() };
+        merge_recs((&without(before), &without(after), now), theirs, &mut target, &mut conflicts);
     }
     // A device of that name is another one.
     let replaced = |key: &str| {
@@ -459,7 +470,12 @@ fn same_but_life(a: &Rec, b: &Rec) -> bool {
 }
 
 /// Records: what the step removed comes back, what it added goes, each at its place in the old order.
-fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, conflicts: &mut Vec<Conflict>) {
+fn merge_recs(
+    (before, after, now): (&State, &State, &State),
+    theirs: &dyn Fn(&Rec) -> bool,
+    target: &mut State,
+    conflicts: &mut Vec<Conflict>,
+) {
     let minus = |a: &[Rec], b: &[Rec]| {
         let mut rest: Vec<&Rec> = b.iter().collect();
         a.iter()
@@ -483,11 +499,15 @@ fn merge_recs(before: &State, after: &State, now: &State, target: &mut State, co
     let mut want = kept.clone();
     // An address that somebody has set anew, with a life of its own, is there.
     let anew = |r: &Rec| r.ends.is_some() && kept.iter().any(|k| same_but_life(k, r));
-    // What the step put in its place is gone, and something else is there: that was put in the place of both.
+    // What the step put in its place is gone, and something else is there: that was put in the place of both. Of routes the
+    // kernel would take both, and the one from before would be in front.
     let taken = |r: &Rec| {
-        let lost = added.iter().any(|a| attribute::same_slot(a, r) && !now.recs.contains(a));
-        let others = kept.iter().find(|k| attribute::same_slot(k, r) && !before.recs.contains(k));
-        others.filter(|_| lost)
+        let own = added.iter().find(|a| attribute::same_slot(a, r));
+        let lost = own.is_some_and(|a| !now.recs.contains(a));
+        let route = own.is_none() && r.what == What::Route && !made_by_kernel(r);
+        let instead = |k: &&Rec| route && !made_by_kernel(k) && !after.recs.contains(k) && theirs(k);
+        let mut others = kept.iter().filter(|k| attribute::same_slot(k, r) && !before.recs.contains(k));
+        others.find(|k| lost || instead(k))
     };
     for rec in minus(&removed, &kept).into_iter().filter(|r| possible(r) && !anew(r)) {
         match super::tc::clash(&kept, &rec).or_else(|| taken(&rec)) {

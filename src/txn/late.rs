@@ -5,6 +5,7 @@ use super::{Change, Txn, Undo, read};
 use crate::plan::restore::Phase;
 use crate::plan::state::merge;
 use crate::plan::{Kind, Ns, Rec, State, Verb, What};
+use std::collections::BTreeSet;
 
 /// A record that was refused, to be tried again.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ impl Txn {
     }
 
     /// What a compensation of the script's own took away since `before` is not lost.
-    pub(super) fn leave_out(&self, found: &mut [(Ns, State)], before: &[(Ns, State)]) {
+    pub(super) fn leave_out(&self, found: &mut [(Ns, State)], expected: &mut Expected, before: &[(Ns, State)]) {
         let now = self.again(found);
         for (ns, state) in before {
             let Some((_, now)) = now.iter().find(|(n, _)| n.is(ns)) else { continue };
@@ -88,23 +89,24 @@ impl Txn {
             for (_, first) in found.iter_mut().filter(|(n, _)| n.is(ns)) {
                 first.recs.retain(|r| !taken(r));
             }
+            expected.came.retain(|(cookie, r)| *cookie != ns.cookie || !taken(r));
         }
     }
 
-    /// Where something was refused on the way back: brings back what got lost on that way itself. What was there before the first
-    /// of the steps, and when their undo began, and is gone: a nexthop, say, that could not leave a link of the run's own in time
-    /// took its routes along.
+    /// Brings back what got lost on the way back itself: it was there before the first of the steps, and when their undo began
+    /// or came back in it, and is gone. A nexthop, say, that could not leave a link of the run's own in time took its routes along.
     pub(super) fn bring_back(&mut self, found: &[(Ns, State)], seq: u64, expected: &mut Expected, report: &mut Report) {
         for (ns, first) in found {
             let Some((_, before, touched, _)) = expected.states.get_mut(&(ns.cookie, 0)) else { continue };
             let Ok(mut now) = read(&*self.kernel, ns, 0, &[]) else { continue };
-            let possible = |r: &Rec| r.devices().iter().all(|d| now.links.contains_key(d));
+            let there: BTreeSet<(What, &[u8])> = now.recs.iter().map(|r| (r.what, r.body.as_slice())).collect();
+            let came = |r: &Rec| expected.came.iter().any(|(cookie, came)| *cookie == ns.cookie && came == r);
             let lost = |r: &&Rec| {
-                matches!(r.what, What::Addr | What::Nexthop | What::Route | What::Neigh | What::Rule)
+                !there.contains(&(r.what, r.body.as_slice()))
+                    && matches!(r.what, What::Addr | What::Nexthop | What::Route | What::Neigh | What::Rule)
                     && !crate::plan::state::made_by_kernel(r)
-                    && first.recs.contains(r)
-                    && !now.recs.contains(r)
-                    && possible(r)
+                    && r.devices().iter().all(|d| now.links.contains_key(d))
+                    && (first.recs.contains(r) || came(r))
             };
             let lost: Vec<Rec> = before.recs.iter().filter(lost).cloned().collect();
             if lost.is_empty() {

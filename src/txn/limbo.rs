@@ -9,6 +9,7 @@ use super::log::{Back, Change};
 use super::{Entry, Report, Txn, Undo};
 use crate::kernel::{By, Kernel};
 use crate::plan::{LinkRef, Ns, Outcome, Result, Verb};
+use std::path::Path;
 
 /// How limbo is called in messages and in the journal. No name of `/run/netns` has a slash in it.
 const NAME: &str = "/limbo";
@@ -93,12 +94,19 @@ impl Txn {
         let Some(limbo) = self.limbo.take() else { return };
         if self.held.contains(&limbo)
             && let Some(path) = self.log.keep(limbo.cookie)
-            && let Err(error) = self.kernel.unhold(&path)
         {
-            report.errors.push(error.to_string());
+            self.let_go(&path, report);
         }
         self.held.retain(|ns| *ns != limbo);
         self.kernel.release(&limbo);
+    }
+
+    /// A namespace that was kept at this path of the journal's folder is kept no longer. The folder can only go without it, so a
+    /// refusal of the moment gets a second try.
+    pub(super) fn let_go(&self, path: &Path, report: &mut Report) {
+        if let Err(error) = self.kernel.unhold(path).or_else(|_| self.kernel.unhold(path)) {
+            report.errors.push(error.to_string());
+        }
     }
 
     /// The run stands: what is in limbo is deleted. At once, so that its other ends are gone when we are.

@@ -7,8 +7,8 @@ use crate::kernel::{By, Cancel};
 use crate::plan::attribute::{flushed, grown};
 use crate::plan::nft::Table;
 use crate::plan::restore::{self, Phase};
-use crate::plan::state::{merge, resume};
-use crate::plan::{Error, Kind, LinkChange, LinkRef, LinkState, Ns, Result, State, Verb, What};
+use crate::plan::state::{merge_beside, resume};
+use crate::plan::{Error, Kind, LinkChange, LinkRef, LinkState, Ns, Rec, Result, State, Verb, What};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -84,6 +84,8 @@ pub(super) struct Expected {
     /// Records that the kernel refuses until an earlier step is undone too: a route that outlived the address by which
     /// its gateway is reached can only come back once that is back.
     pub(super) late: Vec<Late>,
+    /// Records that came back on the way, and the namespace: what is lost again until the end comes once more.
+    pub(super) came: Vec<(u64, Rec)>,
     /// The step whose state before is in `states`.
     pub(super) lowest: BTreeMap<(u64, u32), u64>,
 }
@@ -129,9 +131,7 @@ impl Txn {
     fn sweep(&mut self, report: &mut Report) {
         let Some(folder) = self.log.keep(0).and_then(|path| path.parent().map(Path::to_path_buf)) else { return };
         for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            if let Err(error) = self.kernel.unhold(&file.path()) {
-                report.errors.push(error.to_string());
-            }
+            self.let_go(&file.path(), report);
         }
     }
 
@@ -178,10 +178,8 @@ impl Txn {
     pub(super) fn finish(&mut self, report: &mut Report) {
         self.empty_limbo();
         for ns in std::mem::take(&mut self.held) {
-            if let Some(path) = self.log.keep(ns.cookie)
-                && let Err(error) = self.kernel.unhold(&path)
-            {
-                report.errors.push(error.to_string());
+            if let Some(path) = self.log.keep(ns.cookie) {
+                self.let_go(&path, report);
             }
             self.kernel.release(&ns);
         }
@@ -222,7 +220,7 @@ impl Txn {
             let hooked = matches!(entry.undo, Undo::Hook { .. }).then(|| self.again(&found));
             self.undo(&entry, since, hook, &mut report, &mut expected);
             if let Some(before) = hooked {
-                self.leave_out(&mut found, &before);
+                self.leave_out(&mut found, &mut expected, &before);
             }
             // What is undone later builds on this: a refusal of the moment gets a second try, at once.
             if report.errors.len() > errors && !matches!(entry.undo, Undo::Hook { .. }) {
@@ -241,10 +239,8 @@ impl Txn {
         }
         let late = !expected.late.is_empty();
         let mut rest = self.last_tries(&mut expected, &mut report);
-        if late {
-            self.bring_back(&found, lowest.unwrap_or(since), &mut expected, &mut report);
-            rest.extend(self.last_tries(&mut expected, &mut report));
-        }
+        self.bring_back(&found, lowest.unwrap_or(since), &mut expected, &mut report);
+        rest.extend(self.last_tries(&mut expected, &mut report));
         // What had been refused is there now: nothing of these steps is left to do.
         if late
             && let Some(seq) = lowest
@@ -520,10 +516,8 @@ impl Txn {
             // It is still kept: better so than gone.
             return;
         }
-        if let Some(path) = self.log.keep(ns.cookie)
-            && let Err(error) = self.kernel.unhold(&path)
-        {
-            report.errors.push(error.to_string());
+        if let Some(path) = self.log.keep(ns.cookie) {
+            self.let_go(&path, report);
         }
         self.held.retain(|h| h != ns);
     }
@@ -623,7 +617,11 @@ impl Txn {
                 if trimmed.before == *after && now == *after && carriers[at].is_none() {
                     continue;
                 }
-                let (target, conflicts) = merge(&trimmed.before, after, &now);
+                // What is over a link of the run's own may be the run's own.
+                let cookie = change.ns.cookie;
+                let standing = !self.fresh(cookie, 0, since);
+                let theirs = |r: &Rec| standing && r.devices().iter().all(|d| !self.fresh(cookie, *d, since));
+                let (target, conflicts) = merge_beside(&trimmed.before, after, &now, &theirs);
                 // What a link of the run's own has by now an own step gave it, which needed no undo: it goes.
                 let lasts = |link: u32| link == 0 || !self.fresh(change.ns.cookie, link, since);
                 report.differences.extend(conflicts.into_iter().filter(|c| lasts(c.link)).map(|c| c.text));
@@ -705,6 +703,9 @@ impl Txn {
                     // In the last round an error is one; before, the next round finds out.
                     let mut quiet = Report::default();
                     let done = self.step(seq, verb, &mut quiet, fine);
+                    if done && let Verb::RecAdd { rec, .. } = verb {
+                        expected.came.push((ns.cookie, rec.clone()));
+                    }
                     if last && !done {
                         match verb {
                             Verb::RecAdd { rec, .. } => {

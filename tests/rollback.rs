@@ -26,6 +26,8 @@ struct Special {
     after: &'static str,
     /// Signals to send: the first when a `sleep 1234` runs, the others one after the other until the end.
     signals: &'static [i32],
+    /// Whether nft sleeps for long before it loads a ruleset.
+    slow_nft: bool,
     /// Whether stdout's reader goes away first.
     closed: bool,
     /// How many bytes its memory may have; what the kernel or the allocator ends is recovered.
@@ -41,10 +43,18 @@ const PLAIN: Special = Special {
     says: &[],
     after: "",
     signals: &[],
+    slow_nft: false,
     closed: false,
     memory: None,
     inner: false,
 };
+
+/// A slow nft.
+const SLOW_NFT: &str = r#"#!/bin/sh
+case "$*" in "-f -") sleep 1234;; esac
+PATH=$PATH:/usr/sbin:/sbin
+exec "$(PATH=${PATH#*:} command -v nft)" "$@"
+"#;
 
 const SPECIAL: &[Special] = &[
     Special {
@@ -385,6 +395,23 @@ const SPECIAL: &[Special] = &[
         memory: Some(1 << 30),
         ..PLAIN
     },
+    Special {
+        name: "killed_while_a_command_runs",
+        script: r#"link_set("w1:v1", #{ mtu: 1400 }); exec_in("w1", ["sh", "-c", "sleep 1234; true"]);"#,
+        signals: &[libc::SIGKILL],
+        code: 137,
+        says: &["was killed", "verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "killed_while_nft_loads",
+        script: r#"nft("w1", "add table inet late");"#,
+        slow_nft: true,
+        signals: &[libc::SIGKILL],
+        code: 137,
+        says: &["was killed", "verified"],
+        ..PLAIN
+    },
     Special { name: "nothing_done_nothing_said", script: r#"print(links("w1").len()); fail("x");"#, ..PLAIN },
     Special {
         name: "rm_takes_all_down",
@@ -476,6 +503,14 @@ fn run_script(case: &Special, path: &std::path::Path) -> Result<common::Ended, S
             .flat_map(|words| format!("--{words}").split(' ').map(str::to_string).collect::<Vec<_>>()),
     );
     command.arg(path).env("LC_ALL", "C.UTF-8");
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    if case.slow_nft {
+        use std::os::unix::fs::PermissionsExt as _;
+        let nft = common::write(folder.path(), "nft", SLOW_NFT);
+        std::fs::set_permissions(&nft, std::fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
+        let path = std::env::var("PATH").map_err(|e| e.to_string())?;
+        command.env("PATH", format!("{}:{path}", folder.path().display()));
+    }
     if let Some(bytes) = case.memory {
         let limited = move || {
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_AS, bytes, bytes)?;
@@ -483,11 +518,7 @@ fn run_script(case: &Special, path: &std::path::Path) -> Result<common::Ended, S
         };
         // SAFETY: it makes one system call, and allocates nothing.
         let ended = common::run(unsafe { command.pre_exec(limited) }, Duration::from_secs(60))?;
-        let recovered = world::nsscript(&["recover"], "")?;
-        if recovered.code() != 0 {
-            return Err(format!("recover: exit status {}\n{}", recovered.code(), recovered.stderr));
-        }
-        return Ok(common::Ended { stderr: format!("{}{}", ended.stderr, recovered.stderr), ..ended });
+        return recovered(ended);
     }
     if case.signals.is_empty() && !case.closed {
         return common::run(&mut command, Duration::from_secs(60));
@@ -538,7 +569,17 @@ fn run_script(case: &Special, path: &std::path::Path) -> Result<common::Ended, S
         text
     };
     let status = status.ok_or_else(|| format!("it did not end after the signal; stderr:\n{stderr}"))?;
-    Ok(common::Ended { status, stdout: String::new(), stderr })
+    let ended = common::Ended { status, stdout: String::new(), stderr };
+    if case.signals.contains(&libc::SIGKILL) { recovered(ended) } else { Ok(ended) }
+}
+
+/// What a run that was killed left is undone, and what is said of it added.
+fn recovered(ended: common::Ended) -> Result<common::Ended, String> {
+    let recovered = world::nsscript(&["recover"], "")?;
+    if recovered.code() != 0 {
+        return Err(format!("recover: exit status {}\n{}", recovered.code(), recovered.stderr));
+    }
+    Ok(common::Ended { stderr: format!("{}{}", ended.stderr, recovered.stderr), ..ended })
 }
 
 fn send(pid: nix::unistd::Pid, signal: i32) -> Result<(), String> {

@@ -371,7 +371,7 @@ fn exec_all(here: &Here<'_>, argv: &[OsString]) -> Result<i32> {
         let ns = here.linux.find_ns(&name)?;
         tell(here, &ns, argv);
         put(&format!("\nnetns: {name}\n"));
-        let code = match process::run(&spec(here, &ns, argv)?, &here.cancel, None) {
+        let code = match process::run(&spec(here, &ns, argv)?, &here.cancel, None, None) {
             Ok(finished) => {
                 if finished.cancelled {
                     return Ok(128 + here.cancel.signal());

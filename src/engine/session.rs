@@ -291,7 +291,12 @@ impl Session {
             return Ok(Finished { code: Some(0), ..Finished::default() });
         }
         self.0.ran.set(true);
-        process::run(spec, self.cancel(), tee)
+        // Killed meanwhile, we leave it to recover to end. While the run is being undone there is no log to write to.
+        let mut told = |helper: &process::Lineage| match self.0.txn.try_borrow_mut() {
+            Ok(mut slot) => slot.as_mut().map_or(Ok(()), |txn| txn.helper(helper)),
+            Err(_) => Ok(()),
+        };
+        process::run(spec, self.cancel(), tee, Some(&mut told))
     }
 
     /// Starts a program in the background: it is written down before it runs, and ended by the undo.

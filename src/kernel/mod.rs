@@ -6,6 +6,7 @@ pub mod sandbox;
 pub mod terminal;
 
 pub use cancel::Cancel;
+pub use linux::process::{BeforeExec, Lineage};
 
 use crate::plan::offload::Device;
 use crate::plan::{Error, Kind, LinkInfo, LinkRef, Ns, Outcome, Result, State, Verb, What};
@@ -81,6 +82,12 @@ pub trait Kernel {
     /// # Errors
     /// What the kernel refused, in its own words.
     fn apply(&self, verb: &Verb) -> Result<Outcome>;
+
+    /// [`Kernel::apply`], where `told` hears of a program that does it, before that begins.
+    ///
+    /// # Errors
+    /// Those of the verb and of `told`; then nothing was changed.
+    fn apply_telling(&self, verb: &Verb, told: BeforeExec<'_>) -> Result<Outcome>;
 
     /// Everything that undo compares: links, addresses, nexthops, routes of all tables, permanent neighbours, rules,
     /// and the sysctls named.

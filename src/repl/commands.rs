@@ -484,7 +484,7 @@ impl Repl {
         };
         self.say(&format!("a shell in {label}: `exit` comes back; what it changes is not undone"));
         // Ctrl-C is the shell's.
-        let result = process::run(&spec, session.cancel(), None);
+        let result = process::run(&spec, session.cancel(), None, None);
         self.restore_terminal();
         if session.cancel().signal() == libc::SIGINT {
             session.cancel().clear();

@@ -210,7 +210,7 @@ impl Repl {
             mark: self.interpreter.borrow().session().mark().into(),
             ..Spec::default()
         };
-        let shown = Cancel::never().and_then(|never| process::run(&spec, &never, None));
+        let shown = Cancel::never().and_then(|never| process::run(&spec, &never, None, None));
         self.restore_terminal();
         self.interrupted();
         if !shown.is_ok_and(|f| f.code == Some(0)) {

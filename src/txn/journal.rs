@@ -6,6 +6,7 @@
 //! a journal that can't be read is refused and left alone.
 
 use super::log::{Entry, Undo, UndoLog};
+use crate::kernel::Lineage;
 use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Outcome, Result, State};
 use nix::fcntl::{Flock, FlockArg};
@@ -54,6 +55,12 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         undo: Option<Cow<'a, Undo>>,
     },
+    /// A program begins that is waited for.
+    Helper {
+        pid: i32,
+        start_time: u64,
+        tag: Cow<'a, str>,
+    },
     Undone {
         since: u64,
     },
@@ -91,6 +98,8 @@ pub struct Story {
     pub entries: Vec<Entry>,
     /// Those of them that are undone, but for something that could not come back yet: they made nothing that stands.
     pub owed: Vec<u64>,
+    /// The last program that was waited for: its pid, its start time, and the tag in its environment. Perhaps it still runs.
+    pub helper: Option<(i32, u64, String)>,
     /// When it was committed, seconds since 1970.
     pub committed: Option<u64>,
     /// It was committed with nothing left of what it made: no lab.
@@ -286,6 +295,11 @@ impl UndoLog for Journal {
         self.write(&Line::Outcome { seq: entry.seq, outcome, undo })
     }
 
+    fn helper(&mut self, of: &Lineage) -> Result<()> {
+        let _phase = phase::enter(Phase::Journal);
+        self.write(&Line::Helper { pid: of.pid, start_time: of.start_time, tag: Cow::Borrowed(&of.tag) })
+    }
+
     fn undone(&mut self, since: u64) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
         self.write(&Line::Undone { since })
@@ -443,6 +457,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
         header,
         entries: Vec::new(),
         owed: Vec::new(),
+        helper: None,
         committed: None,
         empty: false,
         folder: folder.to_path_buf(),
@@ -468,6 +483,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                     change.lead.get_or_insert_with(|| Box::new((from.into_owned(), target.into_owned())));
                 }
             }
+            Line::Helper { pid, start_time, tag } => story.helper = Some((pid, start_time, tag.into_owned())),
             Line::Owed { since } => {
                 story.owed.extend(story.entries.iter().map(|e| e.seq).filter(|seq| *seq >= since));
             }

@@ -1,5 +1,6 @@
 //! The undo log: what is written down before a step is done, and what after.
 
+use crate::kernel::Lineage;
 use crate::plan::nft::Table;
 use crate::plan::{LinkRef, Ns, Outcome, Result, State, Verb};
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,14 @@ pub trait UndoLog {
     /// # Errors
     /// It can't be made, or the name is taken.
     fn begin(&mut self) -> Result<()>;
+    /// A program is about to run that is waited for: killed meanwhile, we leave it behind. Where there is no log yet, nothing
+    /// was changed, and none is made for it.
+    ///
+    /// # Errors
+    /// It can't be written: the program is then not run.
+    fn helper(&mut self, _: &Lineage) -> Result<()> {
+        Ok(())
+    }
     /// # Errors
     /// It can't be written: the step is then not done.
     fn intent(&mut self, entry: &Entry) -> Result<()>;

@@ -19,7 +19,7 @@ mod verify;
 pub use log::{Entry, InMemory, Undo, UndoLog};
 pub use rollback::{Report, with_report};
 
-use crate::kernel::{By, Kernel};
+use crate::kernel::{By, Kernel, Lineage};
 use crate::plan::attribute::{flushed, takes_carrier};
 use crate::plan::{Error, Kind, LinkState, Ns, Outcome, Result, State, Verb, What};
 use log::Change;
@@ -262,6 +262,14 @@ impl Txn {
         Ok(())
     }
 
+    /// Writes down a program that is waited for, before it runs.
+    ///
+    /// # Errors
+    /// The log can't be written: the program must not run.
+    pub fn helper(&mut self, helper: &Lineage) -> Result<()> {
+        self.log.helper(helper)
+    }
+
     fn entry(&mut self, verb: Option<Verb>, undo: Undo, on: Vec<(u64, u32)>) -> Entry {
         let seq = self.next;
         self.next += 1;
@@ -440,7 +448,10 @@ impl Txn {
             Undo::Restore { back, .. } if matches!(verb, Verb::LinkDel { .. }) => {
                 limbo::delete(&*self.kernel, verb, back)
             }
-            _ => self.kernel.apply(verb),
+            _ => {
+                let log = &mut self.log;
+                self.kernel.apply_telling(verb, &mut |helper| log.helper(helper))
+            }
         };
         if let (Undo::Nft { ns, after, .. }, Verb::NftLoad { ruleset, .. }, Ok(_)) = (&mut entry.undo, verb, &result) {
             *after = nft::tables(&*self.kernel, ns, ruleset).ok();

@@ -17,6 +17,12 @@ impl Txn {
     /// Another process is at it.
     pub fn replay(kernel: Rc<dyn Kernel>, story: &Story, observer: Box<dyn Observer>) -> Result<Txn> {
         let journal = Journal::take_over(story)?;
+        // What it waited for may still be at it.
+        if let Some((pid, start_time, tag)) = story.helper.clone()
+            && kernel.runs(pid, start_time)
+        {
+            kernel.apply(&Verb::ProcessEnd { pid, start_time, tag })?;
+        }
         let mut txn = Txn::new(kernel, Box::new(journal), observer);
         txn.next = story.entries.last().map_or(1, |e| e.seq + 1);
         let all: std::collections::BTreeSet<Ns> = story.entries.iter().flat_map(spaces).collect();

@@ -481,7 +481,9 @@ impl Txn {
     /// Does a verb on the way back. Errors of the kinds `fine` mean that it is so already.
     pub(super) fn step(&mut self, seq: u64, verb: &Verb, report: &mut Report, fine: &[Kind]) -> bool {
         self.observer.step(seq, verb, true);
-        match self.kernel.apply(verb) {
+        // Without its log the undo goes on all the same.
+        let log = &mut self.log;
+        match self.kernel.apply_telling(verb, &mut |helper| log.helper(helper).or(Ok(()))) {
             Ok(_) => true,
             Err(error) if fine.contains(&error.kind) => true,
             Err(error) => {

@@ -394,8 +394,15 @@ impl Kernel for Linux {
     }
 
     fn apply(&self, verb: &Verb) -> Result<Outcome> {
+        self.apply_telling(verb, &mut |_| Ok(()))
+    }
+
+    fn apply_telling(&self, verb: &Verb, told: process::BeforeExec<'_>) -> Result<Outcome> {
         fault::before(verb.word())?;
-        let outcome = self.act(verb);
+        let outcome = match verb {
+            Verb::NftLoad { ns, ruleset } => nft::load(self, ns, ruleset, told),
+            _ => self.act(verb),
+        };
         fault::after();
         outcome
     }
@@ -535,7 +542,7 @@ impl Kernel for Linux {
     }
 
     fn nft(&self, ns: &Ns, args: &[&str], input: &str) -> Result<String> {
-        nft::run(self, ns, args, input)
+        nft::run(self, ns, args, input, None)
     }
 
     fn now(&self) -> u64 {
@@ -761,15 +768,12 @@ impl Linux {
                 send(ns, message::rec_del(rec.what), 0, &message::rec_del_body(rec))?;
             }
             Verb::Sysctl { ns, key, value } => self.sysctl_write(ns, key, value)?,
-            Verb::NftLoad { ns, ruleset } => {
-                nft::run(self, ns, &["-f", "-"], ruleset)?;
-            }
             Verb::FileWrite { path, content, mode, folders } => match self.rehearsal() {
                 Some(rehearsal) => rehearsal.write(path, content, *mode, *folders)?,
                 None => file::write(path, content, *mode, *folders)?,
             },
-            // Running it is the process room's, which asks for this to be written down first.
-            Verb::ProcessStart { .. } => {}
+            // Running it is the process room's, which asks for this to be written down first; that of nft is in `apply_telling`.
+            Verb::ProcessStart { .. } | Verb::NftLoad { .. } => {}
             Verb::ProcessEnd { pid, start_time, tag } => {
                 let lineage = process::Lineage { pid: *pid, start_time: *start_time, tag: tag.clone(), mount_ns: None };
                 process::end_trees(&[lineage], GRACE)?;
@@ -780,12 +784,6 @@ impl Linux {
             },
         }
         Ok(Outcome::default())
-    }
-
-    /// Whether a link is one in a plan that stands in for a device.
-    fn stands_for_device(&self, ns: &Ns, link: &LinkRef) -> Result<bool> {
-        let Some(rehearsal) = self.rehearsal() else { return Ok(false) };
-        Ok(self.link(ns, By::Index(link.index))?.is_some_and(|info| rehearsal.is_device(&info)))
     }
 
     fn by_altname(&self, space: &Space, name: &str) -> Result<Option<LinkInfo>> {

@@ -1,9 +1,9 @@
 //! The program nft, run in a namespace: the kernel's messages for rulesets are its to write (nft(8)).
 
 use super::Linux;
-use super::process::{self, Spec, Stdin};
+use super::process::{self, BeforeExec, Spec, Stdin};
 use crate::kernel::Cancel;
-use crate::plan::{Error, Kind, Ns, Result};
+use crate::plan::{Error, Kind, Ns, Outcome, Result};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,13 @@ use std::time::Duration;
 /// The longest that a ruleset may take to load: far more than 100,000 elements do.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// Loads a ruleset. `told` hears of nft before that begins: killed, we leave one behind that goes on.
+pub(super) fn load(linux: &Linux, ns: &Ns, ruleset: &str, told: BeforeExec<'_>) -> Result<Outcome> {
+    run(linux, ns, &["-f", "-"], ruleset, Some(told)).map(|_| Outcome::default())
+}
+
 /// Runs nft with these arguments and this input, and gives what it prints.
-pub(super) fn run(linux: &Linux, ns: &Ns, args: &[&str], input: &str) -> Result<String> {
+pub(super) fn run(linux: &Linux, ns: &Ns, args: &[&str], input: &str, told: Option<BeforeExec<'_>>) -> Result<String> {
     // Where it is, though an ordinary user's PATH often lacks it.
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{path}:/usr/sbin:/sbin:/usr/local/sbin");
@@ -25,7 +30,7 @@ pub(super) fn run(linux: &Linux, ns: &Ns, args: &[&str], input: &str) -> Result<
         timeout: Some(BOUND),
         ..Spec::default()
     };
-    let finished = process::run(&spec, &Cancel::never()?, None).map_err(|error| {
+    let finished = process::run(&spec, &Cancel::never()?, None, told).map_err(|error| {
         if error.kind != Kind::NotFound {
             return error.with_op("nft").with_ns(&ns.name);
         }
@@ -51,7 +56,14 @@ pub(super) fn run(linux: &Linux, ns: &Ns, args: &[&str], input: &str) -> Result<
 
 /// What nft said, as an error: its lines are counted within the text that it was given.
 fn refusal(ns: &Ns, stderr: &str) -> Error {
-    let said = stderr.replace("/dev/stdin:", "line ");
+    // A set's elements are often one line, and nft repeats it, with a mark below as far out.
+    const WIDTH: usize = 240;
+    let short = |line: &str| match line.char_indices().nth(WIDTH) {
+        Some(_) if line.trim_start().starts_with(['^', '~']) => String::new(),
+        Some((at, _)) => format!("{} …", &line[..at]),
+        None => line.to_string(),
+    };
+    let said = stderr.replace("/dev/stdin:", "line ").lines().map(short).collect::<Vec<_>>().join("\n");
     let first = said.lines().find(|l| !l.trim().is_empty()).unwrap_or("nft failed without a word").trim().to_string();
     let (kind, hint) = if first.contains("Operation not permitted") {
         (Kind::Permission, Some("run it as root, or with `--sandbox`".to_string()))

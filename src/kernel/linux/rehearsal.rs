@@ -1,8 +1,10 @@
 //! What stands in for the machine while a script is planned (`nsscript plan`): the network namespaces are real ones, in
 //! a sandbox, but programs do not run, packets are not sent, and files are kept in memory.
 
+use super::Linux;
 use super::world::{Rebuilt, World};
-use crate::plan::{Error, LinkInfo, Ns, Result};
+use crate::kernel::{By, Kernel as _};
+use crate::plan::{Error, LinkInfo, LinkRef, Ns, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{AccessFlags, faccessat};
 use std::cell::{Cell, RefCell};
@@ -56,6 +58,14 @@ fn real(path: &str) -> PathBuf {
 
 fn allowed(path: &Path, access: AccessFlags) -> std::io::Result<()> {
     faccessat(AT_FDCWD, path, access, AtFlags::AT_EACCESS).map_err(std::io::Error::from)
+}
+
+impl Linux {
+    /// Whether a link is one in a plan that stands in for a device.
+    pub(super) fn stands_for_device(&self, ns: &Ns, link: &LinkRef) -> Result<bool> {
+        let Some(rehearsal) = self.rehearsal() else { return Ok(false) };
+        Ok(self.link(ns, By::Index(link.index))?.is_some_and(|info| rehearsal.is_device(&info)))
+    }
 }
 
 impl Rehearsal {

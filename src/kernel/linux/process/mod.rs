@@ -22,7 +22,7 @@ pub use child::{Ended, signal_by_name, signal_name};
 pub use proc::{lives, marked, pids_in_netns, process_start_time};
 pub use pump::Tee;
 pub use replace::replace;
-pub use spawn::{check, keep_limit};
+pub use spawn::{BeforeExec, check, keep_limit};
 pub use start::{Started, start};
 pub use tree::{
     EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, own_children,
@@ -142,11 +142,18 @@ pub struct Finished {
 /// ends with status 130, as a shell tells that), it was none for us, and is forgotten, as a shell does with its jobs. What
 /// it leaves in the background when it ends runs on, without anybody who reads its output.
 ///
+/// `before_exec` runs as that of [`start`].
+///
 /// # Errors
 /// [`crate::plan::Kind::NotFound`] where there is no such program, interpreter or working directory,
 /// [`crate::plan::Kind::Permission`] where it may not be run or the namespace not be entered,
 /// [`crate::plan::Kind::Interrupted`] where `cancel` was raised already. How the program ended is never an error.
-pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finished> {
+pub fn run(
+    spec: &Spec,
+    cancel: &Cancel,
+    tee: Option<Tee<'_>>,
+    before_exec: Option<BeforeExec<'_>>,
+) -> Result<Finished> {
     cancel.check()?;
     let begun = Instant::now();
     let deadline = spec.timeout.and_then(|t| begun.checked_add(t));
@@ -155,7 +162,7 @@ pub fn run(spec: &Spec, cancel: &Cancel, tee: Option<Tee<'_>>) -> Result<Finishe
         Output::Inherit => Sink::Ours,
     };
     // A Ctrl-C at this moment may end the child before the exec: then that is the error.
-    let spawned = spawn(spec, &sink, None).or_else(|error| cancel.check().and(Err(error)))?;
+    let spawned = spawn(spec, &sink, before_exec).or_else(|error| cancel.check().and(Err(error)))?;
     let child = &spawned.child.0;
     let mut finished = Finished { pid: child.id.pid, warnings: spawned.warnings, ..Finished::default() };
     let mut pump = Pump::new(spawned.pipes, tee);

@@ -26,7 +26,7 @@ pub(super) enum Sink {
 }
 
 /// Runs when the child waits for its go.
-pub(super) type BeforeExec<'a> = &'a mut dyn FnMut(&Lineage) -> Result<()>;
+pub type BeforeExec<'a> = &'a mut dyn FnMut(&Lineage) -> Result<()>;
 
 /// A program that has been started.
 pub(super) struct Spawned {

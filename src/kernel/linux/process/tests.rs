@@ -37,7 +37,7 @@ fn sh(script: &str) -> Spec {
 }
 
 fn run_it(spec: &Spec) -> Finished {
-    run(spec, &Cancel::never().unwrap(), None).unwrap()
+    run(spec, &Cancel::never().unwrap(), None, None).unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -65,6 +65,7 @@ fn cancel_when_up(spec: &Spec) -> Finished {
                 raise(libc::SIGINT);
             }
         }),
+        None,
     )
     .unwrap()
 }
@@ -124,6 +125,7 @@ fn until_logged(log: &Path, line: &str) {
                 raise(libc::SIGINT);
             }
         }),
+        None,
     )
     .unwrap();
     assert!(finished.cancelled, "`{line}` was never logged, but {}", String::from_utf8_lossy(&finished.stdout));
@@ -182,6 +184,7 @@ fn output_is_passed_on_as_it_comes() {
             seen.push((stream, text(bytes).to_owned()));
             held.write_all(b"go\n").unwrap();
         }),
+        None,
     )
     .unwrap();
     let expected = [(Stream::Stdout, "one\n"), (Stream::Stderr, "two\n"), (Stream::Stdout, "three\n")];
@@ -235,14 +238,14 @@ fn cancelling_ends_the_program() {
     // Before it began.
     let (cancel, raise) = Cancel::for_test();
     raise(libc::SIGTERM);
-    assert_eq!(run(&spec(&["true"]), &cancel, None).unwrap_err().kind, Kind::Interrupted);
+    assert_eq!(run(&spec(&["true"]), &cancel, None, None).unwrap_err().kind, Kind::Interrupted);
 }
 
 #[test]
 fn a_wake_up_without_a_signal_is_nothing() {
     let (cancel, raise) = Cancel::for_test();
     raise(0);
-    let finished = run(&spec(&["true"]), &cancel, None).unwrap();
+    let finished = run(&spec(&["true"]), &cancel, None, None).unwrap();
     assert_eq!((finished.code, finished.cancelled), (Some(0), false));
 }
 
@@ -250,7 +253,7 @@ fn a_wake_up_without_a_signal_is_nothing() {
 fn errors_name_what_is_wrong() {
     let never = Cancel::never().unwrap();
     let fails = |spec: &Spec| {
-        let error = run(spec, &never, None).unwrap_err();
+        let error = run(spec, &never, None, None).unwrap_err();
         (error.kind, error.message.clone(), error)
     };
     let (kind, message, error) = fails(&spec(&["no-such-program-here"]));
@@ -349,7 +352,7 @@ fn a_hundred_runs_leave_nothing() {
     let one = spec(&["true"]);
     let fds = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let never = Cancel::never().unwrap();
-    let run_all = || (0..100).for_each(|_| assert_eq!(run(&one, &never, None).unwrap().code, Some(0)));
+    let run_all = || (0..100).for_each(|_| assert_eq!(run(&one, &never, None, None).unwrap().code, Some(0)));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(run_all);

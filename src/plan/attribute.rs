@@ -426,7 +426,8 @@ pub(super) fn replaced(old: &Rec, new: &Rec) -> bool {
 }
 
 /// Whether only one of the two can be there, apart from queues ([`super::tc::clash`]).
-pub(super) fn same_slot(a: &Rec, b: &Rec) -> bool {
+#[must_use]
+pub fn same_slot(a: &Rec, b: &Rec) -> bool {
     match a.what {
         super::What::Qdisc | super::What::Class | super::What::Filter | super::What::Rule => false,
         _ => replaced(a, b),

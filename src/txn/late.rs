@@ -2,6 +2,7 @@
 
 use super::rollback::{Expected, Report};
 use super::{Change, Txn, Undo, read};
+use crate::plan::attribute::same_slot;
 use crate::plan::restore::Phase;
 use crate::plan::state::merge;
 use crate::plan::{Kind, Ns, Rec, State, Verb, What};
@@ -114,7 +115,10 @@ impl Txn {
             }
             let with = |recs: Vec<Rec>| State { links: now.links.clone(), recs, ..State::default() };
             let before = with(before.recs.clone());
-            let after = with(before.recs.iter().filter(|r| !lost.contains(r)).cloned().collect());
+            let mut after = with(before.recs.iter().filter(|r| !lost.contains(r)).cloned().collect());
+            // What is left of it is no stranger's: a group of nexthops without the one that went.
+            let left = |r: &&Rec| r.what == What::Nexthop && lost.iter().any(|l| same_slot(l, r));
+            after.recs.extend(now.recs.iter().filter(left).cloned());
             touched.extend(before.changed(&after));
             let (target, _) = merge(&before, &after, &now);
             let change =

@@ -348,6 +348,10 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"addr_del("w1:q2", "10.5.0.1/24"); veth("w1:x5", "w1:x6", #{ up: true, a: #{ addr: "10.69.0.1/24" } }); nexthop("w1", 31, #{ via: "10.69.0.8", dev: "x5" }); nexthop("w1", 20, #{ group: [31], replace: true }); link_del("w1:q2"); link_down("w1:x5")"#,
     ),
     (
+        "coupled/nexthop_of_a_group_that_comes_back_late",
+        r#"veth("w1:x1", "w1:x2", #{ up: true }); route_del("w1", "10.5.0.0/24"); addr("w1:x1", "10.62.0.14/24"); nexthop("w1", 12, #{ via: "10.62.0.9", dev: "x1", replace: true })"#,
+    ),
+    (
         "coupled/route_over_an_own_link_where_one_was_deleted",
         r#"veth("w1:x5", "w1:x6", #{ up: true, a: #{ addr: "10.69.0.1/24" } }); route_del("w1", "10.11.0.0/16"); route("w1", "10.11.0.0/16", #{ via: "10.69.0.8" }); route_del("w1", "default"); route("w1", "default", #{ dev: "x5" })"#,
     ),

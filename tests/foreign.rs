@@ -56,6 +56,30 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "both_ends_replaced_by_namesakes",
+        script: r#"veth("w1:our0", "w1:our1")"#,
+        foreign: "i=$(ip -n w1 -o link show our0 | cut -d: -f1); j=$(ip -n w1 -o link show our1 | cut -d: -f1); ip -n w1 link del our0; ip -n w1 link add our0 index $i type veth peer name our1 index $j",
+        stays: "ip -n w1 link show our0; ip -n w1 link show our1",
+        back: "ip -n w1 link del our0",
+        ..PLAIN
+    },
+    Case {
+        name: "ifindex_of_a_bridge_taken_by_one",
+        script: r#"bridge("w1:our0")"#,
+        foreign: "i=$(ip -n w1 -o link show our0 | cut -d: -f1); ip -n w1 link del our0; ip -n w1 link add theirs index $i type bridge",
+        equal: false,
+        says: &["link `our0` was deleted or renamed by somebody else"],
+        stays: "ip -n w1 link show theirs",
+        back: "ip -n w1 link del theirs",
+        ..PLAIN
+    },
+    Case {
+        name: "bridge_that_the_script_renamed",
+        script: r#"bridge("w1:our0"); link_rename("w1:our0", "our9")"#,
+        foreign: "true",
+        ..PLAIN
+    },
+    Case {
         name: "link_moved_away",
         script: r#"veth("w1:our0", "w1:our1")"#,
         foreign: "ip -n w1 link set our0 netns w2",
@@ -388,6 +412,22 @@ const CASES: &[Case] = &[
         stays: "ip -n w1 link show theirs; ip -n w1 link show theirs2",
         back: "",
         down: false,
+    },
+    Case {
+        name: "neighbour_learned_where_ours_was_deleted",
+        script: r#"neigh_del("w1:v1", "10.0.0.50")"#,
+        foreign: "ip -n w1 neigh replace 10.0.0.50 lladdr 02:00:00:00:05:99 dev v1 nud reachable",
+        ..PLAIN
+    },
+    Case {
+        name: "namespace_renamed",
+        script: r#"netns_add("fresh")"#,
+        foreign: "touch /run/netns/theirs; mount --bind /run/netns/fresh /run/netns/theirs; umount /run/netns/fresh; rm /run/netns/fresh; rm -rf /run/mount",
+        equal: false,
+        says: &["has the name `theirs` by now"],
+        stays: "ip netns list | grep -q theirs",
+        back: "ip netns del theirs",
+        ..PLAIN
     },
     Case {
         name: "namespace_of_a_name_beside",

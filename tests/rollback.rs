@@ -397,10 +397,82 @@ const SPECIAL: &[Special] = &[
     },
     Special {
         name: "killed_while_a_command_runs",
-        script: r#"link_set("w1:v1", #{ mtu: 1400 }); exec_in("w1", ["sh", "-c", "sleep 1234; true"]);"#,
+        script: r#"
+            link_set("w1:v1", #{ mtu: 1400 });
+            exec_in("w1", ["sh", "-c", "sleep 4321 >/dev/null 2>&1 & true"]);
+            exec_in("w1", ["sh", "-c", "sleep 1234; true"]);"#,
         signals: &[libc::SIGKILL],
         code: 137,
         says: &["was killed", "verified"],
+        ..PLAIN
+    },
+    Special {
+        // What packets may add to and time takes from is the step's where the step changes it.
+        name: "elements_of_a_set_with_timeouts",
+        script: r#"
+            sh("w1", "nft add table ip live; nft 'add set ip live s { type ipv4_addr; flags timeout; }'; nft 'add element ip live s { 10.0.0.1 }'");
+            let listed = || sh("w1", "nft list table ip live").stdout;
+            let handle = sh("w1", "nft -a list table ip live | awk 'NR == 1 { printf $NF }'").stdout;
+            for text in ["flush set ip live s", "add element ip live s { 10.9.9.9 }", `delete table ip handle ${handle}`, "flush \\\nruleset"] {
+                try { transaction(|| { nft("w1", text); fail("in it"); }); } catch (e) { assert_eq(e.message, "in it"); }
+                assert(listed.call().contains("10.0.0.1") && !listed.call().contains("10.9.9.9"), text);
+            }
+            sh("w1", "nft delete table ip live");
+            fail("done");"#,
+        says: &["done"],
+        ..PLAIN
+    },
+    Special {
+        name: "files_that_find_no_room_and_modes",
+        script: r#"
+            sh(host(), "mkdir /run/small; mount -t tmpfs -o size=8k t /run/small; cd /run/small; echo old > f; chmod 4666 f");
+            let long = ""; long.pad(20000, "y");
+            for path in ["f", "new"] {
+                let said = "";
+                try { write_file("/run/small/" + path, long); } catch (e) { said = e.kind; }
+                assert_eq(said, "limit");
+            }
+            try { transaction(|| { remove_file("/run/small/f"); fail("in it"); }); } catch (e) { assert_eq(e.message, "in it"); }
+            assert_eq(read_file("/run/small/f"), "old\n");
+            assert_eq(sh(host(), "stat -c %a /run/small/*").stdout, "4666\n");
+            sh(host(), "umount /run/small; rmdir /run/small; rm -rf /run/mount");
+            fail("done");"#,
+        says: &["done"],
+        ..PLAIN
+    },
+    Special {
+        name: "devices_and_the_kernels_own_are_no_files",
+        script: r#"
+            link_down("w1:v1");
+            for look in [|| read_file("/dev/zero"), || write_file("/dev/null", ""), || write_file("/proc/self/comm", "x")] {
+                let said = "";
+                try { look.call(); } catch (e) { said = e.kind; }
+                assert(said == "invalid" || said == "unsupported", said);
+            }
+            fail("done");"#,
+        says: &["done", "verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "exit_in_what_was_deferred",
+        script: r#"link_down("w1:v1"); on_rollback(|| exit(0)); defer(|| exit(4));"#,
+        code: 4,
+        says: &["verified"],
+        ..PLAIN
+    },
+    Special {
+        name: "both_names_of_a_namespace_deleted",
+        script: r#"netns_attach("again", "/run/netns/w1"); netns_del("w1"); netns_del("again"); fail("done");"#,
+        says: &["done", "verified"],
+        ..PLAIN
+    },
+    Special {
+        // A transaction whose own compensation fails is not undone, and the end says so.
+        name: "what_a_transaction_left_counts",
+        script: r#"try { transaction(|| { on_rollback(|| fail("boom")); link_down("w1:v1"); fail("in it"); }); } catch {} fail("done");"#,
+        code: 3,
+        inner: true,
+        says: &["boom", "1 step failed"],
         ..PLAIN
     },
     Special {

@@ -8,6 +8,8 @@ use rhai::{Map, NativeCallContext};
 
 /// `ENOENT` of errno(3).
 const ENOENT: i32 = 2;
+/// `O_NONBLOCK` of open(2).
+const NONBLOCK: i32 = 0o4000;
 
 /// The path from the root, as the undo needs it, whatever the current directory is then.
 fn absolute(path: &str) -> Result<String> {
@@ -36,12 +38,45 @@ fn behind(path: &str) -> Result<String> {
 fn plain(path: &str, data: &std::fs::Metadata) -> Result<()> {
     use std::os::unix::fs::FileTypeExt;
     let kind = data.file_type();
-    if kind.is_fifo() || kind.is_socket() {
-        return Err(Error::invalid(format!("`{path}` is a pipe or a socket, no file"))
-            .with_target(path)
-            .with_hint("read or write it by a command: exec_in(host(), …)"));
+    let what = if kind.is_fifo() || kind.is_socket() {
+        "a pipe or a socket"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("`{path}` is {what}, no file"))
+        .with_target(path)
+        .with_hint("read or write it by a command: exec_in(host(), …)"))
+}
+
+/// Refuses what the kernel makes of what is written there: read again it may be something else, and no undo could tell.
+fn kept(path: &str) -> Result<()> {
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    if ["/proc", "/sys"].iter().any(|root| real.starts_with(root)) {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("`{path}` is the kernel's, no file: what is written there can't be undone"),
+        )
+        .with_target(path)
+        .with_hint("sysctl(ns, key, value) sets those of net. and undoes them; else a command: exec_in(host(), …)"));
     }
     Ok(())
+}
+
+/// Reads a file, whole. Nothing is waited for: some of /proc has nothing to say yet.
+fn read(path: &str) -> Result<Vec<u8>> {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let limit = crate::kernel::linux::process::KEPT as u64;
+    let failed = |e: std::io::Error| Error::from_io(&e, format!("read `{path}`")).with_target(path);
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    if file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)? as u64 > limit {
+        let text = format!("read `{path}`: it is larger than {} MiB", limit >> 20);
+        return Err(Error::new(Kind::Limit, text).with_target(path));
+    }
+    Ok(bytes)
 }
 
 /// Refuses to remove what the undo could not bring back as it was.
@@ -70,6 +105,7 @@ fn write(session: &Session, path: &str, text: &str, options: Map) -> Result<()> 
     let opts = Opts::new("write_file", options, &["mode"])?;
     let mode = opts.int("mode", 0..=0o7777)?.and_then(|m| u32::try_from(m).ok()).unwrap_or(0o644);
     let path = behind(path)?;
+    kept(&path)?;
     session.perform(Verb::FileWrite { path, content: text.as_bytes().to_vec(), mode, folders: false }).map(|_| ())
 }
 
@@ -78,7 +114,8 @@ pub mod functions {
     /// Writes a file, whole. An existing one keeps its owner and mode; a new one gets option `mode` (default `0o644`).
     /// Undo restores the old content, or removes the file. Of a symbolic link it is the file that it leads to.
     ///
-    /// Errors: `not_found` for the directory, `permission`, `invalid` for a pipe or a socket.
+    /// Errors: `not_found` for the directory, `permission`, `invalid` for a pipe, a socket or a device, `unsupported` below
+    /// `/proc` and `/sys`.
     ///
     /// ```rhai
     /// let path = `/tmp/nsscript-file-${host().cookie}`;
@@ -96,7 +133,8 @@ pub mod functions {
         run(&ctx, |s| write(s, path, text, options))
     }
 
-    /// The text of a file. Errors: `not_found`, `permission`, `invalid` where it is not UTF-8, or a pipe or socket.
+    /// The text of a file. Errors: `not_found`, `permission`, `invalid` where it is not UTF-8, or a pipe, socket or device,
+    /// `limit` above 64 MiB.
     ///
     /// ```rhai
     /// assert(read_file("/proc/version").contains("Linux"), "this is Linux");
@@ -106,16 +144,17 @@ pub mod functions {
         run(&ctx, |s| {
             // In a plan: as the script has left it.
             let bytes = match s.linux().rehearsal().and_then(|r| r.file(path)) {
-                Some(file) => file.map(|(bytes, _)| bytes).ok_or_else(|| std::io::Error::from_raw_os_error(ENOENT)),
+                Some(file) => file
+                    .map(|(bytes, _)| bytes)
+                    .ok_or_else(|| Error::from_errno(ENOENT, format!("read `{path}`")).with_target(path)),
                 None => {
                     if let Ok(data) = std::fs::metadata(path) {
                         plain(path, &data)?;
                     }
-                    std::fs::read(path)
+                    read(path)
                 }
             };
-            let bytes = bytes.map_err(|e| Error::from_io(&e, format!("read `{path}`")).with_target(path))?;
-            String::from_utf8(bytes)
+            String::from_utf8(bytes?)
                 .map_err(|_| Error::invalid(format!("`{path}` is not UTF-8 text")).with_target(path))
         })
     }

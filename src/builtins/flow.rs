@@ -41,9 +41,12 @@ fn savepoint(ctx: &NativeCallContext, work: &FnPtr) -> Fallible<Dynamic> {
             }
             let hooks = session.clone();
             let report = session.rollback_to(savepoint, &mut |id| match hooks.hook(id) {
-                Some(hook) => {
-                    call(ctx, &hook).map(|_| ()).map_err(|e| Error::new(Kind::Fail, crate::engine::words_of(&e)))
-                }
+                Some(hook) => match call(ctx, &hook) {
+                    Err(error) if !crate::engine::ends_it(&error) => {
+                        Err(Error::new(Kind::Fail, crate::engine::words_of(&error)))
+                    }
+                    _ => Ok(()),
+                },
                 None => Ok(()),
             });
             if !report.verified() {

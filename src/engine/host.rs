@@ -134,6 +134,13 @@ impl Host {
         for work in defers {
             let result = self.guarded(|| work.call::<Dynamic>(&self.engine, &ast, ()).map(|_| ()));
             let Err(error) = result else { continue };
+            if ends_it(&error) {
+                let code = self.session.exit_code().unwrap_or_default();
+                if first == 0 && matches!(ended, Ended::Well) && code != 0 {
+                    ended = Ended::Exit(code);
+                }
+                continue;
+            }
             if first == 0 && matches!(ended, Ended::Well) {
                 ended = self.ended(name, text, &error);
             } else {
@@ -286,6 +293,8 @@ impl Host {
                 let mut failed = None;
                 let result = self.guarded(|| match hook.call::<Dynamic>(&self.engine, &ast, ()) {
                     Ok(_) => Ok(()),
+                    // `exit` in it ends only that.
+                    Err(error) if ends_it(&error) => Ok(()),
                     Err(error) => {
                         failed = Some(words_of(&error));
                         Err(error)
@@ -295,6 +304,12 @@ impl Host {
             })
         })
     }
+}
+
+/// Whether it is no error, but `exit(…)`.
+#[must_use]
+pub fn ends_it(error: &EvalAltResult) -> bool {
+    matches!(error.unwrap_inner(), EvalAltResult::Exit(..))
 }
 
 /// An error in one line: the message of one of ours, Rhai's own words of another.
@@ -319,6 +334,8 @@ fn call_hook(hook: &FnPtr, call: impl FnOnce(&FnPtr) -> std::result::Result<(), 
 /// A first line `#!…` as an empty one: Rhai does not know it. The line numbers stay.
 #[must_use]
 pub fn blank_shebang(text: &str) -> String {
+    // Some editors put a mark of the byte order in front of UTF-8.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.strip_prefix("#!").filter(|rest| !rest.starts_with('{')) {
         Some(rest) => rest.find('\n').map_or_else(String::new, |end| rest[end..].to_string()),
         None => text.to_string(),

@@ -16,6 +16,6 @@ pub mod value;
 
 pub use check::check;
 pub use diagnose::{Sources, diagnose, diagnose_parse};
-pub use host::{Ended, Host, blank_shebang, words_of};
+pub use host::{Ended, Host, blank_shebang, ends_it, words_of};
 pub use kind::{caught, kind_of};
 pub use session::{Session, Setting};

@@ -35,6 +35,9 @@ impl Cancel {
             let end = write.try_clone().map_err(|e| Error::from_io(&e, "signal pipe"))?;
             signal_hook::low_level::pipe::register(signal, end).map_err(|e| Error::from_io(&e, "signal handler"))?;
         }
+        // A file above the limit for files (setrlimit(2)) is an error of the write, and undone as others are.
+        // SAFETY: no handler is installed.
+        let _ = unsafe { nix::sys::signal::signal(nix::sys::signal::SIGXFSZ, nix::sys::signal::SigHandler::SigIgn) };
         Ok(cancel)
     }
 

@@ -167,6 +167,15 @@ pub trait Kernel {
     /// Hundredths of a second since boot, without the time in suspend: as the kernel counts lifetimes down.
     fn now(&self) -> u64;
 
+    /// The cookie of the namespace that a file is of.
+    ///
+    /// # Errors
+    /// It can't be opened, or is no network namespace.
+    fn cookie_at(&self, path: &str) -> Result<u64>;
+
+    /// Removes the file of a name in `/run/netns` that nothing is bound to, as a kill in the midst of binding leaves it.
+    fn drop_stub(&self, name: &str);
+
     /// Binds the name of a namespace that is held open again: what takes `netns_del` back.
     ///
     /// # Errors
@@ -198,8 +207,14 @@ pub trait Kernel {
     /// It is in use.
     fn unhold(&self, path: &std::path::Path) -> Result<()>;
 
-    /// Whether the process runs that has this pid and start time.
-    fn runs(&self, pid: i32, start_time: u64) -> bool;
+    /// Whether the process runs that has this pid and start time, or anything that it started: that carries its tag.
+    fn runs(&self, pid: i32, start_time: u64, tag: &str) -> bool;
+
+    /// Ends what carries a run's mark: what its commands started and left.
+    ///
+    /// # Errors
+    /// Something is still there.
+    fn end_marked(&self, mark: &str) -> Result<()>;
 
     /// Waits, by the kernel's events and at most `bound`, until duplicate address detection is done for the IPv6
     /// addresses of those links of `ns` that have carrier. `only` limits it to these (ifindex, address). Returns the

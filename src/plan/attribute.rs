@@ -68,12 +68,27 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
                 touched.push(a.index);
             }
             if let (Some(a), Some(n)) = (after.links.get_mut(&link.index), now.links.get(&link.index)) {
+                let n = &mut n.clone();
+                macro_rules! asked {
+                    ($($field:ident),*) => {$(
+                        if let Some(asked) = &change.$field
+                            && n.$field != a.$field
+                        {
+                            n.$field.clone_from(asked);
+                        }
+                    )*};
+                }
                 macro_rules! taken {
                     ($($asked:ident => $field:ident),*) => {$(
                         if change.$asked.is_some() {
                             a.$field = n.$field.clone();
                         }
                     )*};
+                }
+                // Neither the old value nor the one that was asked for: somebody else's, and the undo says so. A master, and the
+                // options of a kind, may have changed these by themselves.
+                if change.master.is_none() && change.kind.is_none() {
+                    asked!(up, name, mtu, mac, alias, txqueuelen, group);
                 }
                 taken!(up => up, name => name, mtu => mtu, mac => mac, broadcast => broadcast, master => master,
                     alias => alias, txqueuelen => txqueuelen, group => group, kind => options, port => port,
@@ -150,8 +165,16 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
             let new = now.recs.iter().filter(|r| !before.recs.contains(r) && heirs.iter().any(|a| comes_with(r, a)));
             after.recs.extend(new.cloned());
         }
-        Verb::Sysctl { key, .. } => {
+        Verb::Sysctl { key, value, .. } => {
             after.sysctls.clone_from(&now.sysctls);
+            // Times are rounded to the kernel's ticks; any other number is what was written, or somebody else's.
+            if let (Some(is), Ok(asked)) = (after.sysctls.get_mut(key), value.trim().parse::<i64>())
+                && !key.ends_with("_ms")
+                && before.sysctls.get(key) != Some(is)
+                && is.trim().parse() != Ok(asked)
+            {
+                value.trim().clone_into(is);
+            }
             after.recs.retain(|r| now.recs.contains(r) || !dropped(r, key, before));
             if let Some(dev) = super::restore::device_of(key).filter(|_| key.ends_with("/addr_gen_mode")) {
                 // A link that is up gets the address of its new mode at once (addrconf_sysctl_addr_gen_mode).

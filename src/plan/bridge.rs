@@ -124,7 +124,8 @@ pub fn mode(rec: &Rec) -> AddMode {
     match fdb::Fdb::read(&rec.body) {
         // Of a vxlan's several other ends the second is refused, unless appended.
         Some(entry) if rec.what == What::Fdb && entry.of_vxlan() => AddMode::Append,
-        _ => AddMode::Create,
+        // What was learned meanwhile, or joined, has its place.
+        _ => AddMode::Replace,
     }
 }
 

@@ -14,6 +14,9 @@ pub struct Table {
     pub text: String,
     /// Without what moves by itself: what tables are compared by.
     pub plain: String,
+    /// The same, with the elements that packets add and time removes: a step may change those as well.
+    #[serde(default)]
+    pub elements: String,
 }
 
 /// A conflict, a table that has to be led back, and how.
@@ -48,10 +51,13 @@ fn split(listing: &str) -> Vec<(String, String)> {
 #[must_use]
 pub fn tables(listing: &str, stateless: &str) -> Vec<Table> {
     let plain = split(stateless);
-    let find = |name: &str| plain.iter().find(|(n, _)| n == name).map(|(_, text)| still(text));
+    let find = |name: &str| plain.iter().find(|(n, _)| n == name).map(|(_, text)| text.clone()).unwrap_or_default();
     split(listing)
         .into_iter()
-        .map(|(name, text)| Table { plain: find(&name).unwrap_or_default(), name, text })
+        .map(|(name, text)| {
+            let elements = find(&name);
+            Table { plain: still(&elements), elements, name, text }
+        })
         .collect()
 }
 
@@ -79,9 +85,13 @@ fn still(text: &str) -> String {
 /// change any.
 #[must_use]
 pub fn touches(ruleset: &str, table: &str) -> bool {
+    // A line ends behind a backslash as little as for nft.
+    let ruleset = ruleset.replace("\\\n", " ");
     let words: Vec<&str> =
         ruleset.split(|c: char| c.is_whitespace() || ";{}\"'".contains(c)).filter(|w| !w.is_empty()).collect();
-    let elsewhere = ruleset.contains('$') || words.iter().any(|w| matches!(*w, "include" | "define" | "redefine"));
+    let by_number = words.windows(3).any(|w| matches!(w, ["table", "handle", _] | ["table", _, "handle"]));
+    let elsewhere =
+        by_number || ruleset.contains('$') || words.iter().any(|w| matches!(*w, "include" | "define" | "redefine"));
     let all = words.windows(2).any(|w| w == ["flush", "ruleset"]);
     let name = table.split_once(' ').map_or(table, |(_, name)| name);
     elsewhere || all || words.contains(&name)
@@ -89,6 +99,7 @@ pub fn touches(ruleset: &str, table: &str) -> bool {
 
 /// Follows what a text says of tables: those that it makes are in `known`, those that it deletes no more.
 pub fn follow(ruleset: &str, known: &mut BTreeSet<String>) {
+    let ruleset = ruleset.replace("\\\n", " ");
     let words: Vec<&str> = ruleset
         .lines()
         .flat_map(|line| {
@@ -125,6 +136,7 @@ pub fn follow(ruleset: &str, known: &mut BTreeSet<String>) {
 pub fn back(before: &[Table], after: &[Table], now: &[Table]) -> Back {
     let find = |all: &[Table], name: &str| all.iter().find(|t| t.name == name).cloned();
     let plain = |t: &Option<Table>| t.as_ref().map(|t| t.plain.clone());
+    let elements = |t: &Option<Table>| t.as_ref().map(|t| t.elements.clone());
     let mut out = Back::default();
     let mut seen: Vec<&str> = Vec::new();
     for table in before.iter().chain(after) {
@@ -133,7 +145,9 @@ pub fn back(before: &[Table], after: &[Table], now: &[Table]) -> Back {
         }
         seen.push(&table.name);
         let (b, a, n) = (find(before, &table.name), find(after, &table.name), find(now, &table.name));
-        if plain(&b) == plain(&a) || plain(&b) == plain(&n) {
+        // Elements that packets add, or time removes, are nobody's change, but for what the step itself did to them.
+        let same = if plain(&b) == plain(&a) { elements } else { plain };
+        if same(&b) == same(&a) || same(&b) == same(&n) {
             continue;
         }
         if plain(&a) == plain(&n) {
@@ -205,7 +219,7 @@ mod tests {
                            hook input priority filter; policy accept;\n\t}\n}\ntable ip b {\n}\n";
 
     fn table(name: &str, plain: &str) -> Table {
-        Table { name: name.into(), text: format!("{plain} with counters"), plain: plain.into() }
+        Table { name: name.into(), text: format!("{plain} with counters"), plain: plain.into(), elements: plain.into() }
     }
 
     #[test]

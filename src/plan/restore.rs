@@ -56,7 +56,9 @@ pub fn steps(ns: &Ns, now: &State, target: &State, phase: Phase) -> Vec<Verb> {
                     What::Route => AddMode::Append,
                     // Of two equal rules `Create` would refuse the second.
                     What::Rule => AddMode::Append,
-                    What::Fdb => super::bridge::mode(&rec),
+                    What::Fdb | What::Mdb => super::bridge::mode(&rec),
+                    // Traffic has made one of its own meanwhile, that is resolved or not.
+                    What::Neigh => AddMode::Replace,
                     What::Nexthop if now.recs.iter().any(|old| supersedes(&rec, old)) => AddMode::Replace,
                     _ => AddMode::Create,
                 },

@@ -273,14 +273,15 @@ pub fn merge_beside(
 ) -> (State, Vec<Conflict>) {
     let mut target = now.clone();
     let mut conflicts = Vec::new();
+    let known =
+        |l: &LinkState, n: &LinkState| l.mac == n.mac || l.own_mac == n.mac || l.mac == n.own_mac || l.name == n.name;
     // Somebody else's link has its index by now.
     let anothers = |index: &u32| {
         let (Some(b), Some(a), Some(n)) = (before.links.get(index), after.links.get(index), now.links.get(index))
         else {
             return false;
         };
-        let known = |l: &LinkState| l.mac == n.mac || l.own_mac == n.mac || l.mac == n.own_mac || l.name == n.name;
-        a.kind != n.kind || !(known(a) || known(b))
+        a.kind != n.kind || !(known(a, n) || known(b, n))
     };
     let indices: BTreeSet<u32> = before.links.keys().chain(after.links.keys()).copied().collect();
     for index in indices {
@@ -311,7 +312,7 @@ pub fn merge_beside(
                 );
                 conflicts.push(Conflict { text, link: 0 });
             }
-            (None, Some(a), Some(n)) if a.kind == n.kind => {
+            (None, Some(a), Some(n)) if a.kind == n.kind && known(a, n) => {
                 target.links.remove(&index);
             }
             (Some(b), Some(_), None) => {

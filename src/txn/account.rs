@@ -96,6 +96,18 @@ impl Txn {
         })
     }
 
+    /// A step may give a link another name or MAC, even where it fails: it is known by those too.
+    pub(super) fn style(&mut self, verb: &Verb) {
+        let Verb::LinkSet { ns, link, change } = verb else { return };
+        let place = (ns.cookie, link.index);
+        if change.mac.is_some() {
+            self.restyled.insert(place);
+        }
+        if let Some(name) = &change.name {
+            self.named.entry(place).or_default().insert(name.clone());
+        }
+    }
+
     /// Keeps account of what the run made and where it is.
     pub(super) fn note(&mut self, entry: &Entry, outcome: &Outcome) {
         if let Undo::Restore { changes, .. } = &entry.undo {
@@ -150,9 +162,6 @@ impl Txn {
                     self.made.remove(end);
                 }
             }
-            Some(Verb::LinkSet { ns, link, change }) if change.mac.is_some() => {
-                self.restyled.insert((ns.cookie, link.index));
-            }
             Some(Verb::LinkMove { ns, link, to, .. }) => {
                 if let Some(now) = &outcome.link {
                     if matches!(entry.undo, Undo::Restore { .. }) {
@@ -165,6 +174,9 @@ impl Txn {
                     if self.restyled.remove(&(ns.cookie, link.index)) {
                         self.restyled.insert((to.cookie, now.index));
                     }
+                    let mut names = self.named.remove(&(ns.cookie, link.index)).unwrap_or_default();
+                    names.insert(now.name.clone());
+                    self.named.entry((to.cookie, now.index)).or_default().append(&mut names);
                     if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {
                         self.came((to.cookie, now.index), seq);
                     }

@@ -55,8 +55,8 @@ impl Txn {
                     let what = if before.is_some() { "changed" } else { "new" };
                     other.push(format!("file `{path}` is {what}"));
                 }
-                (Undo::Process { pid, start_time, .. }, Some(Verb::ProcessStart { words, .. }))
-                    if self.kernel.runs(*pid, *start_time) =>
+                (Undo::Process { pid, start_time, tag }, Some(Verb::ProcessStart { words, .. }))
+                    if self.kernel.runs(*pid, *start_time, tag) =>
                 {
                     other.push(format!("process {pid} runs: {words}"));
                 }

@@ -6,39 +6,65 @@ use super::{Entry, Txn, same_link};
 use crate::kernel::By;
 use crate::plan::{Kind, LinkInfo, LinkRef, LinkState, Ns, Verb, restore};
 
+/// What is at the place of a link of the run's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The link, or what can't be told.
+    Ours,
+    /// Nothing, or what is of another kind.
+    Nothing,
+    Anothers,
+}
+
+/// What a link of the run's own is known by.
+pub(super) struct Made<'a> {
+    pub link: &'a LinkRef,
+    pub kind: &'a str,
+    /// The MAC that it was made with, where one was chosen.
+    pub mac: Option<&'a [u8]>,
+    /// A veth's other end: where it is, and its MAC.
+    pub other: Option<(&'a Ns, u32, &'a [u8])>,
+}
+
 impl Txn {
-    /// Deletes a link of the run's own, if it is still that: the index alone may be another's by now. Whether it was there.
+    /// Deletes a link of the run's own, if it is still that: the index alone may be another's by now.
     pub(super) fn delete(
         &mut self,
         seq: u64,
         ns: &Ns,
-        link: &LinkRef,
-        kind: &str,
-        mac: Option<&[u8]>,
+        Made { link, kind, mac, other }: Made<'_>,
         report: &mut Report,
-    ) -> bool {
+    ) -> Found {
         match self.kernel.link(ns, By::Index(link.index)) {
             Ok(Some(info)) if same_link(&info.state, kind) => {
-                let known = known(&info.state, mac, &link.name)
-                    || self.restyled.contains(&(ns.cookie, link.index))
-                    || self.led(ns, &info);
+                let known = known(&info.state, mac.as_slice(), &[&link.name])
+                    || self.styled(ns, &info.state, mac)
+                    || self.led(ns, &info)
+                    || self.ends_at(&info.state, other);
                 if !known {
-                    report.notes.push(format!(
-                        "link `{}` was deleted already; `{}`, which has its index now, is another's: left",
-                        link.name, info.state.name
-                    ));
-                    return true;
+                    let text = |what: &str| {
+                        format!(
+                            "link `{}` was {what}; `{}`, which has its index now, is another's: left",
+                            link.name, info.state.name
+                        )
+                    };
+                    match mac {
+                        Some(_) => report.notes.push(text("deleted already")),
+                        // Of the kind, and of no MAC that it would be known by.
+                        None => report.differences.push(text("deleted or renamed by somebody else")),
+                    }
+                    return Found::Anothers;
                 }
                 let link = LinkRef { index: link.index, name: info.state.name };
                 self.step(seq, &Verb::LinkDel { ns: ns.clone(), link }, report, &[Kind::NotFound]);
-                true
+                Found::Ours
             }
             // Gone already (with its peer, or by somebody else's hand), or not ours: nothing to do.
-            Ok(_) => false,
-            Err(error) if error.kind == Kind::NotFound => false,
+            Ok(_) => Found::Nothing,
+            Err(error) if error.kind == Kind::NotFound => Found::Nothing,
             Err(error) => {
                 report.errors.push(error.to_string());
-                true
+                Found::Ours
             }
         }
     }
@@ -58,6 +84,33 @@ impl Txn {
             None => new.is_some_and(|new| new.starts_with(now)),
         };
         matches!(self.kernel.read_file(path), Ok(Some((now, _))) if !ours(&now) && !old(&now))
+    }
+
+    /// Whether a file has this content and this mode, or is not there.
+    pub(super) fn file_is(&self, path: &str, content: Option<&Content>) -> bool {
+        let same = |now: Option<(Vec<u8>, u32)>| match (now, content) {
+            (Some((bytes, mode)), Some(was)) => bytes == was.bytes && mode == was.mode,
+            (None, None) => true,
+            _ => false,
+        };
+        self.kernel.read_file(path).is_ok_and(same)
+    }
+
+    /// Whether the link has what the run itself gave it since it was made: a name, and, where it has a MAC that it is known by,
+    /// another one of these.
+    fn styled(&self, ns: &Ns, now: &LinkState, mac: Option<&[u8]>) -> bool {
+        let place = (ns.cookie, now.index);
+        let restyled = self.restyled.contains(&place);
+        let named = self.named.get(&place).is_some_and(|names| names.contains(&now.name));
+        restyled || (named && mac.is_none())
+    }
+
+    /// Whether a veth's other end is the one that it was made with.
+    fn ends_at(&self, now: &LinkState, other: Option<(&Ns, u32, &[u8])>) -> bool {
+        let Some((at, index, mac)) = other.filter(|(_, index, _)| now.kind == "veth" && now.lower == *index) else {
+            return false;
+        };
+        matches!(self.kernel.link(at, By::Index(index)), Ok(Some(end)) if end.state.kind == "veth" && end.state.mac == mac)
     }
 
     /// Whether a bond or team gives the link its MAC.
@@ -153,9 +206,10 @@ impl Txn {
     }
 }
 
-/// Whether a link at the index of one of the run's own is that: its MAC, where one was given to it, or its name tell.
-pub(super) fn known(now: &LinkState, mac: Option<&[u8]>, name: &str) -> bool {
-    mac.is_none_or(|mac| now.mac == mac) || now.name == name
+/// Whether a link at the index of one of the run's own is that. Its MAC tells, where one was given to it; only else its name: an
+/// index is soon given again, and a name too.
+pub(super) fn known(now: &LinkState, macs: &[&[u8]], names: &[&str]) -> bool {
+    if macs.is_empty() { names.contains(&now.name.as_str()) } else { macs.contains(&now.mac.as_slice()) }
 }
 
 /// Whether another link is now at the place where one was moved.

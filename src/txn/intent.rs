@@ -24,9 +24,10 @@ impl Txn {
                 let ns = Ns { cookie: *cookie, name: name.clone() };
                 Ok((Undo::Unbind { ns }, Vec::new()))
             }
-            Verb::NetnsAttach { name, .. } => {
-                // The cookie is known once it is bound; the undo only unbinds, it ends nothing that runs inside.
-                Ok((Undo::Rebind { ns: Ns { cookie: 0, name: name.clone() } }, Vec::new()))
+            Verb::NetnsAttach { name, path } => {
+                // The undo only unbinds, it ends nothing that runs inside.
+                let cookie = self.kernel.cookie_at(path).map_err(|error| error.with_target(name))?;
+                Ok((Undo::Rebind { ns: Ns { cookie, name: name.clone() } }, Vec::new()))
             }
             // With what was moved into it from elsewhere it is kept: that would go with it.
             Verb::NetnsDel { ns } if self.fresh_ns(ns, since) && !self.has_guests(ns, since) => {

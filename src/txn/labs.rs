@@ -55,8 +55,8 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
                     Err(_) => out.drift.push(format!("namespace `{}` is gone", ns.name)),
                 }
             }
-            (Some(Verb::ProcessStart { words, .. }), _, Undo::Process { pid, start_time, .. }) => {
-                if kernel.runs(*pid, *start_time) {
+            (Some(Verb::ProcessStart { words, .. }), _, Undo::Process { pid, start_time, tag }) => {
+                if kernel.runs(*pid, *start_time, tag) {
                     out.processes.push((*pid, words.clone()));
                 } else {
                     out.drift.push(format!("process {pid} (`{words}`) has ended"));
@@ -136,7 +136,9 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
             let Some(ns) = account.spaces.get(cookie).filter(|ns| !own(ns) && there(ns)) else { continue };
             // Somebody else's may have its index by now.
             let ours = |now: &LinkState| {
-                same_link(now, &said.kind) && identity::known(now, said.first_mac.as_deref(), &said.name)
+                let led = now.master != 0 && said.master == Some(now.master) && now.name == said.name;
+                let macs: Vec<&[u8]> = said.first_mac.iter().chain(&said.mac).map(Vec::as_slice).collect();
+                same_link(now, &said.kind) && (led || identity::known(now, &macs, &[&said.name]))
             };
             if let Ok(Some(info)) = kernel.link(ns, By::Index(*index))
                 && ours(&info.state)

@@ -9,6 +9,7 @@ pub mod labs;
 mod late;
 mod limbo;
 pub mod log;
+mod naming;
 mod nft;
 pub mod papers;
 mod recover;
@@ -65,12 +66,20 @@ pub struct Txn {
     held: Vec<Ns>,
     /// Links of the run's own whose MAC it may have changed itself, by where they are.
     restyled: HashSet<(u64, u32)>,
+    /// Names that the run gave links of its own after it made them, by where they are.
+    named: HashMap<(u64, u32), BTreeSet<String>>,
     /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
     owed: Vec<late::Late>,
     /// What there is on a link in other namespaces, as it was looked up a moment ago.
     uppers: RefCell<intent::Uppers>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
+    /// The cookies of namespaces from before that could not get their names back: they are kept, and so is the log.
+    stuck: BTreeSet<u64>,
+    /// What the undo of savepoints and of single functions could not do, or left as somebody else's.
+    left: Report,
+    /// What could not be done before the undo began.
+    early: Vec<String>,
     /// Descriptors that the undo finds free, should the limit of the process be reached.
     reserve: Vec<std::fs::File>,
 }
@@ -113,10 +122,14 @@ impl Txn {
             coupled: HashSet::new(),
             vacated: HashSet::new(),
             restyled: HashSet::new(),
+            named: HashMap::new(),
             owed: Vec::new(),
             uppers: RefCell::default(),
             held: Vec::new(),
             limbo: None,
+            stuck: BTreeSet::new(),
+            left: Report::default(),
+            early: Vec::new(),
             reserve: reserve(),
         }
     }
@@ -162,14 +175,14 @@ impl Txn {
             }
             Undo::Nft { before, after, .. } => after.as_ref().is_none_or(|a| a != before),
             Undo::File { .. } => true,
-            Undo::Process { pid, start_time, .. } => self.kernel.runs(*pid, *start_time),
+            Undo::Process { pid, start_time, tag } => self.kernel.runs(*pid, *start_time, tag),
         })
     }
 
     /// How many of the processes that the run started still run.
     #[must_use]
     pub fn running(&self) -> usize {
-        let runs = |e: &&Entry| matches!(&e.undo, Undo::Process { pid, start_time, .. } if self.kernel.runs(*pid, *start_time));
+        let runs = |e: &&Entry| matches!(&e.undo, Undo::Process { pid, start_time, tag } if self.kernel.runs(*pid, *start_time, tag));
         self.entries.iter().filter(runs).count()
     }
 
@@ -329,6 +342,7 @@ impl Txn {
             self.log.undone(entry.seq)?;
             return Err(error);
         }
+        self.style(&verb);
         let result = self.apply(&verb, &mut entry);
         entry.verb = Some(verb);
         match result {
@@ -356,7 +370,8 @@ impl Txn {
             }
             Err(mut error) => {
                 // Netlink sets are not atomic: what was done by halves is taken back.
-                if let Undo::Restore { .. } = &entry.undo {
+                // And a file may have been cut, and found no room for its content.
+                if let Undo::Restore { .. } | Undo::File { .. } = &entry.undo {
                     let seq = entry.seq;
                     self.entries.push(entry);
                     let report = self.undo_from(seq, &mut |_| Ok(()));
@@ -370,7 +385,9 @@ impl Txn {
                             kernel.release(&Ns { cookie: *cookie, name: name.clone() });
                         }
                         Some(Verb::NetnsDel { ns }) => {
-                            if let Some(path) = self.log.keep(ns.cookie) {
+                            if let Some(path) = self.log.keep(ns.cookie)
+                                && !self.held.iter().any(|h| h.is(ns))
+                            {
                                 let _ = kernel.unhold(&path);
                             }
                         }

@@ -50,6 +50,27 @@ pub(super) fn check(kernel: &dyn Kernel, ns: &Ns, before: &[Table]) -> Result<()
     Ok(())
 }
 
+/// The tables that the text names, as they are once it was loaded over those of `before`. Whether it was, the comparison with
+/// what is there tells; and where that is neither, somebody else has changed them since.
+pub(super) fn loaded(kernel: &dyn Kernel, ns: &Ns, before: &[Table], ruleset: &str) -> Option<Vec<Table>> {
+    let now = tables(kernel, ns, ruleset).ok()?;
+    let same = |a: &Table, b: &Table| a.name == b.name && a.plain == b.plain;
+    if now.len() == before.len() && now.iter().zip(before).all(|(a, b)| same(a, b)) {
+        return Some(now);
+    }
+    // Tried in a namespace without a name. Where that can't take it (a device is missing there) it is taken for loaded.
+    let mut verb = Verb::NetnsAdd { name: "/trial".into(), cookie: 0 };
+    let Ok(Verb::NetnsAdd { name, cookie }) = kernel.prepare(&mut verb).map(|()| verb) else { return Some(now) };
+    let trial = Ns { cookie, name };
+    let text = nft::anew(&before.iter().collect::<Vec<_>>());
+    let tried = kernel
+        .nft(&trial, &["-f", "-"], &text)
+        .and_then(|_| kernel.nft(&trial, &["-f", "-"], ruleset))
+        .and_then(|_| tables(kernel, &trial, ruleset));
+    kernel.release(&trial);
+    Some(tried.unwrap_or(now))
+}
+
 /// In words, the tables of a lab that are not as it left them: gone, or, where their text was written down, another one.
 pub(super) fn drift(kernel: &dyn Kernel, story: &Story) -> Vec<String> {
     type Tables = (Ns, BTreeSet<String>, BTreeMap<String, Option<String>>);

@@ -1,12 +1,13 @@
 //! From a journal back to a transaction: to undo what a run that was killed left open, to finish a commit that was
 //! begun, and to take down a lab that stands.
 
-use super::journal::{Journal, Story};
+use super::identity::known;
+use super::journal::{self, Journal, Standing, Story};
 use super::log::{Entry, Undo};
-use super::{Observer, Report, Txn, carriers, limbo, read};
+use super::{Observer, Report, Txn, carriers, limbo, read, same_link};
 use crate::kernel::{By, Kernel};
 use crate::plan::attribute::{attribute, flushed};
-use crate::plan::{Ns, Result, Verb};
+use crate::plan::{LinkState, Ns, Result, Verb};
 use std::rc::Rc;
 
 impl Txn {
@@ -17,13 +18,10 @@ impl Txn {
     /// Another process is at it.
     pub fn replay(kernel: Rc<dyn Kernel>, story: &Story, observer: Box<dyn Observer>) -> Result<Txn> {
         let journal = Journal::take_over(story)?;
-        // What it waited for may still be at it.
-        if let Some((pid, start_time, tag)) = story.helper.clone()
-            && kernel.runs(pid, start_time)
-        {
-            kernel.apply(&Verb::ProcessEnd { pid, start_time, tag })?;
-        }
         let mut txn = Txn::new(kernel, Box::new(journal), observer);
+        if story.committed.is_none() {
+            txn.end_left(story);
+        }
         txn.next = story.entries.last().map_or(1, |e| e.seq + 1);
         let all: std::collections::BTreeSet<Ns> = story.entries.iter().flat_map(spaces).collect();
         txn.kernel.reopen_named(&all.into_iter().collect::<Vec<_>>());
@@ -36,6 +34,9 @@ impl Txn {
         for entry in &story.entries {
             let mut entry = entry.clone();
             txn.know_limbo(&entry);
+            if let Some(verb) = &entry.verb {
+                txn.style(verb);
+            }
             match &entry.outcome {
                 Some(outcome) => {
                     let outcome = outcome.clone();
@@ -54,6 +55,20 @@ impl Txn {
             txn.entries.push(entry);
         }
         Ok(txn)
+    }
+
+    /// Ends what a run that was killed waited for, which may still be at it (nft changes rulesets), and what its commands left.
+    fn end_left(&mut self, story: &Story) {
+        let helper = story.helper.clone().map_or(Ok(()), |(pid, start_time, tag)| {
+            self.kernel.apply(&Verb::ProcessEnd { pid, start_time, tag }).map(drop)
+        });
+        // Labs of one session have one mark: what carries it may belong to one that stands.
+        let mark = story.header.mark.as_str();
+        let shared = journal::names()
+            .iter()
+            .any(|name| matches!(journal::standing(name), Ok(Standing::Committed(other)) if other.header.mark == mark));
+        let marked = if shared { Ok(()) } else { self.kernel.end_marked(mark) };
+        self.early.extend([helper, marked].into_iter().filter_map(Result::err).map(|e| e.to_string()));
     }
 
     /// [`Txn::note`] without letting go of anything.
@@ -92,11 +107,10 @@ impl Txn {
         if let (Verb::LinkMove { .. }, Some(outcome)) = (&verb, entry.outcome.clone()) {
             self.note(entry, &outcome);
         }
-        if let (Undo::Nft { ns, after, .. }, Verb::NftLoad { ruleset, .. }) = (&mut entry.undo, &verb)
+        if let (Undo::Nft { ns, before, after }, Verb::NftLoad { ruleset, .. }) = (&mut entry.undo, &verb)
             && after.is_none()
         {
-            // Of the tables that the text names; whether it was loaded at all, the comparison tells.
-            *after = super::nft::tables(&*self.kernel, ns, ruleset).ok();
+            *after = super::nft::loaded(&*self.kernel, ns, before, ruleset);
         }
         // A link of the run's own on its way: where did it get to?
         if let Verb::LinkMove { ns, link, to, name, .. } = &verb
@@ -112,6 +126,14 @@ impl Txn {
                 entry.outcome = Some(outcome);
             }
         }
+        // What has the index is not what was to be made.
+        if let (Verb::LinkAdd { ns, spec }, Undo::Delete { link, .. }) = (&verb, &entry.undo)
+            && let Ok(Some(info)) = self.kernel.link(ns, By::Index(link.index))
+            && (!same_link(&info.state, &spec.kind)
+                || !known(&info.state, spec.mac.as_deref().as_slice(), &[&link.name]))
+        {
+            entry.undo = Undo::Whole;
+        }
         // The name was taken before, perhaps by the run itself: it was refused, and nothing of it was done.
         if let Verb::NetnsAdd { name, cookie } = &verb
             && self.kernel.find_ns(name).is_ok_and(|found| found.cookie != *cookie)
@@ -123,9 +145,15 @@ impl Txn {
         {
             self.held.push(ns.clone());
         }
-        if let (Verb::NetnsAttach { name, path }, Undo::Rebind { .. }) = (&verb, &entry.undo)
+        // Killed between the two calls by which a name is bound, or unbound.
+        if let Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } | Verb::NetnsDel { ns: Ns { name, .. } } =
+            &verb
+        {
+            self.kernel.drop_stub(name);
+        }
+        if let (Verb::NetnsAttach { name, .. }, Undo::Rebind { ns: target }) = (&verb, &entry.undo)
             && let Ok(ns) = self.kernel.find_ns(name)
-            && path.strip_prefix("/run/netns/").and_then(|n| self.kernel.find_ns(n).ok()).is_none_or(|of| of.is(&ns))
+            && ns.cookie == target.cookie
         {
             // Bound a moment before the end: by us, since the name was free when it was begun.
             entry.outcome = Some(crate::plan::Outcome { ns: Some(ns), ..Default::default() });
@@ -150,9 +178,36 @@ impl Txn {
             (_, Undo::Hook { .. }) => false,
             _ => true,
         });
+        if !notes.is_empty() {
+            self.leave_pairs(&mut notes);
+        }
         let mut report = self.rollback(&mut |_| Ok(()));
         report.notes.extend(notes);
         report
+    }
+
+    /// With a namespace that the lab deleted went, at its commit, the ends of veths whose other ends were in there.
+    fn leave_pairs(&mut self, notes: &mut Vec<String>) {
+        let kernel = Rc::clone(&self.kernel);
+        for entry in &mut self.entries {
+            let Undo::Restore { changes, .. } = &mut entry.undo else { continue };
+            for change in changes {
+                let Some(after) = &mut change.after else { continue };
+                let elsewhere = |l: &&LinkState| {
+                    l.kind == "veth" && (l.lower_nsid.is_some() || !after.links.contains_key(&l.lower))
+                };
+                let gone = |index: &u32| matches!(kernel.link(&change.ns, By::Index(*index)), Ok(None));
+                let lost: Vec<u32> = after.links.values().filter(elsewhere).map(|l| l.index).filter(gone).collect();
+                for index in lost {
+                    let note = format!("link `{}` went with the namespace of its other end", after.name(index));
+                    if !notes.contains(&note) {
+                        notes.push(note);
+                    }
+                    after.remove_link(index);
+                    change.before.remove_link(index);
+                }
+            }
+        }
     }
 
     /// Undoes what a run that is no longer alive left open.

@@ -1,5 +1,6 @@
 //! The way back: every step in reverse order, none left out because another failed, and a look at the result.
 
+use super::identity::{Found, Made};
 use super::late::Late;
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read};
@@ -47,7 +48,7 @@ impl Report {
 
     /// The log can't be written on the way back (its disk is full). The undo goes on: what it did is no less done, and
     /// done again it would change nothing. Said once.
-    fn unwritten(&mut self, error: &Error) {
+    pub(super) fn unwritten(&mut self, error: &Error) {
         let note = format!("the undo goes on without its log: {error}");
         if !self.notes.contains(&note) {
             self.notes.push(note);
@@ -116,10 +117,15 @@ impl Txn {
     pub fn rollback(&mut self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.clear();
         let mut report = self.undo_from(0, hook);
+        report.errors.append(&mut self.early);
+        report.merge(std::mem::take(&mut self.left));
         if report.errors.is_empty() {
             self.sweep(&mut report);
         }
-        if let Err(error) = self.log.end() {
+        // With its log a namespace would go that somebody had made.
+        if self.stuck.is_empty()
+            && let Err(error) = self.log.end()
+        {
             report.errors.push(error.to_string());
         }
         // A session goes on.
@@ -144,6 +150,12 @@ impl Txn {
     /// `before_release` runs after the point of no return, while what was held is still there.
     pub fn commit(&mut self, before_release: impl FnOnce(&mut Report)) -> Result<Report> {
         let mut report = Report::default();
+        if !self.stuck.is_empty() {
+            return Err(Error::invalid(
+                "a namespace that was deleted did not get its name back: nothing of the run stands",
+            )
+            .with_hint("free the name, and run `nsscript recover`"));
+        }
         if self.entries.is_empty() {
             self.log.end()?;
             return Ok(report);
@@ -153,7 +165,7 @@ impl Txn {
             .entries
             .iter()
             .filter(
-                |e| matches!(&e.undo, Undo::Process { pid, start_time, .. } if !self.kernel.runs(*pid, *start_time)),
+                |e| matches!(&e.undo, Undo::Process { pid, start_time, tag } if !self.kernel.runs(*pid, *start_time, tag)),
             )
             .map(|e| e.seq)
             .collect();
@@ -210,6 +222,7 @@ impl Txn {
                 let first = self.unbind_all(entry, since, &mut report, &mut expected);
                 lowest = Some(first);
                 if expected.late.is_empty()
+                    && self.stuck.is_empty()
                     && let Err(error) = self.log.undone(first)
                 {
                     report.unwritten(&error);
@@ -232,10 +245,16 @@ impl Txn {
             // Killed from here on, recover goes on from the step before.
             // What is still to come back is of a step that is not done with.
             if expected.late.is_empty()
+                && self.stuck.is_empty()
                 && let Err(error) = self.log.undone(entry.seq)
             {
                 report.unwritten(&error);
             }
+        }
+        // Of an undo in the midst of a run: what it left, other than what an outer undo tries again, is told at the end as well.
+        if since > 0 {
+            self.left.errors.extend(report.errors.iter().cloned());
+            self.left.differences.extend(report.differences.iter().cloned());
         }
         let late = !expected.late.is_empty();
         let mut rest = self.last_tries(&mut expected, &mut report);
@@ -243,6 +262,7 @@ impl Txn {
         rest.extend(self.last_tries(&mut expected, &mut report));
         // What had been refused is there now: nothing of these steps is left to do.
         if late
+            && self.stuck.is_empty()
             && let Some(seq) = lowest
             && let Err(error) = if rest.is_empty() { self.log.undone(seq) } else { self.log.owed(seq) }
         {
@@ -253,6 +273,9 @@ impl Txn {
         }
         self.verify(&expected, &mut report);
         self.end_limbo(&mut report);
+        // Of two steps on one thing each says the same.
+        let mut said = BTreeSet::new();
+        report.differences.retain(|text| said.insert(text.clone()));
         if since > 0 {
             self.reserve = super::reserve();
         }
@@ -261,7 +284,7 @@ impl Txn {
     }
 
     /// Whether a step needs no undo, since all that it is about goes away.
-    fn goes_along(&self, entry: &Entry, since: u64) -> bool {
+    pub(super) fn goes_along(&self, entry: &Entry, since: u64) -> bool {
         !matches!(entry.undo, Undo::Hook { .. } | Undo::File { .. } | Undo::Process { .. })
             && !entry.on.is_empty()
             && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
@@ -284,50 +307,6 @@ impl Txn {
                 let _ = self.kernel.apply(&Verb::LinkSet { ns: ns.clone(), link: link.clone(), change });
             }
         }
-    }
-
-    /// Unbinds the namespace of `first`, and those of the steps before it as far as nothing else is to be undone between
-    /// them. They are let go of together at the end, so that the kernel ends them in one go, and not in our way.
-    /// Returns the first step that is undone.
-    fn unbind_all(&mut self, first: Entry, since: u64, report: &mut Report, expected: &mut Expected) -> u64 {
-        let mut lowest = first.seq;
-        let mut gone = Vec::new();
-        let mut next = Some(first);
-        while let Some(entry) = next {
-            lowest = entry.seq;
-            if let Undo::Unbind { ns } = &entry.undo {
-                let errors = report.errors.len();
-                self.unbind(entry.seq, ns, report);
-                // A refusal of the moment gets a second try.
-                if report.errors.len() > errors {
-                    report.errors.truncate(errors);
-                    self.unbind(entry.seq, ns, report);
-                }
-                // Made, deleted and bound again by the undo just now: the earliest step counts.
-                expected.bound.retain(|b| b != ns);
-                expected.names.push(ns.clone());
-                gone.push(ns.clone());
-                // Killed in the midst, recover has not to look for all of them.
-                if gone.len() % 64 == 0
-                    && expected.late.is_empty()
-                    && let Err(error) = self.log.undone(entry.seq)
-                {
-                    report.unwritten(&error);
-                }
-            }
-            self.forget(&entry);
-            next = match self.entries.last() {
-                Some(e) if e.seq >= since && (matches!(e.undo, Undo::Unbind { .. }) || self.goes_along(e, since)) => {
-                    report.steps += 1;
-                    self.entries.pop()
-                }
-                _ => None,
-            };
-        }
-        for ns in &gone {
-            self.kernel.release(ns);
-        }
-        lowest
     }
 
     /// What runs in the namespaces that are about to go, found by one look at all processes.
@@ -354,7 +333,7 @@ impl Txn {
     }
 
     /// What the step made is no longer.
-    fn forget(&mut self, entry: &Entry) {
+    pub(super) fn forget(&mut self, entry: &Entry) {
         for place in self.keys.remove(&entry.seq).unwrap_or_default() {
             for all in [&mut self.made, &mut self.ever] {
                 if all.get(&place) == Some(&entry.seq) {
@@ -386,7 +365,7 @@ impl Txn {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
                         // Not let go of: what was done in it by its own name is still to be looked at.
-                        self.unbind(entry.seq, &ns, report);
+                        self.unbind(entry.seq, &ns, false, report);
                         expected.bound.retain(|b| *b != ns);
                         expected.names.push(ns);
                     }
@@ -399,6 +378,7 @@ impl Txn {
                     self.rebind(ns, report);
                     // Bound by a later step, and unbound by its undo: the earliest step counts.
                     expected.names.retain(|n| n != ns);
+                    expected.bound.retain(|b| b != ns);
                     expected.bound.push(ns.clone());
                 }
             },
@@ -426,18 +406,27 @@ impl Txn {
                     Some(Verb::LinkMove { .. }) => self.made_as(&ns, index).unwrap_or((kind, mac)),
                     _ => (kind, mac),
                 };
-                let found = self.delete(entry.seq, &ns, &link, &kind, mac.as_deref(), report);
-                expected.forget(&ns, index);
                 // A veth's other end went with it; or, where somebody moved the first away, it takes that along.
-                if let (Some(other), Some(peer)) = (peer, entry.outcome.as_ref().and_then(|o| o.peer.as_ref())) {
-                    let (ns, index) = self.locate(&other.0, peer.index);
-                    if !found {
-                        let link = LinkRef { index, name: peer.name.clone() };
-                        self.delete(entry.seq, &ns, &link, &kind, other.1.mac.as_deref(), report);
+                let ends = peer.zip(entry.outcome.as_ref().and_then(|o| o.peer.as_ref()));
+                let other =
+                    ends.map(|((at, spec), peer)| (self.locate(at, peer.index), spec.mac.as_deref(), &peer.name));
+                let mac = mac.as_deref();
+                let end = other.as_ref().and_then(|((at, index), mac, _)| Some((at, *index, (*mac)?)));
+                let made = Made { link: &link, kind: &kind, mac, other: end };
+                let found = self.delete(entry.seq, &ns, made, report);
+                expected.forget(&ns, index);
+                if let Some(((at, there), other_mac, name)) = other {
+                    if found == Found::Nothing {
+                        let end = mac.map(|mac| (&ns, index, mac));
+                        let link = LinkRef { index: there, name: name.clone() };
+                        let made = Made { link: &link, kind: &kind, mac: other_mac, other: end };
+                        self.delete(entry.seq, &at, made, report);
                     }
-                    expected.forget(&ns, index);
+                    expected.forget(&at, there);
                 }
-                expected.links.push((ns, link, kind));
+                if found != Found::Anothers {
+                    expected.links.push((ns, link, kind));
+                }
             }
             Undo::Restore { changes, back } => {
                 self.restore((entry, since), changes, back, report, expected);
@@ -457,10 +446,13 @@ impl Txn {
                     report.differences.push(format!("file `{path}` was changed by somebody else: left"));
                     return;
                 }
-                self.step(entry.seq, &verb, report, &[Kind::NotFound]);
                 // Written again by an earlier step: the first content counts.
                 expected.files.retain(|(p, _)| p != path);
                 expected.files.push((path.clone(), before.clone()));
+                // One that could not even be opened is as it was.
+                if before.is_none() || !self.file_is(path, before.as_ref()) {
+                    self.step(entry.seq, &verb, report, &[Kind::NotFound]);
+                }
             }
             Undo::Nft { ns, before, after } => {
                 self.restore_nft(entry, ns, before, after.as_deref(), report, expected);
@@ -491,37 +483,6 @@ impl Txn {
                 false
             }
         }
-    }
-
-    /// Takes the name away; what is still held of the namespace is let go by the caller.
-    fn unbind(&mut self, seq: u64, ns: &Ns, report: &mut Report) {
-        match self.kernel.find_ns(&ns.name) {
-            Ok(found) if found.cookie == ns.cookie => {}
-            Ok(_) => {
-                report.differences.push(format!("namespace `{}` is another's now: left", ns.name));
-                return;
-            }
-            Err(error) if error.kind == Kind::NotFound => {
-                report.notes.push(format!("namespace `{}` was deleted already", ns.name));
-                return;
-            }
-            Err(error) => report.errors.push(error.to_string()),
-        }
-        self.step(seq, &Verb::NetnsDel { ns: ns.clone() }, report, &[]);
-    }
-
-    /// Binds a name again to the namespace that was kept.
-    fn rebind(&mut self, ns: &Ns, report: &mut Report) {
-        let there = self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie);
-        if !there && let Err(error) = self.kernel.rebind(ns) {
-            report.errors.push(error.to_string());
-            // It is still kept: better so than gone.
-            return;
-        }
-        if let Some(path) = self.log.keep(ns.cookie) {
-            self.let_go(&path, report);
-        }
-        self.held.retain(|h| h != ns);
     }
 
     fn restore(

@@ -79,7 +79,7 @@ impl Txn {
         self.verify_nft(&expected.nft, report);
         for (path, content) in &expected.files {
             match self.kernel.read_file(path) {
-                Ok(now) if now.as_ref().map(|(b, _)| b) == content.as_ref().map(|c| &c.bytes) => {}
+                Ok(_) if self.file_is(path, content.as_ref()) => {}
                 Ok(_) => report.differences.push(format!("file `{path}` is not as it was")),
                 Err(error) => report.errors.push(error.to_string()),
             }

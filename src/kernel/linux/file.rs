@@ -2,20 +2,27 @@
 
 use crate::plan::{Error, Result};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Writes a file whole. An existing one keeps its inode, owner and mode; a new one gets `mode`, and with
-/// `folders` those folders that are missing.
+/// Writes a file whole. An existing one keeps its inode, owner and mode; a new one gets `mode`, whatever the umask is, and
+/// with `folders` those folders that are missing.
 pub(super) fn write(path: &str, content: &[u8], mode: u32, folders: bool) -> Result<()> {
     if let Some(folder) = Path::new(path).parent().filter(|_| folders) {
         std::fs::create_dir_all(folder)
             .map_err(|e| Error::from_io(&e, format!("make the folder `{}`", folder.display())).with_target(path))?;
     }
     let failed = |e: std::io::Error| Error::from_io(&e, format!("write `{path}`")).with_target(path);
+    let old = std::fs::metadata(path).ok().map(|meta| meta.permissions());
     let mut file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).map_err(failed)?;
-    file.write_all(content).map_err(failed)
+    let written = file.write_all(content).map_err(failed);
+    // Writing takes set-user-ID away (file_remove_privs, fs/inode.c); of somebody else's file it can't be given back.
+    match old {
+        Some(old) => drop(file.set_permissions(old)),
+        None => file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(failed)?,
+    }
+    written
 }
 
 /// Whether a file that is made anew would have the same owner and group.

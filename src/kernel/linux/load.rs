@@ -96,6 +96,17 @@ impl Linux {
             .with_hint(message::lacking_option(kind, std::slice::from_ref(option))))
     }
 
+    /// Refuses an index that is taken before anything is written down: a kill between that and the kernel's answer would leave
+    /// somebody else's link to be taken for the one that was to be made.
+    pub(super) fn index_is_free(&self, ns: &Ns, spec: &LinkSpec) -> Result<()> {
+        for (at, end) in spec.ends(ns).filter(|(_, end)| end.index != 0) {
+            if self.link(at, By::Index(end.index))?.is_some() {
+                return Err(self.not_made(ns, spec, Refusal { errno: libc::EEXIST, words: None }));
+            }
+        }
+        Ok(())
+    }
+
     /// Why a link was not made: `EEXIST` is of a name, an index, or of what its kind has only one of.
     pub(super) fn not_made(&self, ns: &Ns, spec: &LinkSpec, refusal: Refusal) -> Error {
         let there = |ns: &Ns, by: By<'_>| self.link(ns, by).is_ok_and(|found| found.is_some());

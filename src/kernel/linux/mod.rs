@@ -11,6 +11,7 @@ pub mod maker;
 pub mod message;
 pub mod monitor;
 pub mod names;
+mod naming;
 mod neighbours;
 mod nft;
 pub mod nsid;
@@ -227,42 +228,6 @@ impl Linux {
         Ok(())
     }
 
-    fn netns_add(&self, name: &str, cookie: u64) -> Result<Outcome> {
-        let _phase = phase::enter(Phase::Namespace);
-        self.shared_dir()?;
-        let ns = Ns { cookie, name: name.into() };
-        let fd = self.raw_fd(&ns)?;
-        names::bind(name, &format!("/proc/self/fd/{fd}"))?;
-        self.names.borrow_mut().insert(name.into(), cookie);
-        Ok(Outcome { ns: Some(ns), ..Outcome::default() })
-    }
-
-    fn netns_attach(&self, name: &str, path: &str) -> Result<Outcome> {
-        // In a plan processes of the world outside are out of sight; their namespaces are there.
-        let outside = path.strip_prefix("/proc/").and_then(|p| p.strip_suffix("/ns/net")?.parse().ok());
-        let copied = match outside.and_then(|pid| self.rehearsal()?.outside(pid)) {
-            Some(ns) => Some(format!("/proc/self/fd/{}", self.raw_fd(&ns)?)),
-            None => None,
-        };
-        let path = copied.as_deref().unwrap_or(path);
-        let fd = nix::fcntl::open(
-            path,
-            nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC,
-            nix::sys::stat::Mode::empty(),
-        )
-        .map_err(|e| {
-            let error = Error::from_errno(e as i32, format!("open `{path}`")).with_target(name);
-            if path.starts_with("/proc/") { error.with_hint("is the process still there?") } else { error }
-        })?;
-        names::check(&fd, path)?;
-        self.shared_dir()?;
-        names::bind(name, &format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-        let space = self.adopt(name, &fd)?;
-        let ns = Ns { cookie: space.ns.cookie, name: name.into() };
-        self.names.borrow_mut().insert(name.into(), ns.cookie);
-        Ok(Outcome { ns: Some(ns), ..Outcome::default() })
-    }
-
     fn sysctl_write(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
         let Some(rehearsal) = self.rehearsal() else { return self.sysctl_put(ns, key, value) };
         if rehearsal.sysctl(ns.cookie, key).is_some() && rehearsal.write_sysctl(ns.cookie, key, value) {
@@ -342,6 +307,15 @@ impl Kernel for Linux {
         Ok(Ns { cookie: space.ns.cookie, name: name.into() })
     }
 
+    fn cookie_at(&self, path: &str) -> Result<u64> {
+        let fd = self.open_at(path)?;
+        Ok(self.enterer.enter(&fd, space::open_current)?.cookie)
+    }
+
+    fn drop_stub(&self, name: &str) {
+        names::drop_stub(name);
+    }
+
     fn list_ns(&self, from: &Ns) -> Result<Vec<NsEntry>> {
         let space = self.space(from)?;
         let mut out = Vec::new();
@@ -361,7 +335,9 @@ impl Kernel for Linux {
     fn prepare(&self, verb: &mut Verb) -> Result<()> {
         match verb {
             Verb::FileWrite { path, .. } | Verb::FileRemove { path, .. } => super::sandbox::own_etc(path)?,
+            Verb::NetnsAttach { name, .. } => names::check_free(name)?,
             Verb::NetnsAdd { name, cookie } if *cookie == 0 => {
+                names::check_free(name)?;
                 let _phase = phase::enter(Phase::Namespace);
                 let opened = match self.maker.take() {
                     Some(opened) => opened,
@@ -372,6 +348,7 @@ impl Kernel for Linux {
             }
             Verb::LinkAdd { ns, spec } => {
                 self.load_kind(ns, &spec.kind)?;
+                self.index_is_free(ns, spec)?;
                 if let (Some(below), None) = (&spec.lower_ns, spec.lower_nsid) {
                     spec.lower_nsid = Some(self.give_nsid(ns, below)?);
                 }
@@ -630,8 +607,12 @@ impl Kernel for Linux {
         done
     }
 
-    fn runs(&self, pid: i32, start_time: u64) -> bool {
-        process::lives(pid, start_time)
+    fn runs(&self, pid: i32, start_time: u64, tag: &str) -> bool {
+        process::lives(pid, start_time) || process::tagged(tag)
+    }
+
+    fn end_marked(&self, mark: &str) -> Result<()> {
+        process::end_marked(mark, GRACE).map(drop)
     }
 
     fn wait_dad(

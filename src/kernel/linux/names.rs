@@ -56,6 +56,33 @@ pub fn prepare() -> Result<()> {
     }
 }
 
+fn taken(name: &str) -> Error {
+    Error::new(Kind::Exists, format!("namespace `{name}` exists already"))
+        .with_target(name)
+        .with_errno(libc::EEXIST)
+        .with_hint(format!("choose another name, or delete it first: netns_del({name:?})"))
+}
+
+/// Refuses a name that is taken before anything is written down: after a kill, what is bound to a name that was free is known
+/// to be the run's.
+///
+/// # Errors
+/// `exists`.
+pub fn check_free(name: &str) -> Result<()> {
+    if std::fs::symlink_metadata(path(name)).is_ok() { Err(taken(name)) } else { Ok(()) }
+}
+
+/// Removes the file of a name that nothing is bound to: a kill between the two calls of [`bind`], or of [`unbind`], leaves it.
+pub fn drop_stub(name: &str) {
+    let path = path(name);
+    if let Ok(file) = open(&path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
+        && check(&file, DIR).is_err()
+        && std::fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == 0)
+    {
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
 /// Binds `name` to the namespace of the nsfs file `source`, such as `/proc/self/fd/7`.
 ///
 /// # Errors
@@ -65,12 +92,7 @@ pub fn bind(name: &str, source: &str) -> Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_CREAT | OFlag::O_EXCL;
     match open(&path, flags, Mode::empty()) {
         Ok(_file) => {}
-        Err(nix::errno::Errno::EEXIST) => {
-            return Err(Error::new(Kind::Exists, format!("namespace `{name}` exists already"))
-                .with_target(name)
-                .with_errno(libc::EEXIST)
-                .with_hint(format!("choose another name, or delete it first: netns_del({name:?})")));
-        }
+        Err(nix::errno::Errno::EEXIST) => return Err(taken(name)),
         Err(e) => return Err(Error::from_errno(e as i32, format!("make `{}`", path.display())).with_target(name)),
     }
     mount(Some(source), &path, NONE, MsFlags::MS_BIND, NONE).map_err(|e| {
@@ -98,7 +120,8 @@ pub fn unbind(name: &str) -> Result<()> {
     }
 }
 
-/// Keeps the namespace of an nsfs file by a bind mount at `path`, whose directory is made.
+/// Keeps the namespace of an nsfs file by a bind mount at `path`, whose directory is made. No other namespace is ever kept at
+/// that path.
 ///
 /// # Errors
 /// The file can't be made, or mounting is refused.
@@ -107,6 +130,10 @@ pub fn hold(source: &str, path: &std::path::Path) -> Result<()> {
     let what = || format!("keep a namespace at `{}`", path.display());
     if let Some(dir) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| Error::from_io(&e, what()))?;
+    }
+    // Kept already, by another of its names.
+    if std::fs::File::open(path).is_ok_and(|file| check(&file.into(), DIR).is_ok()) {
+        return Ok(());
     }
     std::fs::File::create(path).map_err(|e| Error::from_io(&e, what()))?;
     mount(Some(source), path, NONE, MsFlags::MS_BIND, NONE).map_err(|e| Error::from_errno(e as i32, what()))

@@ -19,14 +19,14 @@ mod tests;
 mod tree;
 
 pub use child::{Ended, signal_by_name, signal_name};
-pub use proc::{lives, marked, pids_in_netns, process_start_time};
+pub use proc::{lives, marked, pids_in_netns, process_start_time, tagged};
 pub use pump::Tee;
 pub use replace::replace;
 pub use spawn::{BeforeExec, check, keep_limit};
 pub use start::{Started, start};
 pub use tree::{
-    EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_tree, end_trees, own_children,
-    reap_orphans,
+    EndedProcess, Lineage, Process, become_subreaper, end_descendants, end_in_netns, end_marked, end_tree, end_trees,
+    own_children, reap_orphans,
 };
 
 use crate::kernel::Cancel;

@@ -179,6 +179,14 @@ pub fn marked(mark: &str) -> Vec<i32> {
     found
 }
 
+/// Whether anything carries the tag of a program that was started (`NSSCRIPT_PROC=tag`).
+#[must_use]
+pub fn tagged(tag: &str) -> bool {
+    let own = own_pid();
+    let carries = |pid: i32| variables(pid, [super::TAG])[0].as_deref() == Some(tag);
+    !tag.is_empty() && pids().into_iter().any(|pid| pid != own && carries(pid) && !stat(pid).is_some_and(|s| s.zombie))
+}
+
 pub(super) fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }

@@ -230,6 +230,24 @@ pub fn end_tree(pid: i32, start_time: u64, grace: Duration) -> Result<Vec<EndedP
     }
 }
 
+/// Ends what carries a run's mark, but for ourselves and what we descend from: a shell, say, that such a run left.
+///
+/// # Errors
+/// As [`end_trees`].
+pub fn end_marked(mark: &str, grace: Duration) -> Result<Vec<EndedProcess>> {
+    check_proc()?;
+    if mark.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut above = BTreeSet::new();
+    let mut pid = own_pid();
+    while pid > 0 && above.insert(pid) {
+        pid = super::proc::stat(pid).map_or(0, |s| s.parent);
+    }
+    end_all(|| super::proc::marked(mark).into_iter().filter(|pid| !above.contains(pid)).collect(), grace, None)
+        .into_result()
+}
+
 /// Our children as they are now.
 #[must_use]
 pub fn own_children() -> Vec<Process> {

@@ -119,12 +119,17 @@ impl Txn {
         if report.errors.is_empty() {
             self.sweep(&mut report);
         }
-        if let Err(error) = self.log.end() {
-            report.errors.push(error.to_string());
-        }
+        self.end_log(&mut report);
         // A session goes on.
         self.reserve = super::reserve();
         report
+    }
+
+    /// Nothing of the run is left: the log goes.
+    pub(super) fn end_log(&mut self, report: &mut Report) {
+        if let Err(error) = self.log.end() {
+            report.errors.push(error.to_string());
+        }
     }
 
     /// Everything is undone: what is still kept is of an undo that was cut short between bringing it back and letting it go.
@@ -136,7 +141,7 @@ impl Txn {
     }
 
     /// The run stands: the point of no return is written down, and what was held for its undo is let go. A run that
-    /// changed nothing leaves no log.
+    /// changed nothing leaves no log, but may have cleared a lab away.
     ///
     /// # Errors
     /// The log can't be written; then nothing is committed, and the run has to be undone.
@@ -144,10 +149,6 @@ impl Txn {
     /// `before_release` runs after the point of no return, while what was held is still there.
     pub fn commit(&mut self, before_release: impl FnOnce(&mut Report)) -> Result<Report> {
         let mut report = Report::default();
-        if self.entries.is_empty() {
-            self.log.end()?;
-            return Ok(report);
-        }
         let stands = self.stands();
         let ended: Vec<u64> = self
             .entries
@@ -163,7 +164,7 @@ impl Txn {
         before_release(&mut report);
         self.finish(&mut report);
         if !stands {
-            self.log.end()?;
+            self.end_log(&mut report);
         }
         self.entries.clear();
         self.made.clear();

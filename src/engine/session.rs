@@ -540,10 +540,10 @@ impl Session {
     /// # Errors
     /// The journal can't be written: nothing is committed.
     pub fn commit(&self) -> Result<Report> {
-        let aside = self.0.aside.borrow_mut().take();
+        // Past the point of no return only: until then the lab may have to be put back.
         let retire = |report: &mut Report| {
-            let Some((aside, _)) = &aside else { return };
-            match labs::retire(Rc::clone(&self.0.kernel), aside, self.steps()) {
+            let Some((aside, _)) = self.0.aside.borrow_mut().take() else { return };
+            match labs::retire(Rc::clone(&self.0.kernel), &aside, self.steps()) {
                 Ok(old) => report.merge(old),
                 Err(error) => report.errors.push(error.to_string()),
             }

@@ -49,9 +49,10 @@ struct Row {
     state: String,
 }
 
-fn row(kernel: &dyn Kernel, name: &str) -> Row {
+/// `None`: it has gone since it was listed.
+fn row(kernel: &dyn Kernel, name: &str) -> Option<Row> {
     let plain = |state: String| Row { name: name.into(), since: "-".into(), counts: [0; 3], state };
-    match journal::standing(name) {
+    Some(match journal::standing(name) {
         Ok(Standing::Committed(story)) if story.empty => {
             Row { since: ago(story.header.started), ..plain("killed: nsscript recover".into()) }
         }
@@ -71,9 +72,9 @@ fn row(kernel: &dyn Kernel, name: &str) -> Row {
             Row { since: ago(story.header.started), ..plain("killed: nsscript recover".into()) }
         }
         Ok(Standing::Void) => plain("of another boot".into()),
-        Ok(Standing::Free) => plain("gone".into()),
+        Ok(Standing::Free) => return None,
         Err(error) => plain(error.to_string()),
-    }
+    })
 }
 
 /// `nsscript ls`.
@@ -82,7 +83,7 @@ pub fn ls(global: &Global) -> i32 {
         Ok(kernel) => kernel,
         Err(error) => return report_error(global, &error),
     };
-    let rows: Vec<Row> = journal::names().iter().map(|name| row(&*kernel, name)).collect();
+    let rows: Vec<Row> = journal::names().iter().filter_map(|name| row(&*kernel, name)).collect();
     if global.json {
         for row in rows {
             let [namespaces, links, processes] = row.counts;

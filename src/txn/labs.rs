@@ -1,8 +1,8 @@
 //! Labs: committed runs that stand, each with its journal as the record of what it made.
 
-use super::journal::{self, Standing, Story};
+use super::journal::{self, Standing, Story, Taken};
 use super::log::{Change, Undo};
-use super::{Observer, Report, Txn, identity, same_link};
+use super::{Observer, Report, Txn, folders, identity, same_link};
 use crate::kernel::{By, Kernel};
 use crate::plan::attribute;
 use crate::plan::drift::Account;
@@ -96,7 +96,7 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
     journal::check_name(name)?;
     match journal::standing(name)? {
         Standing::Committed(story) => {
-            let mut txn = Txn::replay(kernel, &story, observer)?;
+            let mut txn = Txn::replay(kernel, Taken::over(&story)?, observer)?;
             Ok(txn.down())
         }
         Standing::Void => {
@@ -233,10 +233,10 @@ fn lead_back(kernel: &dyn Kernel, change: &Change, perform: &mut dyn FnMut(Verb)
 /// Ends a lab that was set aside: its processes, and what runs in its namespaces.
 ///
 /// # Errors
-/// Its journal can't be read.
-pub fn retire(kernel: Rc<dyn Kernel>, aside: &std::path::Path, observer: Box<dyn Observer>) -> Result<Report> {
-    let story = journal::story_in(aside)?;
-    let mut txn = Txn::replay(Rc::clone(&kernel), &story, observer)?;
+/// What its own run waited for can't be ended.
+pub fn retire(kernel: Rc<dyn Kernel>, aside: Taken, observer: Box<dyn Observer>) -> Result<Report> {
+    let story = aside.story().clone();
+    let mut txn = Txn::replay(Rc::clone(&kernel), aside, observer)?;
     let spaces: Vec<Ns> = story
         .entries
         .iter()
@@ -294,40 +294,59 @@ pub fn recover(
     for name in journal::names().into_iter().filter(|n| only.is_none_or(|o| o == n)) {
         match journal::standing(&name) {
             Ok(Standing::Broken(story)) => {
-                let mut report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.recover());
-                if let (Ok(report), Some(aside)) = (&mut report, &story.header.aside)
-                    && let Err(error) = journal::relocate(aside, &story.folder)
-                {
-                    report.errors.push(error.to_string());
-                }
+                let report = undo(kernel, &story, observer);
                 out.push(Recovered { name, committed: false, report });
             }
             Ok(Standing::Committed(story)) if unfinished(&story) => {
                 // Killed between the point of no return and the end.
-                if let Some(aside) = story.header.aside.as_ref().filter(|a| a.exists())
-                    && let Err(error) = retire(Rc::clone(kernel), aside, observer())
-                {
-                    out.push(Recovered { name: name.clone(), committed: true, report: Err(error) });
-                }
-                let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.finish_commit());
-                let _ = std::fs::remove_dir(story.folder.join("keep"));
-                let report = report.and_then(|report| {
-                    if story.empty {
-                        journal::remove(&name)?;
-                    }
-                    Ok(report)
-                });
+                let report = finish(kernel, &story, observer);
                 out.push(Recovered { name, committed: true, report });
             }
             Ok(Standing::Void) => {
                 let report = journal::remove(&name).map(|()| Report::default());
                 out.push(Recovered { name, committed: false, report });
             }
+            Ok(Standing::Free) => {
+                // Nobody's, if it is empty: a run's folder never is.
+                let _ = std::fs::remove_dir(journal::folder(&name));
+            }
             Ok(_) => {}
             Err(error) => out.push(Recovered { name, committed: false, report: Err(error) }),
         }
     }
+    folders::sweep();
     out
+}
+
+/// Undoes what a dead run did, and puts the lab back that it was to replace.
+fn undo(kernel: &Rc<dyn Kernel>, story: &Story, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Result<Report> {
+    let taken = Taken::over(story)?;
+    // Held from before its name is free until it is back: nobody is to take it for one that was left alone.
+    let aside = story.header.aside.as_ref().map(|aside| Taken::over(&journal::story_in(aside)?));
+    let mut report = Txn::replay(Rc::clone(kernel), taken, observer())?.recover();
+    let back = aside.map(|aside| aside.and_then(|mut aside| aside.relocate(&story.folder)));
+    report.errors.extend(back.and_then(Result::err).map(|error| error.to_string()));
+    Ok(report)
+}
+
+/// Brings a commit to its end that was begun: the lab that was replaced is ended, and what was kept for the undo goes.
+fn finish(kernel: &Rc<dyn Kernel>, story: &Story, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Result<Report> {
+    let mut txn = Txn::replay(Rc::clone(kernel), Taken::over(story)?, observer())?;
+    let mut report = Report::default();
+    if let Some(aside) = story.header.aside.as_ref().filter(|a| a.exists()) {
+        let old = journal::story_in(aside).and_then(|old| Taken::over(&old));
+        match old.and_then(|old| retire(Rc::clone(kernel), old, observer())) {
+            Ok(old) => report.errors.extend(old.errors),
+            Err(error) => report.errors.push(error.to_string()),
+        }
+    }
+    report.merge(txn.finish_commit(story.empty));
+    let keep = story.folder.join("keep");
+    let _ = std::fs::remove_dir(&keep);
+    if keep.exists() {
+        report.errors.push(format!("`{}` still keeps something", keep.display()));
+    }
+    Ok(report)
 }
 
 /// Whether a commit was begun and not brought to its end.

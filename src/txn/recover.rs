@@ -1,7 +1,7 @@
 //! From a journal back to a transaction: to undo what a run that was killed left open, to finish a commit that was
 //! begun, and to take down a lab that stands.
 
-use super::journal::{Journal, Story};
+use super::journal::Taken;
 use super::log::{Entry, Undo};
 use super::{Observer, Report, Txn, carriers, limbo, read};
 use crate::kernel::{By, Kernel};
@@ -10,13 +10,13 @@ use crate::plan::{Ns, Result, Verb};
 use std::rc::Rc;
 
 impl Txn {
-    /// The transaction of a story, as it was when its last line was written. What was begun and perhaps not done is
+    /// The transaction of a journal that was taken over, as it was when its last line was written. What was begun and perhaps not done is
     /// resolved by looking at the kernel.
     ///
     /// # Errors
-    /// Another process is at it.
-    pub fn replay(kernel: Rc<dyn Kernel>, story: &Story, observer: Box<dyn Observer>) -> Result<Txn> {
-        let journal = Journal::take_over(story)?;
+    /// What it waited for can't be ended, or a namespace not be entered.
+    pub fn replay(kernel: Rc<dyn Kernel>, taken: Taken, observer: Box<dyn Observer>) -> Result<Txn> {
+        let (story, journal) = taken.parts();
         // What it waited for may still be at it.
         if let Some((pid, start_time, tag)) = story.helper.clone()
             && kernel.runs(pid, start_time)
@@ -132,10 +132,13 @@ impl Txn {
         }
     }
 
-    /// Finishes a commit that was begun: what was kept goes.
-    pub fn finish_commit(&mut self) -> Report {
+    /// Finishes a commit that was begun: what was kept goes. `empty`: the log does too.
+    pub fn finish_commit(&mut self, empty: bool) -> Report {
         let mut report = Report::default();
         self.finish(&mut report);
+        if empty {
+            self.end_log(&mut report);
+        }
         report
     }
 

@@ -29,6 +29,10 @@ fn whole(folder: &Path) -> String {
     lab(folder, "x.rhai", text)
 }
 
+fn forwarding() -> String {
+    std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim().to_string()
+}
+
 fn sleepers() -> usize {
     shell("pgrep -fxc 'sleep 1000' || true").trim().parse().unwrap()
 }
@@ -50,6 +54,44 @@ fn locked(folder: &str) -> std::fs::File {
     let whole = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
     nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole)).unwrap();
     file
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn a_commit_that_was_cut_short_is_finished_before_anything_else() {
+    isolated!("kills::a_commit_that_was_cut_short_is_finished_before_anything_else");
+    let folder = tempfile::tempdir().unwrap();
+    let script = whole(folder.path());
+    let before = forwarding();
+    let replace = ["--host", "--replace", &script];
+    let killed = || {
+        run(&["--host", &script]).ends(0);
+        faulty(&replace, "kill-after", |_| {
+            let text = std::fs::read_to_string("/run/nsscript/labs/x/journal").unwrap();
+            text.contains("\"line\":\"commit\"") && there("labs/x/keep")
+        });
+        assert_eq!(sleepers(), 2);
+        assert!(line("ls").ends(0).out.contains("killed: nsscript recover"));
+        let shown = line("show x").ends(0).out;
+        assert!(shown.contains("killed in its commit") && !shown.contains("netns del"), "{shown}");
+    };
+    let ended = || {
+        assert_eq!((sleepers(), forwarding()), (0, before.clone()));
+        assert!(!there(""), "{}", shell("find /run/nsscript"));
+        line("netns list").ends(0).prints("");
+    };
+    killed();
+    line("down x").ends(0).says("took lab `x` down").says("verified");
+    ended();
+    killed();
+    line("down --all").ends(0).says("took lab `x` down").says("verified");
+    ended();
+    killed();
+    run(&replace).ends(0).says("its commit is finished");
+    assert_eq!((sleepers(), forwarding()), (1, "1".into()));
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down x").ends(0).says("verified");
+    ended();
 }
 
 #[test]
@@ -78,6 +120,46 @@ fn a_lab_is_back_when_what_replaces_it_can_not_be_committed() {
     assert_eq!((inside_a(), sleepers()), (running, 1));
     assert!(line("ls").ends(0).out.contains("healthy"));
     assert!(!there("aside"));
+    line("down x").ends(0).says("verified");
+    assert!(!there(""));
+}
+
+#[test]
+fn a_lab_that_a_dead_run_set_aside_is_put_back() {
+    isolated!("kills::a_lab_that_a_dead_run_set_aside_is_put_back");
+    let folder = tempfile::tempdir().unwrap();
+    let script = whole(folder.path());
+    run(&["--host", &script]).ends(0);
+    let running = inside_a();
+    // As it is before the run has a journal, and when that is gone already.
+    let set_aside = || {
+        let aside = format!("aside/x-{}", header("labs/x")["mark"].as_str().unwrap());
+        shell(&format!("cd {ROOT}; mkdir -m 700 aside; mv labs/x {aside}; rmdir labs"));
+        aside
+    };
+    let aside = set_aside();
+    assert!(line("ls").ends(0).out.contains("set aside: nsscript recover"));
+    line("down x").ends(1).says("`nsscript recover` puts it back");
+    run(&["--host", "-e", "print(1)"]).ends(0).says("`x` was killed and left something open");
+    // Not while somebody is at it.
+    let lock = locked(&aside);
+    line("recover").ends(0).says("nothing to recover");
+    line("ls").ends(0).prints("");
+    drop(lock);
+    // Nor where its name is another's by now: that one stands.
+    shell(&format!("cp -r {ROOT}/{aside} /run/other; mkdir {ROOT}/labs; mv /run/other {ROOT}/labs/x"));
+    line("recover").ends(1).says("lab `x` can't be put back: its name is taken");
+    assert!(there("labs/x") && there(&aside));
+    shell(&format!("rm -r {ROOT}/labs"));
+    line("recover").ends(0).says("lab `x` is put back");
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    assert_eq!(inside_a(), running);
+    set_aside();
+    run(&["--host", &script]).ends(1).says("lab `x` is put back").says("lab `x` stands already");
+    set_aside();
+    run(&["--host", "--replace", &script]).ends(0).says("lab `x` is put back");
+    assert_eq!(sleepers(), 1);
+    assert_ne!(inside_a(), running);
     line("down x").ends(0).says("verified");
     assert!(!there(""));
 }

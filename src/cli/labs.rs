@@ -8,7 +8,7 @@ use crate::kernel::linux::Linux;
 use crate::plan::{Error, Kind, Result, ip};
 use crate::report::{Diagnostic, Event};
 use crate::txn::journal::{self, Standing, Story};
-use crate::txn::labs::{self, Health};
+use crate::txn::labs::{self, Done, Health};
 use serde_json::json;
 use std::io::Write as _;
 use std::path::Path;
@@ -49,10 +49,12 @@ struct Row {
     state: String,
 }
 
-fn row(kernel: &dyn Kernel, name: &str) -> Row {
+/// `None`: it has gone since it was listed.
+fn row(kernel: &dyn Kernel, name: &str) -> Option<Row> {
     let plain = |state: String| Row { name: name.into(), since: "-".into(), counts: [0; 3], state };
-    match journal::standing(name) {
-        Ok(Standing::Committed(story)) if story.empty => {
+    Some(match journal::standing(name) {
+        // Until its commit is finished its journal tells also of what it replaced.
+        Ok(Standing::Committed(story)) if labs::unfinished(&story) => {
             Row { since: ago(story.header.started), ..plain("killed: nsscript recover".into()) }
         }
         Ok(Standing::Committed(story)) => {
@@ -71,9 +73,9 @@ fn row(kernel: &dyn Kernel, name: &str) -> Row {
             Row { since: ago(story.header.started), ..plain("killed: nsscript recover".into()) }
         }
         Ok(Standing::Void) => plain("of another boot".into()),
-        Ok(Standing::Free) => plain("gone".into()),
+        Ok(Standing::Free) => return None,
         Err(error) => plain(error.to_string()),
-    }
+    })
 }
 
 /// `nsscript ls`.
@@ -82,7 +84,13 @@ pub fn ls(global: &Global) -> i32 {
         Ok(kernel) => kernel,
         Err(error) => return report_error(global, &error),
     };
-    let rows: Vec<Row> = journal::names().iter().map(|name| row(&*kernel, name)).collect();
+    let mut rows: Vec<Row> = journal::names().iter().filter_map(|name| row(&*kernel, name)).collect();
+    rows.extend(labs::set_aside().into_iter().map(|name| Row {
+        name,
+        since: "-".into(),
+        counts: [0; 3],
+        state: "set aside: nsscript recover".into(),
+    }));
     if global.json {
         for row in rows {
             let [namespaces, links, processes] = row.counts;
@@ -138,6 +146,12 @@ pub fn show(global: &Global, name: &str) -> i32 {
         Ok(both) => both,
         Err(error) => return report_error(global, &error),
     };
+    let mut story = story;
+    let unfinished = story.committed.is_some() && labs::unfinished(&story);
+    if unfinished {
+        // What cleared the way is nothing that the lab did.
+        story.entries.retain(|e| e.seq >= story.cleared);
+    }
     let health: Health = labs::health(&*kernel, &story);
     let steps: Vec<String> = story.entries.iter().filter_map(|e| e.verb.as_ref()).map(ip::equivalent).collect();
     if global.json {
@@ -162,6 +176,9 @@ pub fn show(global: &Global, name: &str) -> i32 {
     for (pid, words) in &health.processes {
         out(&format!("process {pid}: {words}\n"));
     }
+    if unfinished {
+        out("killed in its commit: `nsscript recover` finishes it\n");
+    }
     for drift in &health.drift {
         out(&format!("drift: {drift}\n"));
     }
@@ -182,7 +199,7 @@ pub fn down(global: &Global, names: &[String], all: bool) -> i32 {
     let names = if all { standing_names() } else { names.to_vec() };
     let mut result = status::DONE;
     for name in names {
-        match labs::down(Rc::clone(&kernel), &name, observer(&listener, global.wants_steps())) {
+        match labs::down(&kernel, &name, &mut || observer(&listener, global.wants_steps())) {
             Ok(report) => {
                 for message in &report.notes {
                     listener.borrow_mut().event(&Event::Note { message: message.clone() });
@@ -238,7 +255,7 @@ pub fn recover(global: &Global) -> i32 {
                     result = status::NOT_EQUAL;
                 }
                 let mut listener = listener.borrow_mut();
-                if one.committed && report.verified() {
+                if one.done != Done::Undone && report.verified() {
                     listener.event(&Event::Note { message: words });
                     continue;
                 }

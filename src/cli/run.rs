@@ -11,6 +11,7 @@ use crate::plan::{Error, Kind, Result};
 use crate::report::{Diagnostic, Event};
 use crate::txn::Report;
 use crate::txn::journal::{self, Standing};
+use crate::txn::labs;
 use std::io::Read as _;
 use std::rc::Rc;
 use std::time::Instant;
@@ -200,13 +201,14 @@ pub fn run(global: &Global, args: RunArgs, state: &State) -> i32 {
 /// are said.
 pub(super) fn clear_the_way(session: &Session, lab: &str, replace: bool) -> Result<()> {
     journal::check_name(lab)?;
+    if labs::to_recover(lab) {
+        session.recover(lab)?;
+    }
     match journal::standing(lab)? {
         Standing::Free => {}
         Standing::Void => journal::remove(lab)?,
-        Standing::Broken(_) => session.recover(lab)?,
-        Standing::Committed(story) if story.empty => session.recover(lab)?,
-        Standing::Committed(story) if replace => session.replace(&story)?,
-        Standing::Running(_) | Standing::Committed(_) => return Err(journal::taken(lab)),
+        Standing::Committed(story) if replace && !labs::unfinished(&story) => session.replace(&story)?,
+        Standing::Running(_) | Standing::Committed(_) | Standing::Broken(_) => return Err(journal::taken(lab)),
     }
     session.look_for_killed();
     Ok(())

@@ -11,7 +11,7 @@ use crate::kernel::{By, Cancel, Kernel};
 use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, LinkInfo, Ns, Outcome, Result, Verb, ip};
 use crate::report::{Event, Sink};
-use crate::txn::journal::{self, Journal};
+use crate::txn::journal::{self, Journal, Taken};
 use crate::txn::{Observer, Report, Savepoint, Txn, labs};
 use rhai::{FnPtr, NativeCallContext, Position};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -64,8 +64,8 @@ struct Inner {
     rising: RefCell<Vec<(Ns, u32)>>,
     hooks: RefCell<Vec<FnPtr>>,
     defers: RefCell<Vec<FnPtr>>,
-    /// Where the lab is that this run replaces, and where it belongs.
-    aside: RefCell<Option<(std::path::PathBuf, std::path::PathBuf)>>,
+    /// The lab that this run replaces, locked, and where it belongs.
+    aside: RefCell<Option<(Taken, std::path::PathBuf)>>,
     exit: Cell<Option<i32>>,
     /// Folders of logs that were renamed since handles of them were given out.
     renamed: RefCell<Vec<(std::path::PathBuf, std::path::PathBuf)>>,
@@ -511,8 +511,8 @@ impl Session {
         {
             report.errors.push(error.to_string());
         }
-        if let Some((aside, home)) = self.0.aside.borrow_mut().take()
-            && let Err(error) = journal::relocate(&aside, &home)
+        if let Some((mut aside, home)) = self.0.aside.borrow_mut().take()
+            && let Err(error) = aside.relocate(&home)
         {
             report.errors.push(error.to_string());
         }
@@ -540,9 +540,9 @@ impl Session {
     /// # Errors
     /// The journal can't be written: nothing is committed.
     pub fn commit(&self) -> Result<Report> {
-        let aside = self.0.aside.borrow_mut().take();
+        // Past the point of no return only: until then the lab may have to be put back.
         let retire = |report: &mut Report| {
-            let Some((aside, _)) = &aside else { return };
+            let Some((aside, _)) = self.0.aside.borrow_mut().take() else { return };
             match labs::retire(Rc::clone(&self.0.kernel), aside, self.steps()) {
                 Ok(old) => report.merge(old),
                 Err(error) => report.errors.push(error.to_string()),
@@ -627,22 +627,25 @@ impl Session {
         observer(&self.0.setting.listener, self.0.setting.steps)
     }
 
-    /// Sets the lab of this name that stands aside, alive: it is put back if this run fails, and ended when it commits.
+    /// Sets the lab of this name that stands aside, alive: it is put back if this run fails, and ended when it commits. It is
+    /// locked until then, so that nobody takes it for one whose run was killed.
     ///
     /// # Errors
     /// It can't be set aside; then it stands as before.
     pub fn replace(&self, story: &journal::Story) -> Result<()> {
+        let mut taken = Taken::over(story)?;
+        let story = taken.story().clone();
         let aside = journal::aside(&story.header.name, &story.header.mark);
-        let home = story.folder.clone();
-        journal::relocate(&home, &aside)?;
-        self.0.aside.replace(Some((aside.clone(), home)));
+        taken.relocate(&aside)?;
+        self.0.aside.replace(Some((taken, story.folder.clone())));
         let clear = || -> Result<()> {
-            self.txn(|txn| txn.replaces(aside.clone()))?;
-            labs::clear(self.kernel(), story, &mut |verb| self.perform(verb).map(drop))?;
+            self.txn(|txn| txn.replaces(aside))?;
+            labs::clear(self.kernel(), &story, &mut |verb| self.perform(verb).map(drop))?;
             self.txn(Txn::cleared)
         };
-        clear().inspect_err(|_| {
-            let _ = self.rollback(&mut |_| Ok(()));
+        clear().map_err(|error| {
+            let report = self.rollback(&mut |_| Ok(()));
+            crate::txn::with_report(error, &report)
         })
     }
 

@@ -25,7 +25,7 @@ use crate::kernel::linux::process::{self, Output, Spec, Stdin};
 use crate::kernel::terminal::{self as screen, Modes};
 use crate::plan::{Error, Result};
 use crate::report::{Diagnostic, Event, Style};
-use crate::txn::{Report, journal};
+use crate::txn::{Report, journal, labs};
 use interpreter::{Ended, Interpreter};
 use places::Input;
 use rhai::Dynamic;
@@ -582,11 +582,12 @@ impl Repl {
             name => name.to_owned(),
         };
         journal::check_name(&name).map_err(|e| e.with_hint("letters, digits, `-`, `_`, `.`: `:commit NAME`"))?;
+        if labs::to_recover(&name) {
+            session.recover(&name)?;
+        }
         match journal::standing(&name)? {
             journal::Standing::Free => {}
             journal::Standing::Void => journal::remove(&name)?,
-            journal::Standing::Broken(_) => session.recover(&name)?,
-            journal::Standing::Committed(story) if story.empty => session.recover(&name)?,
             _ => return Err(journal::taken(&name).with_hint(format!("`:commit {name}-2` gives it another name"))),
         }
         let begun = Instant::now();

@@ -2,23 +2,24 @@
 //! they are.
 //!
 //! The intent is written before the verb is done, the outcome after; nothing is synced, since the file only has to
-//! survive the process. Whether a run lives is told by a lock on the journal, not by a pid. A torn last line is normal;
-//! a journal that can't be read is refused and left alone.
+//! survive the process. Whether a run lives is told by a lock on the journal, not by a pid. It gets its place with its first
+//! line written and locked, and leaves it locked (`folders.rs`): what is found there unlocked is a lab's, or a dead run's. A torn
+//! last line is normal; a journal that can't be read is refused and left alone.
 
+pub use super::folders::ROOT;
+use super::folders::{self, failed};
+use super::lock::{self, Locked};
 use super::log::{Entry, Undo, UndoLog};
 use crate::kernel::Lineage;
 use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Outcome, Result, State};
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where everything of nsscript's own is.
-pub const ROOT: &str = "/run/nsscript";
 /// The format of the lines below.
 const VERSION: u32 = 2;
 
@@ -91,7 +92,7 @@ enum Line<'a> {
 }
 
 /// What a journal says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Story {
     pub header: Header,
     /// What stands, in order; an entry without outcome may or may not have been done.
@@ -104,6 +105,8 @@ pub struct Story {
     pub committed: Option<u64>,
     /// It was committed with nothing left of what it made: no lab.
     pub empty: bool,
+    /// The steps before this one cleared the way. Of a commit that is not finished they are still among the entries.
+    pub cleared: u64,
     pub folder: PathBuf,
 }
 
@@ -118,7 +121,7 @@ pub enum Standing {
     Broken(Box<Story>),
     /// A lab that stands.
     Committed(Box<Story>),
-    /// Of another boot: nothing of it is left.
+    /// Of another boot, or with not even a first line: nothing of it is left.
     Void,
 }
 
@@ -126,8 +129,14 @@ pub enum Standing {
 pub struct Journal {
     header: Header,
     folder: PathBuf,
-    file: Option<Flock<File>>,
+    file: Option<Locked>,
     length: u64,
+}
+
+/// The journal of a lab or a dead run that was taken over: nobody else is at it from here on, and this is what it says.
+pub struct Taken {
+    journal: Journal,
+    story: Story,
 }
 
 /// The folder of a lab.
@@ -146,17 +155,6 @@ pub fn boot_id() -> String {
 #[must_use]
 pub fn seconds_now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-fn failed(what: &str, path: &Path, e: &std::io::Error) -> Error {
-    let error = Error::from_io(e, format!("{what} `{}`", path.display())).with_op("journal");
-    match error.kind {
-        Kind::Permission => {
-            error.with_hint("run it as root, or with `--sandbox`: a change that can't be journalled is not made")
-        }
-        Kind::Limit => error.with_hint("make room there: a change that can't be journalled is not made"),
-        _ => error,
-    }
 }
 
 impl Journal {
@@ -181,46 +179,26 @@ impl Journal {
         if self.file.is_some() {
             return Ok(());
         }
-        let labs = Path::new(ROOT).join("labs");
-        let private =
-            |path: &Path, recursive: bool| std::fs::DirBuilder::new().recursive(recursive).mode(0o700).create(path);
-        private(&labs, true).map_err(|e| failed("make", &labs, &e))?;
-        if let Err(e) = private(&self.folder, false) {
-            if e.kind() == std::io::ErrorKind::AlreadyExists {
-                return Err(taken(&self.header.name));
-            }
-            return Err(failed("make", &self.folder, &e));
+        let young = folders::young(&self.header.mark);
+        let made = self.make(&young);
+        if made.is_err() {
+            // Half a journal would be refused later on: the next step begins anew.
+            let _ = std::fs::remove_dir_all(&young);
+            self.file = None;
+            folders::tidy();
         }
-        let path = self.folder.join("journal");
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| failed("make", &path, &e))?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, e)| Error::from_errno(e as i32, format!("lock `{}`", path.display())))?;
-        self.file = Some(file);
-        let header = self.header.clone();
-        self.write(&header)
+        made
     }
 
-    /// Takes over the journal of a story, locked, to undo it.
-    ///
-    /// # Errors
-    /// Another process is at it.
-    pub fn take_over(story: &Story) -> Result<Journal> {
-        let path = story.folder.join("journal");
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| failed("open", &path, &e))?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, _)| {
-            Error::new(Kind::Busy, format!("lab `{}` is in use by another nsscript", story.header.name))
-                .with_target(&story.header.name)
-                .with_hint("wait for it to end, and try again")
-        })?;
-        // A torn last line is cut off, or the next would be glued to it.
-        let length = whole_lines(&path)?;
-        file.set_len(length).map_err(|e| failed("cut", &path, &e))?;
-        Ok(Journal { header: story.header.clone(), folder: story.folder.clone(), file: Some(file), length })
+    /// Makes the journal beside, and puts it in its place once its first line is written: nobody ever finds a young one there.
+    fn make(&mut self, young: &Path) -> Result<()> {
+        self.file = Some(folders::begin(young)?);
+        self.length = 0;
+        let header = self.header.clone();
+        self.write(&header)?;
+        folders::place(young, &self.folder).map_err(|e| {
+            if folders::occupied(&e) { taken(&self.header.name) } else { failed("make", &self.folder, &e) }
+        })
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<()> {
@@ -238,13 +216,94 @@ impl Journal {
     }
 }
 
+impl Taken {
+    /// Takes over the journal of a story, locked, and reads it again: others may have been at it since the story was read.
+    ///
+    /// # Errors
+    /// Another process is at it, or was, and it tells of something else now.
+    pub fn over(story: &Story) -> Result<Taken> {
+        let path = story.folder.join("journal");
+        let busy = || in_use(&story.header.name);
+        let file = match OpenOptions::new().read(true).append(true).open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Err(busy()),
+            Err(e) => return Err(failed("open", &path, &e)),
+        };
+        let mut lock = Locked::try_new(file)?.filter(|lock| lock.is_at(&path)).ok_or_else(busy)?;
+        // A torn last line is cut off, or the next would be glued to it.
+        let length = whole_lines(&mut lock).map_err(|e| failed("read", &path, &e))?;
+        lock.set_len(length).map_err(|e| failed("cut", &path, &e))?;
+        let now = read_from(&mut lock, &story.folder)?.ok_or_else(busy)?;
+        if now.header != story.header || now.committed.is_some() != story.committed.is_some() {
+            return Err(busy());
+        }
+        let journal = Journal { header: now.header.clone(), folder: now.folder.clone(), file: Some(lock), length };
+        Ok(Taken { journal, story: now })
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn story(&self) -> &Story {
+        &self.story
+    }
+
+    /// Sets the lab's folder aside, or puts it back: one rename. It stays locked.
+    ///
+    /// # Errors
+    /// It can't be renamed.
+    pub fn relocate(&mut self, to: &Path) -> Result<()> {
+        let from = self.story.folder.clone();
+        folders::place(&from, to).map_err(|e| {
+            if folders::occupied(&e) {
+                Error::new(
+                    Kind::Exists,
+                    format!("lab `{}` can't be put back: its name is taken", self.story.header.name),
+                )
+                .with_target(&self.story.header.name)
+                .with_hint("take down what has it by now, then `nsscript recover` puts it back")
+            } else {
+                failed("rename", &from, &e)
+            }
+        })?;
+        self.story.folder = to.to_path_buf();
+        self.journal.folder = to.to_path_buf();
+        folders::tidy();
+        Ok(())
+    }
+
+    /// The story, and the journal to go on with.
+    #[must_use]
+    pub fn parts(self) -> (Story, Journal) {
+        (self.story, self.journal)
+    }
+
+    /// Removes it: nothing of the run is left.
+    ///
+    /// # Errors
+    /// It can't be removed.
+    pub fn remove(mut self) -> Result<()> {
+        self.journal.end()
+    }
+}
+
+/// The error of a journal that another process is at.
+fn in_use(name: &str) -> Error {
+    Error::new(Kind::Busy, format!("lab `{name}` is in use by another nsscript"))
+        .with_target(name)
+        .with_hint("wait for it to end, and try again")
+}
+
 /// The length of the file up to its last newline.
-fn whole_lines(path: &Path) -> Result<u64> {
-    let mut file = File::open(path).map_err(|e| failed("open", path, &e))?;
-    let mut bytes = Vec::new();
-    file.rewind().map_err(|e| failed("read", path, &e))?;
-    file.read_to_end(&mut bytes).map_err(|e| failed("read", path, &e))?;
+fn whole_lines(file: &mut File) -> std::io::Result<u64> {
+    let bytes = all_of(file)?;
     Ok(bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at as u64 + 1))
+}
+
+fn all_of(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The error of a name that is in use, naming who uses it.
@@ -326,10 +385,8 @@ impl UndoLog for Journal {
         let to = folder(name);
         if self.file.is_some() {
             // An empty folder of that name would be replaced, a lab's is not: rename(2).
-            std::fs::rename(&self.folder, &to).map_err(|e| match e.kind() {
-                std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => taken(name),
-                _ => failed("rename", &self.folder, &e),
-            })?;
+            std::fs::rename(&self.folder, &to)
+                .map_err(|e| if folders::occupied(&e) { taken(name) } else { failed("rename", &self.folder, &e) })?;
         }
         self.folder = to;
         self.header.name = name.into();
@@ -338,16 +395,11 @@ impl UndoLog for Journal {
 
     fn end(&mut self) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
-        if self.file.take().is_none() {
-            return Ok(());
-        }
-        // The lock is let go with the file; the folder goes after it, in one step for whoever looks: renamed first.
-        let gone = Path::new(ROOT).join(format!("gone-{}", self.header.mark));
-        let folder = if std::fs::rename(&self.folder, &gone).is_ok() { gone } else { self.folder.clone() };
-        std::fs::remove_dir_all(&folder).map_err(|e| failed("remove", &folder, &e))?;
-        // Directories that are empty now leave no trace.
-        tidy();
-        Ok(())
+        let Some(lock) = self.file.take() else { return Ok(()) };
+        // Let go only when nothing is there under its name any more: whoever waits for it must not take another lab for it.
+        let done = folders::discard(&self.folder, &self.header.mark);
+        drop(lock);
+        done
     }
 }
 
@@ -367,40 +419,48 @@ pub fn standing(name: &str) -> Result<Standing> {
         return Err(Error::new(Kind::Permission, format!("`{}` belongs to user {}", folder.display(), meta.uid()))
             .with_hint("it is left alone"));
     }
-    let file = match File::open(&path) {
+    let mut file = match File::open(&path) {
         Ok(file) => file,
-        // Made a moment ago, or by a run that died in that moment: an empty folder holds nothing to undo.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(if std::fs::remove_dir(&folder).is_ok() { Standing::Free } else { Standing::Running(None) });
-        }
+        // A folder without is nobody's: a run's has it from the first.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Standing::Free),
         Err(e) => return Err(failed("open", &path, &e)),
     };
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Ok(lock) => {
-            let story = read(&folder)?;
-            drop(lock);
-            match story {
-                None => {
-                    // Died before its first line was whole: nothing was done yet.
-                    let _ = std::fs::remove_dir_all(&folder);
-                    Ok(Standing::Free)
-                }
-                Some(story) if story.header.boot != boot_id() => Ok(Standing::Void),
-                Some(story) if story.committed.is_some() => Ok(Standing::Committed(Box::new(story))),
-                Some(story) => Ok(Standing::Broken(Box::new(story))),
-            }
-        }
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(Standing::Running(header(&path).map(Box::new))),
-        Err((_, e)) => Err(Error::from_errno(e as i32, format!("lock `{}`", path.display()))),
+    if lock::held(&file)? {
+        return Ok(Standing::Running(header(&path).map(Box::new)));
     }
+    Ok(match read_from(&mut file, &folder)? {
+        Some(story) if story.header.boot != boot_id() => Standing::Void,
+        Some(story) if story.committed.is_some() => Standing::Committed(Box::new(story)),
+        Some(story) => Standing::Broken(Box::new(story)),
+        None => Standing::Void,
+    })
 }
 
 fn header(path: &Path) -> Option<Header> {
-    let text = std::fs::read_to_string(path).ok()?;
-    serde_json::from_str(text.lines().next()?).ok()
+    let mut line = String::new();
+    BufReader::new(File::open(path).ok()?).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).ok()
 }
 
-/// The story in a folder that nobody else looks into: that of a lab that was set aside.
+/// The first line of the journal of this name, whoever is at it.
+#[must_use]
+pub fn header_of(name: &str) -> Option<Header> {
+    header(&folder(name).join("journal"))
+}
+
+/// The folders of labs that are set aside.
+#[must_use]
+pub fn set_aside() -> Vec<PathBuf> {
+    folders::inside(&Path::new(ROOT).join("aside"))
+}
+
+/// Whether somebody is at the journal in a folder.
+#[must_use]
+pub fn is_held(folder: &Path) -> bool {
+    File::open(folder.join("journal")).is_ok_and(|file| lock::held(&file).unwrap_or(true))
+}
+
+/// The story in a folder, whoever is at it.
 ///
 /// # Errors
 /// It can't be read.
@@ -414,27 +474,28 @@ pub fn aside(name: &str, mark: &str) -> PathBuf {
     Path::new(ROOT).join("aside").join(format!("{name}-{mark}"))
 }
 
-/// Sets a lab's folder aside, or puts it back: one rename.
-///
-/// # Errors
-/// It can't be renamed.
-pub fn relocate(from: &Path, to: &Path) -> Result<()> {
-    if let Some(dir) = to.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| failed("make", dir, &e))?;
+/// The name of the lab in a folder: an interactive session's gets it when it is committed, and only the folder has it.
+fn lab_name(folder: &Path, header: &Header) -> Option<String> {
+    let (name, above) = (folder.file_name()?.to_str()?, folder.parent()?);
+    if above == Path::new(ROOT).join("labs") {
+        return Some(name.to_owned());
     }
-    std::fs::rename(from, to).map_err(|e| failed("rename", from, &e))?;
-    // Empty directories leave no trace.
-    for dir in [from.parent(), Some(Path::new(ROOT))].into_iter().flatten() {
-        let _ = std::fs::remove_dir(dir);
-    }
-    Ok(())
+    let aside = above == Path::new(ROOT).join("aside");
+    name.strip_suffix(&format!("-{}", header.mark)).filter(|_| aside).map(str::to_owned)
 }
 
 /// Reads a journal whole. `None`: not even its first line is.
 fn read(folder: &Path) -> Result<Option<Story>> {
+    let path = folder.join("journal");
+    let mut file = File::open(&path).map_err(|e| failed("open", &path, &e))?;
+    read_from(&mut file, folder)
+}
+
+/// Reads the journal of a folder from its file, wherever that is by now.
+fn read_from(file: &mut File, folder: &Path) -> Result<Option<Story>> {
     let _phase = phase::enter(Phase::Journal);
     let path = folder.join("journal");
-    let bytes = std::fs::read(&path).map_err(|e| failed("read", &path, &e))?;
+    let bytes = all_of(file).map_err(|e| failed("read", &path, &e))?;
     let refuse = |number: usize, why: String| {
         Error::new(Kind::Invalid, format!("journal `{}`, line {number}: {why}", path.display()))
             .with_hint("it is left alone; if nothing of it matters any more, remove its folder")
@@ -448,10 +509,8 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     if header.nsscript != VERSION {
         return Err(refuse(1, format!("its version is {}, this program reads {VERSION}", header.nsscript)));
     }
-    // An interactive session's lab gets its name when it is committed: the folder has it.
-    let labs = Path::new(ROOT).join("labs");
-    if let (Some(name), true) = (folder.file_name(), folder.parent() == Some(labs.as_path())) {
-        header.name = name.to_string_lossy().into_owned();
+    if let Some(name) = lab_name(folder, &header) {
+        header.name = name;
     }
     let mut story = Story {
         header,
@@ -460,9 +519,9 @@ fn read(folder: &Path) -> Result<Option<Story>> {
         helper: None,
         committed: None,
         empty: false,
+        cleared: 0,
         folder: folder.to_path_buf(),
     };
-    let mut cleared = 0;
     for (at, line) in lines {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
             Line::Intent { entry } => story.entries.push(entry.into_owned()),
@@ -488,7 +547,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
                 story.owed.extend(story.entries.iter().map(|e| e.seq).filter(|seq| *seq >= since));
             }
             Line::Undone { since } => while story.entries.pop_if(|e| e.seq >= since).is_some() {},
-            Line::Cleared { before } => cleared = before,
+            Line::Cleared { before } => story.cleared = before,
             Line::Commit { seconds, ended, empty } => {
                 story.committed = Some(seconds);
                 story.empty = empty;
@@ -498,7 +557,7 @@ fn read(folder: &Path) -> Result<Option<Story>> {
     }
     // While the commit is not finished what was cleared away is still kept, and is needed to let go of it.
     if story.committed.is_some() && !folder.join("keep").exists() {
-        story.entries.retain(|e| e.seq >= cleared);
+        story.entries.retain(|e| e.seq >= story.cleared);
     }
     Ok(Some(story))
 }
@@ -506,30 +565,28 @@ fn read(folder: &Path) -> Result<Option<Story>> {
 /// The names of all labs, sorted.
 #[must_use]
 pub fn names() -> Vec<String> {
-    let Ok(dir) = std::fs::read_dir(Path::new(ROOT).join("labs")) else { return Vec::new() };
-    // A file there is nobody's lab.
-    let folders = dir.flatten().filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut all: Vec<String> = folders.filter_map(|e| e.file_name().into_string().ok()).collect();
-    all.sort();
-    all
+    let folders = folders::inside(&Path::new(ROOT).join("labs"));
+    folders.iter().filter_map(|folder| Some(folder.file_name()?.to_str()?.to_owned())).collect()
 }
 
-/// Removes what is left of a lab of another boot, or of a run that left nothing.
+/// Removes what is left of a lab of another boot.
 ///
 /// # Errors
-/// It can't be removed.
+/// It can't be removed, or is something else by now.
 pub fn remove(name: &str) -> Result<()> {
     let folder = folder(name);
-    std::fs::remove_dir_all(&folder).map_err(|e| failed("remove", &folder, &e))?;
-    tidy();
-    Ok(())
-}
-
-/// Removes the folders that stand empty: no lab is left.
-fn tidy() {
-    let _ = std::fs::remove_dir(Path::new(ROOT).join("labs"));
-    let _ = std::fs::remove_dir(Path::new(ROOT).join("aside"));
-    let _ = std::fs::remove_dir(ROOT);
+    let path = folder.join("journal");
+    let file = match OpenOptions::new().read(true).append(true).open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(failed("open", &path, &e)),
+    };
+    let mut lock = Locked::try_new(file)?.filter(|lock| lock.is_at(&path)).ok_or_else(|| in_use(name))?;
+    match read_from(&mut lock, &folder)? {
+        Some(story) if story.header.boot == boot_id() => Err(in_use(name)),
+        Some(story) => folders::discard(&folder, &story.header.mark),
+        None => folders::discard(&folder, name),
+    }
 }
 
 /// Checks a lab's name: it is a folder's.
@@ -624,6 +681,43 @@ mod tests {
         ] {
             write(dir.path(), &bad, "");
             assert!(read(dir.path()).is_err(), "{bad:?}");
+        }
+    }
+
+    fn append(folder: &Path, text: &str) {
+        let file = OpenOptions::new().append(true).open(folder.join("journal"));
+        file.expect("open").write_all(text.as_bytes()).expect("written");
+    }
+
+    #[test]
+    fn what_is_taken_over_is_read_again() {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), &[header()], "");
+        let story = read(dir.path()).expect("read").expect("a story");
+        let whole = line(&Line::Intent { entry: Cow::Owned(entry(1)) });
+        append(dir.path(), &format!("{whole}\n{{\"line\":\"outc"));
+        let taken = Taken::over(&story).expect("taken over");
+        assert_eq!(taken.story().entries, vec![entry(1)]);
+        assert!(is_held(dir.path()));
+        assert_eq!(Taken::over(&story).err().map(|e| e.kind), Some(Kind::Busy));
+        drop(taken);
+        assert!(!is_held(dir.path()));
+        // The torn line was cut off.
+        append(dir.path(), &format!("{whole}\n"));
+        assert_eq!(read(dir.path()).expect("read").expect("a story").entries.len(), 2);
+    }
+
+    #[test]
+    fn what_is_another_by_now_is_not_taken_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let commit = line(&Line::Commit { seconds: 7, ended: Cow::default(), empty: false });
+        write(dir.path(), &[header(), commit.clone()], "");
+        let story = read(dir.path()).expect("read").expect("a story");
+        for now in [vec![header().replace("\"m\"", "\"n\""), commit], vec![header()]] {
+            std::fs::remove_file(dir.path().join("journal")).expect("removed");
+            assert_eq!(Taken::over(&story).err().map(|e| e.kind), Some(Kind::Busy));
+            write(dir.path(), &now, "");
+            assert_eq!(Taken::over(&story).err().map(|e| e.kind), Some(Kind::Busy), "{now:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Labs: committed runs that stand, each with its journal as the record of what it made.
 
-use super::journal::{self, Standing, Story};
+use super::journal::{self, Standing, Story, Taken};
 use super::log::{Change, Undo};
-use super::{Observer, Report, Txn, identity, same_link};
+use super::{Observer, Report, Txn, folders, identity, same_link};
 use crate::kernel::{By, Kernel};
 use crate::plan::attribute;
 use crate::plan::drift::Account;
@@ -88,15 +88,25 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
     out
 }
 
-/// Takes a standing lab down.
+/// Takes a standing lab down. If its run was killed in its commit, that is finished first: until then its journal tells also of
+/// what it replaced.
 ///
 /// # Errors
 /// `not_found`, `busy`, or a journal that can't be read.
-pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> Result<Report> {
+pub fn down(kernel: &Rc<dyn Kernel>, name: &str, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Result<Report> {
     journal::check_name(name)?;
     match journal::standing(name)? {
+        Standing::Committed(story) if unfinished(&story) => {
+            let report = finish(kernel, &story, observer)?;
+            if let Some(first) = report.errors.first() {
+                return Err(Error::new(Kind::Busy, format!("the commit of lab `{name}` can't be finished: {first}"))
+                    .with_target(name)
+                    .with_hint("remove what is in its way, and try again"));
+            }
+            if story.empty { Ok(report) } else { down(kernel, name, observer) }
+        }
         Standing::Committed(story) => {
-            let mut txn = Txn::replay(kernel, &story, observer)?;
+            let mut txn = Txn::replay(Rc::clone(kernel), Taken::over(&story)?, observer())?;
             Ok(txn.down())
         }
         Standing::Void => {
@@ -109,6 +119,11 @@ pub fn down(kernel: Rc<dyn Kernel>, name: &str, observer: Box<dyn Observer>) -> 
                 .with_hint("`nsscript recover` undoes what it left"))
         }
         Standing::Running(_) => Err(journal::taken(name)),
+        Standing::Free if stranded().iter().any(|s| s.header.name == name) => {
+            Err(Error::new(Kind::Invalid, format!("lab `{name}` was set aside by a run that was killed"))
+                .with_target(name)
+                .with_hint("`nsscript recover` puts it back"))
+        }
         Standing::Free => {
             let all = journal::names();
             let error = Error::new(Kind::NotFound, format!("there is no lab `{name}`")).with_target(name);
@@ -235,10 +250,10 @@ fn lead_back(kernel: &dyn Kernel, change: &Change, perform: &mut dyn FnMut(Verb)
 /// Ends a lab that was set aside: its processes, and what runs in its namespaces.
 ///
 /// # Errors
-/// Its journal can't be read.
-pub fn retire(kernel: Rc<dyn Kernel>, aside: &std::path::Path, observer: Box<dyn Observer>) -> Result<Report> {
-    let story = journal::story_in(aside)?;
-    let mut txn = Txn::replay(Rc::clone(&kernel), &story, observer)?;
+/// What its own run waited for can't be ended.
+pub fn retire(kernel: Rc<dyn Kernel>, aside: Taken, observer: Box<dyn Observer>) -> Result<Report> {
+    let story = aside.story().clone();
+    let mut txn = Txn::replay(Rc::clone(&kernel), aside, observer)?;
     let spaces: Vec<Ns> = story
         .entries
         .iter()
@@ -258,12 +273,22 @@ pub fn retire(kernel: Rc<dyn Kernel>, aside: &std::path::Path, observer: Box<dyn
     Ok(report)
 }
 
+/// What was done to recover one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// What it did was undone.
+    Undone,
+    /// It was past the point of no return: nothing was undone, its commit was brought to its end.
+    Finished,
+    /// The lab that it had set aside was put back.
+    PutBack,
+}
+
 /// What came of recovering one run.
 #[derive(Debug)]
 pub struct Recovered {
     pub name: String,
-    /// It was past the point of no return: nothing was undone, its commit was brought to its end.
-    pub committed: bool,
+    pub done: Done,
     pub report: Result<Report>,
 }
 
@@ -272,21 +297,25 @@ impl Recovered {
     #[must_use]
     pub fn words(&self) -> String {
         let name = &self.name;
-        match &self.report {
-            Ok(report) if self.committed && report.verified() => {
-                format!("run `{name}` was killed when all was done: its commit is finished")
-            }
-            Ok(report) => {
+        match (&self.report, self.done) {
+            (Err(error), _) => error.to_string(),
+            (Ok(_), Done::PutBack) => format!("lab `{name}` is put back: a run that was killed had set it aside"),
+            (Ok(report), Done::Finished) => match report.errors.first() {
+                None => format!("run `{name}` was killed when all was done: its commit is finished"),
+                Some(first) => {
+                    format!("run `{name}` was killed when all was done: its commit is not finished: {first}")
+                }
+            },
+            (Ok(report), Done::Undone) => {
                 let how = if report.verified() { "verified" } else { "but not everything is as it was before" };
                 format!("run `{name}` was killed: its {} steps are undone, {how}", report.steps)
             }
-            Err(error) => error.to_string(),
         }
     }
 }
 
-/// Undoes what runs that are no longer alive left open, finishes commits that were begun, and removes what is left of
-/// another boot. `only` limits it to one name.
+/// Undoes what runs that are no longer alive left open, finishes commits that were begun, puts back labs that were set aside, and
+/// removes what is left of another boot. `only` limits it to one name.
 pub fn recover(
     kernel: &Rc<dyn Kernel>,
     only: Option<&str>,
@@ -294,60 +323,116 @@ pub fn recover(
 ) -> Vec<Recovered> {
     let mut out = Vec::new();
     for name in journal::names().into_iter().filter(|n| only.is_none_or(|o| o == n)) {
-        match journal::standing(&name) {
-            Ok(Standing::Broken(story)) => {
-                let mut report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.recover());
-                if let (Ok(report), Some(aside)) = (&mut report, &story.header.aside)
-                    && let Err(error) = journal::relocate(aside, &story.folder)
-                {
-                    report.errors.push(error.to_string());
-                }
-                out.push(Recovered { name, committed: false, report });
+        let (done, report) = match journal::standing(&name) {
+            Ok(Standing::Broken(story)) => (Done::Undone, undo(kernel, &story, observer)),
+            // Killed between the point of no return and the end.
+            Ok(Standing::Committed(story)) if unfinished(&story) => (Done::Finished, finish(kernel, &story, observer)),
+            Ok(Standing::Void) => (Done::Undone, journal::remove(&name).map(|()| Report::default())),
+            Ok(Standing::Free) => {
+                // Nobody's, if it is empty: a run's folder never is.
+                let _ = std::fs::remove_dir(journal::folder(&name));
+                continue;
             }
-            Ok(Standing::Committed(story)) if unfinished(&story) => {
-                // Killed between the point of no return and the end.
-                if let Some(aside) = story.header.aside.as_ref().filter(|a| a.exists())
-                    && let Err(error) = retire(Rc::clone(kernel), aside, observer())
-                {
-                    out.push(Recovered { name: name.clone(), committed: true, report: Err(error) });
-                }
-                let report = Txn::replay(Rc::clone(kernel), &story, observer()).map(|mut txn| txn.finish_commit());
-                let _ = std::fs::remove_dir(story.folder.join("keep"));
-                let report = report.and_then(|report| {
-                    if story.empty {
-                        journal::remove(&name)?;
-                    }
-                    Ok(report)
-                });
-                out.push(Recovered { name, committed: true, report });
-            }
-            Ok(Standing::Void) => {
-                let report = journal::remove(&name).map(|()| Report::default());
-                out.push(Recovered { name, committed: false, report });
-            }
-            Ok(_) => {}
-            Err(error) => out.push(Recovered { name, committed: false, report: Err(error) }),
-        }
+            Ok(_) => continue,
+            Err(error) => (Done::Undone, Err(error)),
+        };
+        out.push(Recovered { name, done, report });
     }
+    for story in stranded().into_iter().filter(|s| only.is_none_or(|o| o == s.header.name)) {
+        let report = put_back(&story).map(|()| Report::default());
+        out.push(Recovered { name: story.header.name, done: Done::PutBack, report });
+    }
+    folders::sweep();
     out
 }
 
+/// Undoes what a dead run did, and puts the lab back that it was to replace.
+fn undo(kernel: &Rc<dyn Kernel>, story: &Story, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Result<Report> {
+    let taken = Taken::over(story)?;
+    // Held from before its name is free until it is back: nobody is to take it for one that was left alone.
+    let aside = story.header.aside.as_ref().map(|aside| Taken::over(&journal::story_in(aside)?));
+    let mut report = Txn::replay(Rc::clone(kernel), taken, observer())?.recover();
+    let back = aside.map(|aside| aside.and_then(|mut aside| aside.relocate(&story.folder)));
+    report.errors.extend(back.and_then(Result::err).map(|error| error.to_string()));
+    Ok(report)
+}
+
+/// Brings a commit to its end that was begun: the lab that was replaced is ended, and what was kept for the undo goes.
+fn finish(kernel: &Rc<dyn Kernel>, story: &Story, observer: &mut dyn FnMut() -> Box<dyn Observer>) -> Result<Report> {
+    let mut txn = Txn::replay(Rc::clone(kernel), Taken::over(story)?, observer())?;
+    let mut report = Report::default();
+    if let Some(aside) = story.header.aside.as_ref().filter(|a| a.exists()) {
+        let old = journal::story_in(aside).and_then(|old| Taken::over(&old));
+        match old.and_then(|old| retire(Rc::clone(kernel), old, observer())) {
+            Ok(old) => report.errors.extend(old.errors),
+            Err(error) => report.errors.push(error.to_string()),
+        }
+    }
+    report.merge(txn.finish_commit(story.empty));
+    let keep = story.folder.join("keep");
+    let _ = std::fs::remove_dir(&keep);
+    if keep.exists() {
+        report.errors.push(format!("`{}` still keeps something", keep.display()));
+    }
+    Ok(report)
+}
+
 /// Whether a commit was begun and not brought to its end.
-fn unfinished(story: &Story) -> bool {
+#[must_use]
+pub fn unfinished(story: &Story) -> bool {
     story.empty || story.folder.join("keep").exists() || story.header.aside.as_ref().is_some_and(|a| a.exists())
+}
+
+/// Labs that were set aside by runs that are dead, and that no journal names: their run was killed before it had one, or when it
+/// had undone all but this.
+fn stranded() -> Vec<Story> {
+    let folders = journal::set_aside();
+    if folders.is_empty() {
+        return Vec::new();
+    }
+    // First those who name one, then whether it is locked: who puts one back holds its lock until it is back.
+    let named: Vec<_> = journal::names().iter().filter_map(|name| journal::header_of(name)?.aside).collect();
+    let left = folders.into_iter().filter(|folder| !named.contains(folder) && !journal::is_held(folder));
+    left.filter_map(|folder| journal::story_in(&folder).ok()).collect()
+}
+
+/// Puts a lab back that was set aside. One of another boot goes.
+fn put_back(story: &Story) -> Result<()> {
+    let mut taken = Taken::over(story)?;
+    if story.header.boot == journal::boot_id() {
+        taken.relocate(&journal::folder(&story.header.name))
+    } else {
+        taken.remove()
+    }
 }
 
 /// The names of runs that were killed and left something open. Cheap: a look at the folders that there are.
 #[must_use]
 pub fn broken() -> Vec<String> {
-    journal::names()
-        .into_iter()
-        .filter(|name| match journal::standing(name) {
-            Ok(Standing::Broken(_)) => true,
-            Ok(Standing::Committed(story)) => unfinished(&story),
-            _ => false,
-        })
-        .collect()
+    let mut all: Vec<String> = journal::names().into_iter().filter(|name| left(name)).collect();
+    all.extend(set_aside());
+    all
+}
+
+/// The names of labs that were set aside by runs that were killed, and that are to be put back.
+#[must_use]
+pub fn set_aside() -> Vec<String> {
+    stranded().into_iter().map(|story| story.header.name).collect()
+}
+
+/// Whether the run of a name was killed and left something open.
+fn left(name: &str) -> bool {
+    match journal::standing(name) {
+        Ok(Standing::Broken(_)) => true,
+        Ok(Standing::Committed(story)) => unfinished(&story),
+        _ => false,
+    }
+}
+
+/// Whether something of this name is to be recovered before anything else is done with it.
+#[must_use]
+pub fn to_recover(name: &str) -> bool {
+    left(name) || set_aside().iter().any(|n| n == name)
 }
 
 /// What to say of runs that were killed and left something open.

@@ -2,12 +2,14 @@
 
 mod account;
 mod diff;
+mod folders;
 mod identity;
 mod intent;
 pub mod journal;
 pub mod labs;
 mod late;
 mod limbo;
+mod lock;
 pub mod log;
 mod naming;
 mod nft;

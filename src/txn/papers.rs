@@ -1,9 +1,9 @@
 //! The journals of other runs, copied for a plan: labs that stand, runs that are under way or were killed stand in the way of
 //! a plan as they do of a run.
 
-use super::journal::ROOT;
+use super::folders::{ROOT, inside};
+use super::lock::{self, Locked};
 use crate::plan::{Error, Result};
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
@@ -30,7 +30,7 @@ struct Journal {
 
 /// Journals laid down, and the locks of those whose runs are under way: to be held.
 #[derive(Debug, Default)]
-pub struct Laid(Vec<Flock<File>>);
+pub struct Laid(Vec<Locked>);
 
 impl Papers {
     /// Reads them all. Nothing is touched.
@@ -38,9 +38,7 @@ impl Papers {
     pub fn capture() -> Papers {
         let mut papers = Papers::default();
         for part in ["labs", "aside"] {
-            let Ok(entries) = std::fs::read_dir(Path::new(ROOT).join(part)) else { continue };
-            for entry in entries.flatten() {
-                let folder = entry.path();
+            for folder in inside(&Path::new(ROOT).join(part)) {
                 match read(&folder) {
                     Ok(Some((text, runs))) => papers.journals.push(Journal { folder: folder.clone(), text, runs }),
                     Ok(None) => {}
@@ -78,9 +76,7 @@ impl Papers {
                 std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
             std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
             if journal.runs {
-                let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-                    .map_err(|(_, e)| Error::from_errno(e as i32, format!("lock `{}`", path.display())))?;
-                laid.0.push(lock);
+                laid.0.extend(Locked::try_new(file)?);
             }
         }
         for (cookie, path) in &self.kept {
@@ -100,7 +96,7 @@ fn read(folder: &Path) -> std::io::Result<Option<(String, bool)>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    let runs = matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)));
+    let runs = lock::held(&file).map_err(|e| std::io::Error::other(e.to_string()))?;
     Ok(Some((std::fs::read_to_string(&path)?, runs)))
 }
 

@@ -2,7 +2,7 @@
 //! begun, and to take down a lab that stands.
 
 use super::identity::known;
-use super::journal::{self, Journal, Standing, Story};
+use super::journal::{self, Standing, Story, Taken};
 use super::log::{Entry, Undo};
 use super::{Observer, Report, Txn, carriers, limbo, read, same_link};
 use crate::kernel::{By, Kernel};
@@ -11,16 +11,16 @@ use crate::plan::{LinkState, Ns, Result, Verb};
 use std::rc::Rc;
 
 impl Txn {
-    /// The transaction of a story, as it was when its last line was written. What was begun and perhaps not done is
+    /// The transaction of a journal that was taken over, as it was when its last line was written. What was begun and perhaps not done is
     /// resolved by looking at the kernel.
     ///
     /// # Errors
-    /// Another process is at it.
-    pub fn replay(kernel: Rc<dyn Kernel>, story: &Story, observer: Box<dyn Observer>) -> Result<Txn> {
-        let journal = Journal::take_over(story)?;
+    /// A namespace can't be entered.
+    pub fn replay(kernel: Rc<dyn Kernel>, taken: Taken, observer: Box<dyn Observer>) -> Result<Txn> {
+        let (story, journal) = taken.parts();
         let mut txn = Txn::new(kernel, Box::new(journal), observer);
         if story.committed.is_none() {
-            txn.end_left(story);
+            txn.end_left(&story);
         }
         txn.next = story.entries.last().map_or(1, |e| e.seq + 1);
         let all: std::collections::BTreeSet<Ns> = story.entries.iter().flat_map(spaces).collect();
@@ -160,10 +160,13 @@ impl Txn {
         }
     }
 
-    /// Finishes a commit that was begun: what was kept goes.
-    pub fn finish_commit(&mut self) -> Report {
+    /// Finishes a commit that was begun: what was kept goes. `empty`: the log does too.
+    pub fn finish_commit(&mut self, empty: bool) -> Report {
         let mut report = Report::default();
         self.finish(&mut report);
+        if empty {
+            self.end_log(&mut report);
+        }
         report
     }
 

@@ -123,14 +123,19 @@ impl Txn {
             self.sweep(&mut report);
         }
         // With its log a namespace would go that somebody had made.
-        if self.stuck.is_empty()
-            && let Err(error) = self.log.end()
-        {
-            report.errors.push(error.to_string());
+        if self.stuck.is_empty() {
+            self.end_log(&mut report);
         }
         // A session goes on.
         self.reserve = super::reserve();
         report
+    }
+
+    /// Nothing of the run is left: the log goes.
+    pub(super) fn end_log(&mut self, report: &mut Report) {
+        if let Err(error) = self.log.end() {
+            report.errors.push(error.to_string());
+        }
     }
 
     /// Everything is undone: what is still kept is of an undo that was cut short between bringing it back and letting it go.
@@ -142,7 +147,7 @@ impl Txn {
     }
 
     /// The run stands: the point of no return is written down, and what was held for its undo is let go. A run that
-    /// changed nothing leaves no log.
+    /// changed nothing leaves no log, but may have cleared a lab away.
     ///
     /// # Errors
     /// The log can't be written; then nothing is committed, and the run has to be undone.
@@ -155,10 +160,6 @@ impl Txn {
                 "a namespace that was deleted did not get its name back: nothing of the run stands",
             )
             .with_hint("free the name, and run `nsscript recover`"));
-        }
-        if self.entries.is_empty() {
-            self.log.end()?;
-            return Ok(report);
         }
         let stands = self.stands();
         let ended: Vec<u64> = self
@@ -175,7 +176,7 @@ impl Txn {
         before_release(&mut report);
         self.finish(&mut report);
         if !stands {
-            self.log.end()?;
+            self.end_log(&mut report);
         }
         self.entries.clear();
         self.made.clear();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Writes a script and gives its path.
-fn lab(folder: &std::path::Path, name: &str, text: &str) -> String {
+pub(crate) fn lab(folder: &std::path::Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.to_string_lossy().into_owned()
@@ -350,7 +350,7 @@ fn a_lab_is_replaced_all_or_nothing() {
     assert!(!std::path::Path::new("/run/nsscript").exists());
 }
 
-fn shell(text: &str) -> String {
+pub(crate) fn shell(text: &str) -> String {
     let done = Command::new("sh").args(["-ec", text]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()

@@ -1,0 +1,270 @@
+//! What runs that were killed leave of labs and folders, and what others do beside a run: nothing is lost, and nothing stays.
+
+use super::labs::{lab, shell};
+use super::*;
+
+const ROOT: &str = "/run/nsscript";
+
+fn there(path: &str) -> bool {
+    Path::new(ROOT).join(path).exists()
+}
+
+/// Runs with a fault at each change in turn, until `reached` says that it was the one that is meant.
+#[track_caller]
+fn faulty(args: &[&str], mode: &str, reached: impl Fn(&Ran) -> bool) -> Ran {
+    for at in 1..60 {
+        let ran = Ran::from(command(args).env("NSSCRIPT_FAULT", format!("{mode}@{at}")).output().unwrap());
+        if reached(&ran) {
+            return ran;
+        }
+        assert_ne!(ran.code, Some(0), "it is never reached");
+        line("recover");
+    }
+    panic!("it is never reached");
+}
+
+/// A lab `x` that has all: a namespace, a setting of what was there before, a process.
+fn whole(folder: &Path) -> String {
+    let text = r#"let a = netns_add("a"); sysctl(host(), "net.ipv4.ip_forward", 1); start(a, "sleep 1000");"#;
+    lab(folder, "x.rhai", text)
+}
+
+fn forwarding() -> String {
+    std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim().to_string()
+}
+
+fn sleepers() -> usize {
+    shell("pgrep -fxc 'sleep 1000' || true").trim().parse().unwrap()
+}
+
+/// The pid of what runs in namespace `a`.
+fn inside_a() -> String {
+    line("netns pids a").ends(0).out
+}
+
+fn header(folder: &str) -> Value {
+    let text = std::fs::read_to_string(Path::new(ROOT).join(folder).join("journal")).unwrap();
+    serde_json::from_str(text.lines().next().unwrap()).unwrap()
+}
+
+/// Locks a journal as a run does.
+fn locked(folder: &str) -> std::fs::File {
+    let path = Path::new(ROOT).join(folder).join("journal");
+    let file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    let whole = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole)).unwrap();
+    file
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn a_commit_that_was_cut_short_is_finished_before_anything_else() {
+    isolated!("kills::a_commit_that_was_cut_short_is_finished_before_anything_else");
+    let folder = tempfile::tempdir().unwrap();
+    let script = whole(folder.path());
+    let before = forwarding();
+    let replace = ["--host", "--replace", &script];
+    let killed = || {
+        run(&["--host", &script]).ends(0);
+        faulty(&replace, "kill-after", |_| {
+            let text = std::fs::read_to_string("/run/nsscript/labs/x/journal").unwrap();
+            text.contains("\"line\":\"commit\"") && there("labs/x/keep")
+        });
+        assert_eq!(sleepers(), 2);
+        assert!(line("ls").ends(0).out.contains("killed: nsscript recover"));
+        let shown = line("show x").ends(0).out;
+        assert!(shown.contains("killed in its commit") && !shown.contains("netns del"), "{shown}");
+    };
+    let ended = || {
+        assert_eq!((sleepers(), forwarding()), (0, before.clone()));
+        assert!(!there(""), "{}", shell("find /run/nsscript"));
+        line("netns list").ends(0).prints("");
+    };
+    killed();
+    line("down x").ends(0).says("took lab `x` down").says("verified");
+    ended();
+    killed();
+    line("down --all").ends(0).says("took lab `x` down").says("verified");
+    ended();
+    killed();
+    run(&replace).ends(0).says("its commit is finished");
+    assert_eq!((sleepers(), forwarding()), (1, "1".into()));
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down x").ends(0).says("verified");
+    ended();
+}
+
+#[test]
+fn a_lab_of_processes_is_replaced_by_nothing() {
+    isolated!("kills::a_lab_of_processes_is_replaced_by_nothing");
+    let folder = tempfile::tempdir().unwrap();
+    let script = lab(folder.path(), "x.rhai", r#"if args().len() == 0 { start(host(), "sleep 1000"); }"#);
+    run(&["--host", &script]).ends(0);
+    assert_eq!(sleepers(), 1);
+    run(&["--host", "--replace", &script, "nothing"]).ends(0);
+    assert_eq!(sleepers(), 0);
+    assert!(!there(""), "{}", shell("find /run/nsscript"));
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn a_lab_is_back_when_what_replaces_it_can_not_be_committed() {
+    isolated!("kills::a_lab_is_back_when_what_replaces_it_can_not_be_committed");
+    let folder = tempfile::tempdir().unwrap();
+    let script = whole(folder.path());
+    run(&["--host", &script]).ends(0);
+    let running = inside_a();
+    faulty(&["--host", "--replace", &script], "error", |ran| ran.err.contains("commit: a fault on purpose"))
+        .ends(1)
+        .says(", verified");
+    assert_eq!((inside_a(), sleepers()), (running, 1));
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    assert!(!there("aside"));
+    line("down x").ends(0).says("verified");
+    assert!(!there(""));
+}
+
+#[test]
+fn a_lab_that_a_dead_run_set_aside_is_put_back() {
+    isolated!("kills::a_lab_that_a_dead_run_set_aside_is_put_back");
+    let folder = tempfile::tempdir().unwrap();
+    let script = whole(folder.path());
+    run(&["--host", &script]).ends(0);
+    let running = inside_a();
+    // As it is before the run has a journal, and when that is gone already.
+    let set_aside = || {
+        let aside = format!("aside/x-{}", header("labs/x")["mark"].as_str().unwrap());
+        shell(&format!("cd {ROOT}; mkdir -m 700 aside; mv labs/x {aside}; rmdir labs"));
+        aside
+    };
+    let aside = set_aside();
+    assert!(line("ls").ends(0).out.contains("set aside: nsscript recover"));
+    line("down x").ends(1).says("`nsscript recover` puts it back");
+    run(&["--host", "-e", "print(1)"]).ends(0).says("`x` was killed and left something open");
+    // Not while somebody is at it.
+    let lock = locked(&aside);
+    line("recover").ends(0).says("nothing to recover");
+    line("ls").ends(0).prints("");
+    drop(lock);
+    // Nor where its name is another's by now: that one stands.
+    shell(&format!("cp -r {ROOT}/{aside} /run/other; mkdir {ROOT}/labs; mv /run/other {ROOT}/labs/x"));
+    line("recover").ends(1).says("lab `x` can't be put back: its name is taken");
+    assert!(there("labs/x") && there(&aside));
+    shell(&format!("rm -r {ROOT}/labs"));
+    line("recover").ends(0).says("lab `x` is put back");
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    assert_eq!(inside_a(), running);
+    set_aside();
+    run(&["--host", &script]).ends(1).says("lab `x` is put back").says("lab `x` stands already");
+    set_aside();
+    run(&["--host", "--replace", &script]).ends(0).says("lab `x` is put back");
+    assert_eq!(sleepers(), 1);
+    assert_ne!(inside_a(), running);
+    line("down x").ends(0).says("verified");
+    assert!(!there(""));
+}
+
+#[test]
+fn what_a_live_run_set_aside_is_left_alone() {
+    isolated!("kills::what_a_live_run_set_aside_is_left_alone");
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"netns_add("a"); start("a", "sleep 1000"); if args().len() > 0 { print("now"); sleep(60); }"#;
+    let script = lab(folder.path(), "x.rhai", text);
+    run(&["--host", &script]).ends(0);
+    let running = inside_a();
+    let mut live = command(&["--host", "--replace", &script, "long"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(live.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "now\n");
+    line("recover").ends(0).says("nothing to recover");
+    line("down x").ends(1).says("another run of `x` is under way");
+    assert!(there("aside"));
+    shell(&format!("kill -INT {}", live.id()));
+    assert_eq!(live.wait().unwrap().code(), Some(130));
+    assert_eq!(inside_a(), running);
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down x").ends(0).says("verified");
+    assert!(!there(""));
+}
+
+#[test]
+fn a_look_removes_nothing() {
+    isolated!("kills::a_look_removes_nothing");
+    std::fs::create_dir_all("/run/nsscript/labs/young").unwrap();
+    std::fs::create_dir_all("/run/nsscript/labs/younger").unwrap();
+    std::fs::write("/run/nsscript/labs/young/journal", "").unwrap();
+    line("ls").ends(0);
+    run(&["--host", "-e", "print(1)"]).ends(0);
+    assert!(there("labs/young/journal") && there("labs/younger"));
+    // Neither is in the way of a run.
+    for name in ["young", "younger"] {
+        run(&["--host", "--name", name, "-e", "netns_add(\"a\")"]).ends(0);
+        assert_eq!(header(&format!("labs/{name}"))["name"], name);
+        line(&format!("down {name}")).ends(0).says("verified");
+    }
+    std::fs::create_dir_all("/run/nsscript/labs/young").unwrap();
+    line("recover").ends(0);
+    assert!(!there(""));
+}
+
+#[test]
+fn folders_of_dead_runs_go_with_recover() {
+    isolated!("kills::folders_of_dead_runs_go_with_recover");
+    for name in ["new-dead", "new-live", "gone-dead", "gone-live", "gone-kept"] {
+        std::fs::create_dir_all(format!("{ROOT}/{name}/log")).unwrap();
+        std::fs::write(format!("{ROOT}/{name}/journal"), "").unwrap();
+    }
+    std::fs::create_dir(format!("{ROOT}/new-empty")).unwrap();
+    std::fs::create_dir_all(format!("{ROOT}/gone-half/log")).unwrap();
+    shell(&format!("cd {ROOT}/gone-kept; mkdir keep; touch keep/7; mount --bind /proc/self/ns/net keep/7"));
+    let locks = ["new-live", "gone-live"].map(locked);
+    line("ls").ends(0).prints("");
+    line("recover").ends(0).says("nothing to recover");
+    assert_eq!(shell(&format!("ls {ROOT}")), "gone-kept\ngone-live\nnew-live\n");
+    drop(locks);
+    shell(&format!("umount {ROOT}/gone-kept/keep/7"));
+    line("recover").ends(0);
+    assert!(!there(""));
+}
+
+#[test]
+fn a_journal_that_could_not_be_begun_is_begun_again() {
+    isolated!("kills::a_journal_that_could_not_be_begun_is_begun_again");
+    let folder = tempfile::tempdir().unwrap();
+    shell(&format!(
+        "mkdir {ROOT}; mount -t tmpfs -o size=16k,nr_inodes=50 none {ROOT}; head -c 16384 /dev/zero > {ROOT}/fill"
+    ));
+    let text = r#"
+        try { netns_add("a"); } catch (e) { print(e.kind); }
+        exec_in(host(), ["rm", "/run/nsscript/fill"]);
+        netns_add("b");
+    "#;
+    let script = lab(folder.path(), "full.rhai", text);
+    run(&["--host", &script]).ends(0).prints("limit\n");
+    assert_eq!(header("labs/full")["name"], "full");
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down full").ends(0).says("verified");
+    line("netns list").ends(0).prints("");
+    assert_eq!(shell(&format!("ls {ROOT}")), "");
+}
+
+/// The folders that runs have in common come and go with them.
+#[test]
+fn runs_do_not_trip_over_each_other() {
+    isolated!("kills::runs_do_not_trip_over_each_other");
+    let one = |lane: usize| {
+        for at in 0..25 {
+            let name = format!("n{lane}-{at}");
+            run(&["--host", "--name", &name, "-e", &format!("netns_add(\"{name}\")")]).ends(0);
+            line(&format!("down {name}")).ends(0).says("verified");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| one(0));
+        scope.spawn(|| one(1));
+        for _ in 0..100 {
+            line("ls").ends(0);
+        }
+    });
+    assert!(!there(""), "{}", shell("find /run/nsscript"));
+}

@@ -51,6 +51,8 @@ mod kills;
 mod labs;
 #[path = "cli/monitor.rs"]
 mod monitor;
+#[path = "cli/stacked.rs"]
+mod stacked;
 
 struct Ran {
     code: Option<i32>,

@@ -196,7 +196,9 @@ pub fn down(global: &Global, names: &[String], all: bool) -> i32 {
         Ok(kernel) => kernel,
         Err(error) => return report_error(global, &error),
     };
-    let names = if all { standing_names() } else { names.to_vec() };
+    let mut names = if all { standing_names() } else { names.to_vec() };
+    // What came later may build on what came before.
+    journal::by_age(&mut names);
     let mut result = status::DONE;
     for name in names {
         match labs::down(&kernel, &name, &mut || observer(&listener, global.wants_steps())) {
@@ -218,18 +220,10 @@ pub fn down(global: &Global, names: &[String], all: bool) -> i32 {
     result
 }
 
-/// Labs that were committed, the last first.
+/// Labs that were committed.
 fn standing_names() -> Vec<String> {
-    let mut all: Vec<(u64, String)> = journal::names()
-        .into_iter()
-        .filter_map(|name| match journal::standing(&name) {
-            Ok(Standing::Committed(story)) => Some((story.committed.unwrap_or_default(), name)),
-            Ok(Standing::Void) => Some((0, name)),
-            _ => None,
-        })
-        .collect();
-    all.sort();
-    all.into_iter().rev().map(|(_, name)| name).collect()
+    let stands = |name: &String| matches!(journal::standing(name), Ok(Standing::Committed(_) | Standing::Void));
+    journal::names().into_iter().filter(stands).collect()
 }
 
 /// `nsscript recover`.

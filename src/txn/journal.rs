@@ -21,7 +21,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The format of the lines below.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Header {
     pub mark: String,
     /// Seconds since 1970.
     pub started: u64,
+    /// When its first step was about to be done, nanoseconds since 1970: what came later is undone first.
+    pub began: u64,
     pub pid: u32,
     /// The script, for people.
     pub script: String,
@@ -167,6 +169,7 @@ impl Journal {
             boot: boot_id(),
             mark: mark.into(),
             started: seconds_now(),
+            began: 0,
             pid: std::process::id(),
             script: script.into(),
             aside: None,
@@ -194,6 +197,8 @@ impl Journal {
     fn make(&mut self, young: &Path) -> Result<()> {
         self.file = Some(folders::begin(young)?);
         self.length = 0;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.header.began = u64::try_from(now.as_nanos()).unwrap_or_default();
         let header = self.header.clone();
         self.write(&header)?;
         folders::place(young, &self.folder).map_err(|e| {
@@ -448,6 +453,19 @@ pub fn header_of(name: &str) -> Option<Header> {
     header(&folder(name).join("journal"))
 }
 
+/// All names, of those that began last first.
+#[must_use]
+pub fn newest_first() -> Vec<String> {
+    let mut all = names();
+    by_age(&mut all);
+    all
+}
+
+/// Sorts names: those that began last first.
+pub fn by_age(names: &mut [String]) {
+    names.sort_by_cached_key(|name| std::cmp::Reverse(header_of(name).map_or(0, |header| header.began)));
+}
+
 /// The folders of labs that are set aside.
 #[must_use]
 pub fn set_aside() -> Vec<PathBuf> {
@@ -632,6 +650,7 @@ mod tests {
             boot: boot_id(),
             mark: "m".into(),
             started: 1,
+            began: 1,
             pid: 1,
             script: "x.rhai".into(),
             aside: None,

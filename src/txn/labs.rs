@@ -106,8 +106,17 @@ pub fn down(kernel: &Rc<dyn Kernel>, name: &str, observer: &mut dyn FnMut() -> B
             if story.empty { Ok(report) } else { down(kernel, name, observer) }
         }
         Standing::Committed(story) => {
+            // What was done upon it and left open is undone before it.
+            let mut first = Report::default();
+            for killed in upon(name) {
+                first.notes.push(format!("run `{killed}`, which was killed, is undone first"));
+                for done in recover(kernel, Some(&killed), observer) {
+                    first.merge(done.report?);
+                }
+            }
             let mut txn = Txn::replay(Rc::clone(kernel), Taken::over(&story)?, observer())?;
-            Ok(txn.down())
+            first.merge(txn.down());
+            Ok(first)
         }
         Standing::Void => {
             journal::remove(name)?;
@@ -314,7 +323,7 @@ impl Recovered {
     }
 }
 
-/// Undoes what runs that are no longer alive left open, finishes commits that were begun, puts back labs that were set aside, and
+/// Undoes, the last first, what runs that are no longer alive left open, finishes commits that were begun, puts back labs that were set aside, and
 /// removes what is left of another boot. `only` limits it to one name.
 pub fn recover(
     kernel: &Rc<dyn Kernel>,
@@ -322,7 +331,11 @@ pub fn recover(
     observer: &mut dyn FnMut() -> Box<dyn Observer>,
 ) -> Vec<Recovered> {
     let mut out = Vec::new();
-    for name in journal::names().into_iter().filter(|n| only.is_none_or(|o| o == n)) {
+    let wanted: Vec<String> = match only {
+        Some(name) => upon(name).into_iter().chain([name.to_string()]).collect(),
+        None => journal::newest_first(),
+    };
+    for name in wanted {
         let (done, report) = match journal::standing(&name) {
             Ok(Standing::Broken(story)) => (Done::Undone, undo(kernel, &story, observer)),
             // Killed between the point of no return and the end.
@@ -343,6 +356,30 @@ pub fn recover(
         out.push(Recovered { name: story.header.name, done: Done::PutBack, report });
     }
     folders::sweep();
+    out
+}
+
+/// The runs that were killed and had begun after this one, or a lab that stands, with something of theirs: what they did is
+/// undone before it. The last first.
+fn upon(name: &str) -> Vec<String> {
+    let story = |name: &str| match journal::standing(name) {
+        Ok(Standing::Broken(story) | Standing::Committed(story)) => Some(story),
+        _ => None,
+    };
+    let Some(own) = story(name) else { return Vec::new() };
+    let places = places(&own);
+    let later = |other: &Story| other.header.began > own.header.began && !places.is_disjoint(&self::places(other));
+    journal::newest_first()
+        .into_iter()
+        .filter(|other| other != name && left(other) && story(other).is_some_and(|other| later(&other)))
+        .collect()
+}
+
+/// The links that a run made or changed, and the namespaces, but for the host's, that it made, deleted, or did something in.
+fn places(story: &Story) -> BTreeSet<(u64, u32)> {
+    let mut out = traces(story);
+    let all = story.entries.iter().filter_map(|e| e.verb.as_ref()?.ns());
+    out.extend(all.filter(|ns| !ns.is_host()).map(|ns| (ns.cookie, 0)));
     out
 }
 
@@ -409,7 +446,7 @@ fn put_back(story: &Story) -> Result<()> {
 /// The names of runs that were killed and left something open. Cheap: a look at the folders that there are.
 #[must_use]
 pub fn broken() -> Vec<String> {
-    let mut all: Vec<String> = journal::names().into_iter().filter(|name| left(name)).collect();
+    let mut all: Vec<String> = journal::newest_first().into_iter().filter(|name| left(name)).collect();
     all.extend(set_aside());
     all
 }
@@ -438,8 +475,10 @@ pub fn to_recover(name: &str) -> bool {
 /// What to say of runs that were killed and left something open.
 #[must_use]
 pub fn left_open() -> Option<String> {
-    let names = broken().iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-    (!names.is_empty()).then(|| format!("{names} was killed and left something open"))
+    let all = broken();
+    let names = all.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let verb = if all.len() > 1 { "were" } else { "was" };
+    (!names.is_empty()).then(|| format!("{names} {verb} killed and left something open"))
 }
 
 /// The run that was killed and left what is in the way of this step, as it is there by now: a namespace, a link, a record.

@@ -1,0 +1,112 @@
+//! Runs on top of each other, killed or standing, and what others do before they are undone.
+
+use super::labs::{lab, shell};
+use super::*;
+
+/// The end of a script that kills its run.
+const KILL: &str = r#"exec_in(host(), ["sh", "-c", "kill -9 $PPID"]);"#;
+
+/// Runs a script of this name, killed at its end.
+fn killed(folder: &Path, name: &str, text: &str) {
+    let script = lab(folder, &format!("{name}.rhai"), &format!("{text} {KILL}"));
+    assert_eq!(run(&["--host", &script]).code, None);
+}
+
+fn stands(folder: &Path, name: &str, text: &str) {
+    run(&["--host", &lab(folder, &format!("{name}.rhai"), text)]).ends(0);
+}
+
+fn mtu() -> String {
+    std::fs::read_to_string("/sys/class/net/e0/mtu")
+        .unwrap_or_else(|_| shell("ip -o link show e0 | sed 's/.* mtu //; s/ .*//'"))
+        .trim()
+        .to_string()
+}
+
+#[test]
+fn the_last_is_undone_first() {
+    isolated!("stacked::the_last_is_undone_first");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    shell("ip link add e0 type veth peer name e1");
+    let (first, second) = (r#"link_set("e0", #{ mtu: 1400 });"#, r#"link_set("e0", #{ mtu: 1300 });"#);
+    killed(folder, "a", &format!(r#"netns_add("n"); {first}"#));
+    killed(folder, "b", &format!(r#"netns_del("n"); {second}"#));
+    line("recover").ends(0);
+    line("netns list").ends(0).prints("");
+    assert_eq!(mtu(), "1500");
+    stands(folder, "a", first);
+    killed(folder, "b", second);
+    line("down a").ends(0).says("run `b`, which was killed, is undone first").says("verified");
+    assert_eq!(mtu(), "1500");
+    stands(folder, "a", first);
+    stands(folder, "b", second);
+    line("down a b").ends(0).says("verified");
+    assert_eq!(mtu(), "1500");
+    // Of another's.
+    stands(folder, "a", first);
+    killed(folder, "b", r#"netns_add("m");"#);
+    line("down a").ends(0).says("verified");
+    assert!(line("netns list").ends(0).out.contains('m'));
+    line("recover").ends(0).says("run `b` was killed");
+}
+
+#[test]
+fn a_namespace_whose_name_is_taken_is_kept() {
+    isolated!("stacked::a_namespace_whose_name_is_taken_is_kept");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip netns add theirs; ip -n theirs link add x type veth peer name y");
+    killed(folder.path(), "a", r#"netns_del("theirs");"#);
+    shell("ip netns add theirs");
+    for _ in 0..2 {
+        line("recover").ends(3).says("is kept: free the name");
+    }
+    shell("ip netns del theirs");
+    line("recover").ends(0).says("verified");
+    shell("ip -n theirs link show x");
+    assert!(!Path::new("/run/nsscript").exists());
+}
+
+#[test]
+fn what_a_process_left_belongs_to_the_lab() {
+    isolated!("stacked::what_a_process_left_belongs_to_the_lab");
+    let folder = tempfile::tempdir().unwrap();
+    stands(
+        folder.path(),
+        "a",
+        r#"let p = start(host(), ["sh", "-c", "setsid sleep 4711 >/dev/null 2>&1 & exit 0"]); p.wait();"#,
+    );
+    let sleeps = || shell("pgrep -fxc 'sleep 4711' || true").trim().to_string();
+    assert_eq!(sleeps(), "1");
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down a").ends(0).says("verified");
+    assert_eq!(sleeps(), "0");
+}
+
+/// Between a kill before a step and `recover` somebody else changes what that step was about.
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn what_a_step_did_not_do_is_somebody_elses() {
+    isolated!("stacked::what_a_step_did_not_do_is_somebody_elses");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add e0 type veth peer name e1");
+    let key = "/proc/sys/net/ipv4/ip_default_ttl";
+    for (text, theirs, stays) in [
+        (
+            r#"link_set("e0", #{ mtu: 1400 });"#,
+            "ip link set e0 mtu 1450".to_string(),
+            "ip link show e0 | grep -q 'mtu 1450'".to_string(),
+        ),
+        (r#"sysctl(host(), "net.ipv4.ip_default_ttl", 99);"#, format!("echo 70 > {key}"), format!("grep -qx 70 {key}")),
+        (r#"bridge("our0");"#, "ip link add theirs type bridge".into(), "ip link show theirs".into()),
+    ] {
+        let script = lab(folder.path(), "a.rhai", &format!(r#"netns_add("n"); {text}"#));
+        let ran = Ran::from(command(&["--host", &script]).env("NSSCRIPT_FAULT", "kill-before@2").output().unwrap());
+        assert_eq!(ran.code, None, "{text}");
+        shell(&theirs);
+        let ended = line("recover");
+        assert!(matches!(ended.code, Some(0 | 3)), "{text}");
+        shell(&stays);
+        line("netns list").ends(0).prints("");
+    }
+}

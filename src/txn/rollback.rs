@@ -242,6 +242,11 @@ impl Txn {
                 report.differences.truncate(differences);
                 self.undo(&entry, since, hook, &mut report, &mut expected);
             }
+            // Of an undo in the midst of a run: what is not the run's own, and no outer undo looks at again.
+            if since > 0 && self.outlasts(&entry) {
+                self.left.errors.extend(report.errors.iter().skip(errors).cloned());
+                self.left.differences.extend(report.differences.iter().skip(differences).cloned());
+            }
             self.forget(&entry);
             // Killed from here on, recover goes on from the step before.
             // What is still to come back is of a step that is not done with.
@@ -251,11 +256,6 @@ impl Txn {
             {
                 report.unwritten(&error);
             }
-        }
-        // Of an undo in the midst of a run: what it left, other than what an outer undo tries again, is told at the end as well.
-        if since > 0 {
-            self.left.errors.extend(report.errors.iter().cloned());
-            self.left.differences.extend(report.differences.iter().cloned());
         }
         let late = !expected.late.is_empty();
         let mut rest = self.last_tries(&mut expected, &mut report);
@@ -282,6 +282,17 @@ impl Txn {
         }
         report.elapsed = start.elapsed();
         report
+    }
+
+    /// Whether a step is about what does not go with the run.
+    fn outlasts(&self, entry: &Entry) -> bool {
+        let own = |ns: &Ns| self.fresh(ns.cookie, 0, 1);
+        match &entry.undo {
+            Undo::Hook { .. } | Undo::File { .. } => true,
+            Undo::Nft { ns, .. } => !own(ns),
+            Undo::Restore { changes, .. } => changes.iter().any(|c| !own(&c.ns)),
+            _ => false,
+        }
     }
 
     /// Whether a step needs no undo, since all that it is about goes away.

@@ -325,7 +325,12 @@ impl Txn {
             Verb::LinkAdd { spec, .. } => (spec.index, spec.peer.as_ref().map_or(0, |p| p.1.index)),
             _ => (0, 0),
         };
-        kernel.prepare(&mut verb)?;
+        kernel.prepare(&mut verb).inspect_err(|error| {
+            // A name or an index that is taken: it is that step that fails, though nothing is written down for it.
+            if error.kind == Kind::Exists {
+                self.observer.step(self.next, &verb, false);
+            }
+        })?;
         self.avoid(&mut verb, given);
         let since = self.savepoints.last().copied().unwrap_or_default();
         let (undo, on) = self.plan_undo(&verb, since)?;

@@ -131,8 +131,8 @@ impl Account {
                         }
                     }
                 }
-                if change.mac.is_some() {
-                    // neigh_changeaddr, net/core/neighbour.c
+                if change.mac.is_some() || change.arp.is_some() {
+                    // neigh_changeaddr, net/core/neighbour.c; arp_netdev_event, net/ipv4/arp.c
                     self.recs
                         .retain(|(c, r)| !(*c == ns.cookie && r.what == What::Neigh && r.devices() == [link.index]));
                 }

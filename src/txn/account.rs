@@ -68,7 +68,12 @@ impl Txn {
         let place = (back.to.cookie, back.index);
         self.made.remove(&place);
         self.ever.remove(&place);
-        self.guests.remove(&place);
+        // A link of the run's own had been there before.
+        if self.guests.remove(&place)
+            && let Some(old) = self.formerly.get_mut(&place).and_then(Vec::pop)
+        {
+            self.ever.insert(place, old);
+        }
         self.moved.remove(&(back.from.cookie, back.link.index));
         for place in self.moved.values_mut() {
             if place.0.cookie == back.to.cookie && place.1 == back.index {
@@ -169,12 +174,15 @@ impl Txn {
                         self.guests.insert(place);
                         // A link of the run's own may have had it before.
                         self.made.remove(&place);
-                        self.ever.remove(&place);
+                        if let Some(old) = self.ever.remove(&place) {
+                            self.formerly.entry(place).or_default().push(old);
+                        }
                     }
-                    if self.restyled.remove(&(ns.cookie, link.index)) {
+                    // Undone it is where it was, and known by the same.
+                    if self.restyled.contains(&(ns.cookie, link.index)) {
                         self.restyled.insert((to.cookie, now.index));
                     }
-                    let mut names = self.named.remove(&(ns.cookie, link.index)).unwrap_or_default();
+                    let mut names = self.named.get(&(ns.cookie, link.index)).cloned().unwrap_or_default();
                     names.insert(now.name.clone());
                     self.named.entry((to.cookie, now.index)).or_default().append(&mut names);
                     if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {

@@ -12,7 +12,7 @@ use super::lock::{self, Locked};
 use super::log::{Entry, Undo, UndoLog};
 use crate::kernel::Lineage;
 use crate::phase::{self, Phase};
-use crate::plan::{Error, Kind, Outcome, Result, State};
+use crate::plan::{Error, Kind, Outcome, Result, State, Verb};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
@@ -101,6 +101,8 @@ pub struct Story {
     pub entries: Vec<Entry>,
     /// Those of them that are undone, but for something that could not come back yet: they made nothing that stands.
     pub owed: Vec<u64>,
+    /// The steps that gave a link a name or a MAC, also those that are undone: it may be known by those.
+    pub styles: Vec<Verb>,
     /// The last program that was waited for: its pid, its start time, and the tag in its environment. Perhaps it still runs.
     pub helper: Option<(i32, u64, String)>,
     /// When it was committed, seconds since 1970.
@@ -534,6 +536,7 @@ fn read_from(file: &mut File, folder: &Path) -> Result<Option<Story>> {
         header,
         entries: Vec::new(),
         owed: Vec::new(),
+        styles: Vec::new(),
         helper: None,
         committed: None,
         empty: false,
@@ -542,7 +545,11 @@ fn read_from(file: &mut File, folder: &Path) -> Result<Option<Story>> {
     };
     for (at, line) in lines {
         match serde_json::from_str(line).map_err(|e| refuse(at + 1, e.to_string()))? {
-            Line::Intent { entry } => story.entries.push(entry.into_owned()),
+            Line::Intent { entry } => {
+                let style = |v: &&Verb| matches!(v, Verb::LinkSet { change, .. } if change.name.is_some() || change.mac.is_some());
+                story.styles.extend(entry.verb.as_ref().filter(style).cloned());
+                story.entries.push(entry.into_owned());
+            }
             Line::Outcome { seq, outcome, undo } => {
                 // It is mostly the last one.
                 if let Some(entry) = story.entries.iter_mut().rfind(|e| e.seq == seq) {

@@ -22,6 +22,7 @@ impl Txn {
         if story.committed.is_none() {
             txn.end_left(&story);
         }
+        story.styles.iter().for_each(|verb| txn.style(verb));
         txn.next = story.entries.last().map_or(1, |e| e.seq + 1);
         let all: std::collections::BTreeSet<Ns> = story.entries.iter().flat_map(spaces).collect();
         txn.kernel.reopen_named(&all.into_iter().collect::<Vec<_>>());
@@ -34,9 +35,6 @@ impl Txn {
         for entry in &story.entries {
             let mut entry = entry.clone();
             txn.know_limbo(&entry);
-            if let Some(verb) = &entry.verb {
-                txn.style(verb);
-            }
             match &entry.outcome {
                 Some(outcome) => {
                     let outcome = outcome.clone();

@@ -161,6 +161,7 @@ fn what_a_lab_changed_itself_is_no_drift() {
         r#"sysctl("a", "net.ipv4.ip_local_reserved_ports", "1,2,3,7"); sysctl("a", "net.ipv6.conf.x.stable_secret", "2001:db8::1");"#,
         r#"sysctl("a", "net.ipv6.conf.x.mtu", 1400); link_set("a:x", #{ mtu: 1300 });"#,
         r#"sysctl("a", "net.ipv6.conf.x.accept_ra", 0); link_set("a:x", #{ mtu: 1000 }); link_set("a:x", #{ mtu: 1500 });"#,
+        r#"addr("a:x", "10.1.0.1/24"); neigh("a:x", "10.1.0.9", "02:00:00:00:00:09"); link_set("a:x", #{ arp: false });"#,
         r#"netns_attach("n", "/run/netns/a"); netns_del("n"); addr("a:x", "10.1.0.1/24");"#,
         r#"addr("a:x", "10.1.0.1/24"); neigh("a:x", "10.1.0.9", "02:00:00:00:00:09"); addr_flush("a:x");"#,
     ] {

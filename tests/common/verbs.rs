@@ -348,6 +348,18 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"addr_del("w1:q2", "10.5.0.1/24"); veth("w1:x5", "w1:x6", #{ up: true, a: #{ addr: "10.69.0.1/24" } }); nexthop("w1", 31, #{ via: "10.69.0.8", dev: "x5" }); nexthop("w1", 20, #{ group: [31], replace: true }); link_del("w1:q2"); link_down("w1:x5")"#,
     ),
     (
+        "coupled/guest_at_the_place_of_an_own_bridge_that_went",
+        r#"bridge("x2", #{ up: true }); link_set("x2", #{ nomaster: true }); link_set("h0", #{ nomaster: true }); link_del("x2"); link_move("w2:e1", host()); link_up("e1")"#,
+    ),
+    (
+        "coupled/macvlan_renamed_and_moved",
+        r#"link_set("h0", #{ alias: "x" }); macvlan("x7", #{ link: "h0", up: true }); link_rename("x7", "x8"); link_move("x8", "w2")"#,
+    ),
+    (
+        "coupled/bridge_renamed",
+        r#"bridge("w1:x2", #{ up: true }); link_set("w1:q2", #{ master: "x2" }); link_rename("w1:x2", "x5")"#,
+    ),
+    (
         "coupled/nexthop_of_a_group_that_comes_back_late",
         r#"veth("w1:x1", "w1:x2", #{ up: true }); route_del("w1", "10.5.0.0/24"); addr("w1:x1", "10.62.0.14/24"); nexthop("w1", 12, #{ via: "10.62.0.9", dev: "x1", replace: true })"#,
     ),

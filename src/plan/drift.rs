@@ -329,9 +329,11 @@ impl Account {
                     r.what == What::Route && r.destination() == rec.destination() && r.table() == rec.table()
                 }
                 What::Nexthop => r.what == What::Nexthop || r.attr(RTA_NH_ID).is_some(),
+                // The first that has what was named (fib_nl_delrule, net/core/fib_rules.c).
+                What::Rule => r.what == What::Rule && r.family() == rec.family(),
                 What::Qdisc | What::Class | What::Filter => r.is_tc() && r.devices() == rec.devices(),
                 What::Vlan | What::Fdb | What::Mdb => r.what == rec.what && r.devices() == rec.devices(),
-                _ => alike(r, rec),
+                What::Neigh => alike(r, rec),
             };
             *c != cookie || !goes
         });

@@ -162,6 +162,7 @@ fn what_a_lab_changed_itself_is_no_drift() {
         r#"sysctl("a", "net.ipv6.conf.x.mtu", 1400); link_set("a:x", #{ mtu: 1300 });"#,
         r#"sysctl("a", "net.ipv6.conf.x.accept_ra", 0); link_set("a:x", #{ mtu: 1000 }); link_set("a:x", #{ mtu: 1500 });"#,
         r#"addr("a:x", "10.1.0.1/24"); neigh("a:x", "10.1.0.9", "02:00:00:00:00:09"); link_set("a:x", #{ arp: false });"#,
+        r#"rule("a", #{ to: "10.9.2.0/24", type: "blackhole", priority: 700 }); rule_del("a", #{ priority: 700 });"#,
         r#"netns_attach("n", "/run/netns/a"); netns_del("n"); addr("a:x", "10.1.0.1/24");"#,
         r#"addr("a:x", "10.1.0.1/24"); neigh("a:x", "10.1.0.9", "02:00:00:00:00:09"); addr_flush("a:x");"#,
     ] {

@@ -64,6 +64,14 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "both_ends_replaced_where_the_script_set_a_mac",
+        script: r#"veth("w1:our0", "w1:our1"); link_set("w1:our0", #{ mac: "02:00:00:00:88:31" })"#,
+        foreign: "i=$(ip -n w1 -o link show our0 | cut -d: -f1); j=$(ip -n w1 -o link show our1 | cut -d: -f1); ip -n w1 link del our0; ip -n w1 link add theirs index $i type veth peer name theirs2 index $j",
+        stays: "ip -n w1 link show theirs; ip -n w1 link show theirs2",
+        back: "ip -n w1 link del theirs",
+        ..PLAIN
+    },
+    Case {
         name: "ifindex_of_a_bridge_taken_by_one",
         script: r#"bridge("w1:our0")"#,
         foreign: "i=$(ip -n w1 -o link show our0 | cut -d: -f1); ip -n w1 link del our0; ip -n w1 link add theirs index $i type bridge",

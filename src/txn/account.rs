@@ -105,11 +105,10 @@ impl Txn {
     pub(super) fn style(&mut self, verb: &Verb) {
         let Verb::LinkSet { ns, link, change } = verb else { return };
         let place = (ns.cookie, link.index);
-        if change.mac.is_some() {
-            self.restyled.insert(place);
-        }
-        if let Some(name) = &change.name {
-            self.named.entry(place).or_default().insert(name.clone());
+        if change.mac.is_some() || change.name.is_some() {
+            let style = self.styles.entry(place).or_default();
+            style.macs.extend(change.mac.clone());
+            style.names.extend(change.name.clone());
         }
     }
 
@@ -179,12 +178,11 @@ impl Txn {
                         }
                     }
                     // Undone it is where it was, and known by the same.
-                    if self.restyled.contains(&(ns.cookie, link.index)) {
-                        self.restyled.insert((to.cookie, now.index));
-                    }
-                    let mut names = self.named.get(&(ns.cookie, link.index)).cloned().unwrap_or_default();
-                    names.insert(now.name.clone());
-                    self.named.entry((to.cookie, now.index)).or_default().append(&mut names);
+                    let old = self.styles.get(&(ns.cookie, link.index)).cloned().unwrap_or_default();
+                    let style = self.styles.entry((to.cookie, now.index)).or_default();
+                    style.macs.extend(old.macs);
+                    style.names.extend(old.names);
+                    style.names.insert(now.name.clone());
                     if let Some(seq) = self.made.remove(&(ns.cookie, link.index)) {
                         self.came((to.cookie, now.index), seq);
                     }

@@ -5,6 +5,7 @@ use super::rollback::{Expected, Report};
 use super::{Entry, Txn, same_link};
 use crate::kernel::By;
 use crate::plan::{Kind, LinkInfo, LinkRef, LinkState, Ns, Verb, restore};
+use std::collections::BTreeSet;
 
 /// What is at the place of a link of the run's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,13 @@ pub(super) enum Found {
     /// Nothing, or what is of another kind.
     Nothing,
     Anothers,
+}
+
+/// The names and MACs that steps gave a link since it was made: it is known by those too.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Style {
+    pub names: BTreeSet<String>,
+    pub macs: BTreeSet<Vec<u8>>,
 }
 
 /// What a link of the run's own is known by.
@@ -37,10 +45,12 @@ impl Txn {
     ) -> Found {
         match self.kernel.link(ns, By::Index(link.index)) {
             Ok(Some(info)) if same_link(&info.state, kind) => {
-                let known = known(&info.state, mac.as_slice(), &[&link.name])
-                    || self.styled(ns, &info.state, mac)
-                    || self.led(ns, &info)
-                    || self.ends_at(&info.state, other);
+                let style = self.styles.get(&(ns.cookie, link.index)).cloned().unwrap_or_default();
+                let macs: Vec<&[u8]> = mac.into_iter().chain(style.macs.iter().map(Vec::as_slice)).collect();
+                let names: Vec<&str> =
+                    [link.name.as_str()].into_iter().chain(style.names.iter().map(String::as_str)).collect();
+                let known =
+                    known(&info.state, &macs, &names) || self.led(ns, &info) || self.ends_at(&info.state, other);
                 if !known {
                     let text = |what: &str| {
                         format!(
@@ -84,25 +94,6 @@ impl Txn {
             None => new.is_some_and(|new| new.starts_with(now)),
         };
         matches!(self.kernel.read_file(path), Ok(Some((now, _))) if !ours(&now) && !old(&now))
-    }
-
-    /// Whether a file has this content and this mode, or is not there.
-    pub(super) fn file_is(&self, path: &str, content: Option<&Content>) -> bool {
-        let same = |now: Option<(Vec<u8>, u32)>| match (now, content) {
-            (Some((bytes, mode)), Some(was)) => bytes == was.bytes && mode == was.mode,
-            (None, None) => true,
-            _ => false,
-        };
-        self.kernel.read_file(path).is_ok_and(same)
-    }
-
-    /// Whether the link has what the run itself gave it since it was made: a name, and, where it has a MAC that it is known by,
-    /// another one of these.
-    fn styled(&self, ns: &Ns, now: &LinkState, mac: Option<&[u8]>) -> bool {
-        let place = (ns.cookie, now.index);
-        let restyled = self.restyled.contains(&place);
-        let named = self.named.get(&place).is_some_and(|names| names.contains(&now.name));
-        restyled || (named && mac.is_none())
     }
 
     /// Whether a veth's other end is the one that it was made with.
@@ -206,10 +197,21 @@ impl Txn {
     }
 }
 
-/// Whether a link at the index of one of the run's own is that. Its MAC tells, where one was given to it; only else its name: an
-/// index is soon given again, and a name too.
+/// Whether a link at the index of one of the run's own is that: an index is soon given again. A MAC that was given to it tells, or
+/// else its name; of a veth that has one, the name alone does not, since its other end tells as well. Of other kinds what is on
+/// them may have changed the MAC (a macvlan that passes all through).
 pub(super) fn known(now: &LinkState, macs: &[&[u8]], names: &[&str]) -> bool {
-    if macs.is_empty() { names.contains(&now.name.as_str()) } else { macs.contains(&now.mac.as_slice()) }
+    let by_name = macs.is_empty() || now.kind != "veth";
+    macs.contains(&now.mac.as_slice()) || (by_name && names.contains(&now.name.as_str()))
+}
+
+/// Whether a file that was read has this content and this mode, or is not there.
+pub(super) fn same_file(now: Option<&(Vec<u8>, u32)>, content: Option<&Content>) -> bool {
+    match (now, content) {
+        (Some((bytes, mode)), Some(was)) => *bytes == was.bytes && *mode == was.mode,
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// Whether another link is now at the place where one was moved.

@@ -66,10 +66,8 @@ pub struct Txn {
     vacated: HashSet<(u64, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
     held: Vec<Ns>,
-    /// Links of the run's own whose MAC it may have changed itself, by where they are.
-    restyled: HashSet<(u64, u32)>,
-    /// Names that the run gave links of its own after it made them, by where they are.
-    named: HashMap<(u64, u32), BTreeSet<String>>,
+    /// What the run gave links after they were made, by where they are.
+    styles: HashMap<(u64, u32), identity::Style>,
     /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
     owed: Vec<late::Late>,
     /// What there is on a link in other namespaces, as it was looked up a moment ago.
@@ -123,8 +121,7 @@ impl Txn {
             guests: HashSet::new(),
             coupled: HashSet::new(),
             vacated: HashSet::new(),
-            restyled: HashSet::new(),
-            named: HashMap::new(),
+            styles: HashMap::new(),
             owed: Vec::new(),
             uppers: RefCell::default(),
             held: Vec::new(),

@@ -1,6 +1,6 @@
 //! The way back: every step in reverse order, none left out because another failed, and a look at the result.
 
-use super::identity::{Found, Made};
+use super::identity::{Found, Made, same_file};
 use super::late::Late;
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read};
@@ -462,7 +462,8 @@ impl Txn {
                 expected.files.retain(|(p, _)| p != path);
                 expected.files.push((path.clone(), before.clone()));
                 // One that could not even be opened is as it was.
-                if before.is_none() || !self.file_is(path, before.as_ref()) {
+                let is = |now: Option<(Vec<u8>, u32)>| same_file(now.as_ref(), before.as_ref());
+                if before.is_none() || !self.kernel.read_file(path).is_ok_and(is) {
                     self.step(entry.seq, &verb, report, &[Kind::NotFound]);
                 }
             }

@@ -1,5 +1,6 @@
 //! The look at the result of an undo: what it touched is read again, and compared with what it was.
 
+use super::identity::same_file;
 use super::rollback::{DAD_BOUND, Expected, Report};
 use super::{Txn, read, same_link};
 use crate::kernel::{By, Cancel, Kernel};
@@ -79,7 +80,7 @@ impl Txn {
         self.verify_nft(&expected.nft, report);
         for (path, content) in &expected.files {
             match self.kernel.read_file(path) {
-                Ok(_) if self.file_is(path, content.as_ref()) => {}
+                Ok(now) if same_file(now.as_ref(), content.as_ref()) => {}
                 Ok(_) => report.differences.push(format!("file `{path}` is not as it was")),
                 Err(error) => report.errors.push(error.to_string()),
             }

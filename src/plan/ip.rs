@@ -149,8 +149,13 @@ fn link_add(ns: &Ns, spec: &LinkSpec) -> String {
     if let Some(other) = &spec.lower_ns {
         out += &format!(" link-netns {}", if other.is_host() { "1".to_string() } else { word(&other.name) });
     }
-    if let Some((_, lower)) = &spec.lower {
-        out += &format!(" link {}", word(lower));
+    match (&spec.lower, spec.lower_nsid) {
+        // The name of its index there is another one's.
+        (Some((index, _)), Some(id)) if spec.lower_ns.is_none() => {
+            out += &format!(" link-netnsid {id} link if{index}");
+        }
+        (Some((_, lower)), _) => out += &format!(" link {}", word(lower)),
+        (None, _) => {}
     }
     if let Some(name) = &spec.name {
         out += &format!(" {}", word(name));

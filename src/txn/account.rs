@@ -126,7 +126,7 @@ impl Txn {
                     && !own
                     && change.after.as_ref().is_none_or(|a| a.links != before.links || a.recs != before.recs)
                 {
-                    self.coupled.insert(cookie);
+                    self.coupled.insert(cookie, change.ns.clone());
                 }
                 // The other end of a veth went along.
                 if let Some(Verb::LinkDel { .. }) = &entry.verb {
@@ -134,7 +134,10 @@ impl Txn {
                 }
             }
         }
-        if matches!(entry.verb, Some(Verb::LinkAdd { .. } | Verb::LinkMove { .. } | Verb::NetnsAttach { .. })) {
+        if matches!(
+            entry.verb,
+            Some(Verb::LinkAdd { .. } | Verb::LinkDel { .. } | Verb::LinkMove { .. } | Verb::NetnsAttach { .. })
+        ) {
             self.uppers.borrow_mut().clear();
         }
         match &entry.verb {

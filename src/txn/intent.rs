@@ -1,18 +1,10 @@
 //! What will undo a verb, found out before it is done.
 
 use super::log::{Back, Change, Content};
-use super::{Txn, Undo, irreplaceable, nft, peer_ns, read};
+use super::{Txn, Undo, irreplaceable, nft, read};
 use crate::kernel::By;
 use crate::plan::attribute::V6_MIN_MTU;
-use crate::plan::{Error, Kind, LinkChange, LinkInfo, LinkRef, LinkState, Ns, Result, Verb, What, restore};
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
-/// By a link's place: when it was looked up, and the links on it with their namespaces.
-pub(super) type Uppers = HashMap<(u64, u32), (Instant, Vec<(Ns, LinkState)>)>;
-
-/// How long it is remembered what there is on a link in other namespaces: all of those have to be looked at.
-const LOOKED: Duration = Duration::from_secs(1);
+use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, Verb, What, restore};
 
 impl Txn {
     /// What undoes the verb, and which objects of the run's own it is about. Prior state is read only of what was
@@ -30,7 +22,9 @@ impl Txn {
                 Ok((Undo::Rebind { ns: Ns { cookie, name: name.clone() } }, Vec::new()))
             }
             // With what was moved into it from elsewhere it is kept: that would go with it.
-            Verb::NetnsDel { ns } if self.fresh_ns(ns, since) && !self.has_guests(ns, since) => {
+            Verb::NetnsDel { ns }
+                if self.fresh_ns(ns, since) && !self.has_guests(ns, since) && !self.takes_along(ns)? =>
+            {
                 whole(vec![(ns.cookie, 0)])
             }
             Verb::NetnsDel { ns } => Ok((Undo::Rebind { ns: ns.clone() }, Vec::new())),
@@ -68,7 +62,14 @@ impl Txn {
                 let places = self.ends(ns, link.index)?;
                 let own = places.iter().all(|(ns, index)| self.fresh_link(ns, *index, since));
                 let on: Vec<_> = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
-                if own && !places.iter().any(|(ns, _)| self.coupled.contains(&ns.cookie)) {
+                let coupled = places.iter().any(|(ns, _)| self.coupled.contains_key(&ns.cookie));
+                let mut further = Vec::new();
+                let mut built_upon = false;
+                for (at, index) in &places {
+                    further.extend(self.coupled_elsewhere(at, *index));
+                    built_upon |= (!own || coupled) && !self.all_uppers_elsewhere(at, *index)?.is_empty();
+                }
+                if own && !coupled && further.is_empty() {
                     return whole(on);
                 }
                 let mut changes: Vec<Change> = Vec::new();
@@ -90,7 +91,15 @@ impl Txn {
                         return Err(irreplaceable(elsewhere, upper, "it is in another namespace", &what));
                     }
                 }
-                let back = self.parking(&places, &changes)?;
+                // What is built on it elsewhere would not go with one that only went to limbo.
+                let back =
+                    if built_upon || !further.is_empty() { Vec::new() } else { self.parking(&places, &changes)? };
+                for (at, links) in further {
+                    let stays = links.into_iter().filter(|(_, goes)| !goes && !changes.iter().any(|c| c.ns.is(&at)));
+                    for index in stays.map(|(index, _)| index).collect::<Vec<_>>() {
+                        changes.push(self.read_before(&at, index, self.mtus(&at, &[index])?)?);
+                    }
+                }
                 if back.is_empty()
                     && let Err(refused) = self.replaceable(ns, link, since)
                 {
@@ -98,7 +107,6 @@ impl Txn {
                 }
                 // What it takes along of what was there before comes back with it, and then it is deleted.
                 // One from before a savepoint, too: at the outer undo it does not just go along.
-                let coupled = places.iter().any(|(ns, _)| self.coupled.contains(&ns.cookie));
                 Ok((Undo::Restore { changes, back }, if own || coupled { Vec::new() } else { on }))
             }
             Verb::LinkSet { ns, link, change } => {
@@ -145,7 +153,17 @@ impl Txn {
                     }
                 }
                 // What was there before may hang on it by now, or follow it.
-                if self.coupled.contains(&ns.cookie) && tells(change) {
+                let elsewhere = if tells(change) { self.coupled_elsewhere(ns, link.index) } else { Vec::new() };
+                if (self.coupled.contains_key(&ns.cookie) && tells(change)) || !elsewhere.is_empty() {
+                    on.clear();
+                    fresh = false;
+                }
+                let carrier = if change.up == Some(false) && !(fresh && self.coupled.is_empty()) {
+                    self.peers_nexthops(ns, link.index, since)?
+                } else {
+                    None
+                };
+                if carrier.is_some() {
                     on.clear();
                     fresh = false;
                 }
@@ -179,32 +197,35 @@ impl Txn {
                 if let Some(at) = &below {
                     changes.push(self.read_before(at, 0, Vec::new())?);
                 }
-                if change.up == Some(false) && !fresh {
-                    changes.extend(self.peers_nexthops(ns, link.index, since)?);
+                changes.extend(carrier);
+                let mut spaces: Vec<(Ns, Vec<u32>)> = Vec::new();
+                for (at, links) in elsewhere {
+                    spaces.push((at, links.into_iter().map(|(index, _)| index).collect()));
                 }
                 if !fresh && (change.mtu.is_some() || change.mac.is_some() || change.up == Some(false)) {
-                    let mut spaces: Vec<(Ns, Vec<u32>)> = Vec::new();
                     for (at, upper) in self.uppers_elsewhere(ns, link.index, since)? {
                         match spaces.iter_mut().find(|(known, _)| known.is(&at)) {
                             Some((_, all)) => all.push(upper.index),
                             None => spaces.push((at, vec![upper.index])),
                         }
                     }
-                    spaces.retain(|(at, _)| !changes.iter().any(|c: &Change| c.ns.is(at)));
-                    let low = change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU);
-                    for (at, uppers) in spaces {
-                        let mut sysctls = self.mtus(&at, &uppers)?;
-                        if low {
-                            sysctls.extend(self.sysctls_without_v6(&at, &uppers)?);
-                        }
-                        changes.push(self.read_before(&at, 0, sysctls)?);
+                }
+                spaces.retain(|(at, _)| !changes.iter().any(|c: &Change| c.ns.is(at)));
+                let low = change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU);
+                for (at, uppers) in spaces {
+                    let mut sysctls = self.mtus(&at, &uppers)?;
+                    if low {
+                        sysctls.extend(self.sysctls_without_v6(&at, &uppers)?);
                     }
+                    changes.push(self.read_before(&at, 0, sysctls)?);
                 }
                 Ok((Undo::Restore { changes, back: Vec::new() }, on))
             }
             Verb::LinkMove { ns, link, to, name, .. } => {
                 let own = self.fresh_link(ns, link.index, since);
-                if own && !self.coupled.contains(&ns.cookie) {
+                let mut elsewhere = self.coupled_elsewhere(ns, link.index);
+                elsewhere.retain(|(at, _)| !at.is(to));
+                if own && !self.coupled.contains_key(&ns.cookie) && elsewhere.is_empty() {
                     if self.fresh_ns(to, since) {
                         return whole(vec![(ns.cookie, link.index)]);
                     }
@@ -222,6 +243,11 @@ impl Txn {
                 sysctls.extend(self.mtus(ns, &[link.index])?);
                 let mut changes = vec![self.read_before(ns, 0, sysctls)?, self.read_before(to, 0, Vec::new())?];
                 changes.extend(self.peers_nexthops(ns, link.index, since)?.into_iter().filter(|c| !c.ns.is(to)));
+                for (at, _) in elsewhere {
+                    if !changes.iter().any(|c| c.ns.is(&at)) {
+                        changes.push(self.read_before(&at, 0, Vec::new())?);
+                    }
+                }
                 let name = name.clone().unwrap_or_default();
                 let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
                 // One of the run's own is led back, and deleted there: it may be back already, by the undo of a savepoint.
@@ -300,53 +326,9 @@ impl Txn {
         Ok((Undo::Restore { changes, back: Vec::new() }, on))
     }
 
-    /// The device below a macvlan that has it for itself, and gives it its MAC (`macvlan_set_mac_address`,
-    /// drivers/net/macvlan.c), and where that is.
-    fn passes_through(&self, ns: &Ns, info: &LinkInfo) -> Result<Option<(Ns, u32)>> {
-        // IFLA_MACVLAN_MODE, MACVLAN_MODE_PASSTHRU (include/uapi/linux/if_link.h)
-        let passthru = |(code, value): &(u16, Vec<u8>)| *code == 1 && *value == 8_u32.to_ne_bytes();
-        let state = &info.state;
-        if !matches!(state.kind.as_str(), "macvlan" | "macvtap") || !state.options.iter().any(passthru) {
-            return Ok(None);
-        }
-        Ok(peer_ns(&*self.kernel, ns, info)?.map(|at| (at, state.lower)))
-    }
-
-    /// The namespace of a veth's other end, which loses its carrier with this one: then the kernel drops the nexthop
-    /// objects that are on it, and nothing else.
-    fn peers_nexthops(&self, ns: &Ns, index: u32, since: u64) -> Result<Option<Change>> {
-        let ends = self.ends(ns, index)?;
-        let Some((peer, _)) = ends.iter().find(|(n, index)| !n.is(ns) && !self.fresh_link(n, *index, since)) else {
-            return Ok(None);
-        };
-        if self.kernel.dump(peer, What::Nexthop)?.is_empty() {
-            return Ok(None);
-        }
-        self.read_before(peer, 0, Vec::new()).map(Some)
-    }
-
-    fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
+    pub(super) fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
         let before = read(&*self.kernel, ns, only, &sysctls)?;
         Ok(Change { ns: ns.clone(), only, sysctls, before, after: None, lead: None })
-    }
-
-    /// A link and, of a veth, its other end, wherever that is.
-    fn ends(&self, ns: &Ns, index: u32) -> Result<Vec<(Ns, u32)>> {
-        let mut out = vec![(ns.clone(), index)];
-        let Some(info) = self.kernel.link(ns, By::Index(index))? else { return Ok(out) };
-        if info.state.kind == "veth"
-            && info.state.lower != 0
-            && let Some(peer) = peer_ns(&*self.kernel, ns, &info)?.or_else(|| self.held_peer(ns, info.link_netnsid))
-        {
-            out.push((peer, info.state.lower));
-        }
-        Ok(out)
-    }
-
-    /// A namespace that lost its name in this run, and still has the other end of a veth.
-    fn held_peer(&self, ns: &Ns, id: Option<i32>) -> Option<Ns> {
-        let is_it = |held: &&Ns| id.is_some() && self.kernel.nsid(ns, held).ok().flatten() == id;
-        self.held.iter().find(is_it).cloned()
     }
 
     /// Refuses to delete what was there before and could not be made again as it was, or takes such along.
@@ -357,45 +339,6 @@ impl Txn {
             return Err(irreplaceable(ns, &info.state, why, "deleted: the undo could not make it again"));
         }
         self.replaceable_uppers(ns, link, since)
-    }
-
-    /// What was there before on a link, in other namespaces, and the namespaces: it follows the link (`macvlan_device_event`,
-    /// drivers/net/macvlan.c; `vlan_device_event`, net/8021q/vlan.c).
-    fn uppers_elsewhere(&self, ns: &Ns, index: u32, since: u64) -> Result<Vec<(Ns, LinkState)>> {
-        let mut known = self.uppers.borrow_mut();
-        let all = match known.get(&(ns.cookie, index)) {
-            Some((when, all)) if when.elapsed() < LOOKED => all.clone(),
-            _ => {
-                let all = self.look_for_uppers(ns, index)?;
-                known.insert((ns.cookie, index), (Instant::now(), all.clone()));
-                all
-            }
-        };
-        let theirs =
-            |(at, upper): &(Ns, LinkState)| !self.fresh_ns(at, since) && !self.fresh_link(at, upper.index, since);
-        Ok(all.into_iter().filter(theirs).collect())
-    }
-
-    fn look_for_uppers(&self, ns: &Ns, index: u32) -> Result<Vec<(Ns, LinkState)>> {
-        let mut spaces = vec![self.kernel.host()];
-        for entry in self.kernel.list_ns(ns)? {
-            // One that goes at this moment has nothing.
-            spaces.extend(self.kernel.find_ns(&entry.name));
-        }
-        let mut seen = vec![ns.cookie];
-        let mut out = Vec::new();
-        for at in spaces {
-            if seen.contains(&at.cookie) {
-                continue;
-            }
-            seen.push(at.cookie);
-            // Without a number for the namespace none of its links can name one there. One that went meanwhile has none.
-            let Some(id) = self.kernel.nsid(&at, ns).ok().flatten() else { continue };
-            let links = self.kernel.links(&at, false).unwrap_or_default();
-            let on_it = links.into_iter().filter(|l| l.link_netnsid == Some(id) && l.state.lowers().contains(&index));
-            out.extend(on_it.map(|info| (at.clone(), info.state)));
-        }
-        Ok(out)
     }
 
     /// The same of what is on a link, and goes with it.

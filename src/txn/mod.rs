@@ -2,6 +2,7 @@
 
 mod account;
 mod diff;
+mod elsewhere;
 mod folders;
 mod identity;
 mod intent;
@@ -27,7 +28,7 @@ use crate::plan::attribute::{flushed, takes_carrier};
 use crate::plan::{Error, Kind, LinkState, Ns, Outcome, Result, State, Verb, What};
 use log::Change;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// Who hears of each step.
@@ -61,7 +62,7 @@ pub struct Txn {
     guests: HashSet<(u64, u32)>,
     /// Namespaces in which a step changed what was there before. From then on it may hang on links of the run's own: what
     /// those lose, or take along, is recorded too.
-    coupled: HashSet<u64>,
+    coupled: BTreeMap<u64, Ns>,
     /// Where links were that went with a step: their places are kept for the undo.
     vacated: HashSet<(u64, u32)>,
     /// Namespaces whose name was unbound, held open until the commit; and limbo.
@@ -71,7 +72,7 @@ pub struct Txn {
     /// Records that the undo of a savepoint could not bring back as things were then: an outer undo tries again.
     owed: Vec<late::Late>,
     /// What there is on a link in other namespaces, as it was looked up a moment ago.
-    uppers: RefCell<intent::Uppers>,
+    uppers: RefCell<elsewhere::Uppers>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
     /// The cookies of namespaces from before that could not get their names back: they are kept, and so is the log.
@@ -119,7 +120,7 @@ impl Txn {
             keys: HashMap::new(),
             moved: HashMap::new(),
             guests: HashSet::new(),
-            coupled: HashSet::new(),
+            coupled: BTreeMap::new(),
             vacated: HashSet::new(),
             styles: HashMap::new(),
             owed: Vec::new(),

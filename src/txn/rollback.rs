@@ -92,6 +92,34 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// What an earlier step knows of one link goes for what a later one knows of its whole namespace, and the other way
+    /// round.
+    fn same_for_one(&mut self, change: &Change) {
+        let cookie = change.ns.cookie;
+        if change.only != 0 {
+            if let Some((_, before, ..)) = self.states.get_mut(&(cookie, 0))
+                && before.links.contains_key(&change.only)
+            {
+                before.links.extend(change.before.links.clone());
+                before.sysctls.extend(change.before.sysctls.clone());
+            }
+            return;
+        }
+        let (mut facts, mut keys) = (BTreeSet::new(), Vec::new());
+        for index in change.before.links.keys() {
+            if let Some((_, _, touched, sysctls)) = self.states.remove(&(cookie, *index)) {
+                facts.extend(touched);
+                keys.extend(sysctls);
+            }
+        }
+        if let Some((_, before, touched, sysctls)) = self.states.get_mut(&(cookie, 0)) {
+            // Of those it may not know what they were.
+            let known = |key: &str| before.sysctls.contains_key(key);
+            touched.extend(facts.into_iter().filter(|f| f.strip_prefix("sysctl ").is_none_or(known)));
+            sysctls.extend(keys.into_iter().filter(|key| known(key)));
+        }
+    }
+
     /// A link of the run's own was deleted: states that were read while it was there are looked at without it.
     fn forget(&mut self, ns: &Ns, index: u32) {
         for (_, before, touched, _) in self.states.values_mut().filter(|(n, ..)| n.is(ns)) {
@@ -536,6 +564,8 @@ impl Txn {
             });
             slot.1 = State { sysctls, ..change.before.clone() };
             expected.lowest.insert(key, seq);
+            expected.same_for_one(change);
+            let Some(slot) = expected.states.get_mut(&key) else { continue };
             let known: BTreeSet<String> = slot.1.sysctls.keys().map(|key| format!("sysctl {key}")).collect();
             slot.2.retain(|key| !key.starts_with("sysctl ") || known.contains(key));
             slot.3.extend(change.sysctls.iter().cloned());

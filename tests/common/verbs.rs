@@ -471,6 +471,50 @@ pub const VERBS: &[(&str, &str)] = &[
         try { transaction(|| { netns_add("fresh"); link_move("w1:x2", "fresh"); netns_del("fresh"); fail("inner"); }); } catch (e) {}
         assert_eq(link("w1:x2").kind, "veth")"#,
     ),
+    (
+        "netns_del/of_an_own_one_with_the_other_end_of_a_port",
+        r#"netns_add("fresh"); veth("fresh:x1", "w1:x2", #{ up: true }); link_set("w1:x2", #{ mtu: 1300, master: "br0" }); netns_del("fresh")"#,
+    ),
+    (
+        "link_set/of_an_own_link_elsewhere_under_a_port",
+        r#"veth("w1:x2", "w1:x3", #{ up: true });
+        macvlan("w1:x4", #{ link: "x2", mode: "bridge", up: true });
+        link_set("w1:x4", #{ master: "br0" });
+        link_move("w1:x2", host());
+        link_set("x2", #{ mtu: 1300 });
+        assert_eq(link("w1:br0").mtu, 1300)"#,
+    ),
+    (
+        "link_del/of_an_own_link_elsewhere_under_a_port",
+        r#"netns_add("fresh");
+        veth("fresh:x1", "fresh:x2", #{ up: true });
+        macvlan("fresh:x4", #{ link: "x1", mode: "bridge", up: true });
+        link_move("fresh:x4", "w1");
+        link_set("w1:x4", #{ mtu: 1300, master: "br0", up: true });
+        link_set("fresh:x1", #{ mac: "02:00:00:00:99:01" });
+        link_set("fresh:x1", #{ up: false });
+        link_del("fresh:x1")"#,
+    ),
+    (
+        "link_move/of_an_own_link_elsewhere_under_a_port",
+        r#"netns_add(["f1", "f2"]);
+        veth("f1:x1", "f1:x2", #{ up: true });
+        macvlan("f1:x4", #{ link: "x1", mode: "bridge", up: true });
+        link_move("f1:x4", "w1");
+        link_set("w1:x4", #{ mtu: 1300, master: "br0", up: true });
+        link_move("f1:x1", "f2");
+        link_set("f2:x1", #{ mtu: 1200, up: true });
+        netns_del("f2")"#,
+    ),
+    (
+        "link_del/with_an_own_macvlan_on_it_elsewhere",
+        r#"netns_add("fresh");
+        macvlan("fresh:x4", #{ link: "w1:q2", mode: "bridge" });
+        link_del("w1:q2");
+        let there = true;
+        try { link("fresh:x4") } catch (e) { there = false }
+        assert_eq(there, false)"#,
+    ),
     ("veth/in_w1", r#"veth("w1:a", "w1:b", #{ up: true, addr: ["10.40.0.1/24", "fd40::1/64"] })"#),
     (
         "veth/across",

@@ -45,6 +45,8 @@ macro_rules! isolated {
 
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/honest.rs"]
+mod honest;
 #[path = "cli/kills.rs"]
 mod kills;
 #[path = "cli/labs.rs"]

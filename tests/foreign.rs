@@ -59,6 +59,8 @@ const CASES: &[Case] = &[
         name: "both_ends_replaced_by_namesakes",
         script: r#"veth("w1:our0", "w1:our1")"#,
         foreign: "i=$(ip -n w1 -o link show our0 | cut -d: -f1); j=$(ip -n w1 -o link show our1 | cut -d: -f1); ip -n w1 link del our0; ip -n w1 link add our0 index $i type veth peer name our1 index $j",
+        equal: false,
+        says: &["link `our0` in namespace `w1` was replaced, or given another MAC, by somebody else"],
         stays: "ip -n w1 link show our0; ip -n w1 link show our1",
         back: "ip -n w1 link del our0",
         ..PLAIN
@@ -76,7 +78,7 @@ const CASES: &[Case] = &[
         script: r#"bridge("w1:our0")"#,
         foreign: "i=$(ip -n w1 -o link show our0 | cut -d: -f1); ip -n w1 link del our0; ip -n w1 link add theirs index $i type bridge",
         equal: false,
-        says: &["link `our0` was deleted or renamed by somebody else"],
+        says: &["link `our0` in namespace `w1` was deleted or renamed by somebody else"],
         stays: "ip -n w1 link show theirs",
         back: "ip -n w1 link del theirs",
         ..PLAIN
@@ -435,6 +437,46 @@ const CASES: &[Case] = &[
         says: &["has the name `theirs` by now"],
         stays: "ip netns list | grep -q theirs",
         back: "ip netns del theirs",
+        ..PLAIN
+    },
+    Case {
+        name: "veth_given_other_macs",
+        script: r#"veth("w1:our0", "w1:our1")"#,
+        foreign: "ip -n w1 link set our0 address 02:00:00:00:88:01; ip -n w1 link set our1 address 02:00:00:00:88:02",
+        equal: false,
+        says: &["link `our0` in namespace `w1` was replaced, or given another MAC, by somebody else"],
+        stays: "ip -n w1 link show our0",
+        back: "ip -n w1 link del our0",
+        ..PLAIN
+    },
+    Case {
+        name: "namespace_given_a_second_name",
+        script: r#"netns_add("fresh")"#,
+        foreign: "touch /run/netns/theirs; mount --bind /run/netns/fresh /run/netns/theirs; rm -rf /run/mount",
+        equal: false,
+        says: &["namespace `fresh` has the name `theirs` by now"],
+        stays: "ip netns list | grep -q theirs",
+        back: "ip netns del theirs",
+        ..PLAIN
+    },
+    Case {
+        name: "file_replaced_by_a_pipe",
+        script: r#"write_file("/run/files/new", "ours")"#,
+        foreign: "rm /run/files/new; mkfifo /run/files/new",
+        equal: false,
+        says: &["file `/run/files/new` was changed by somebody else"],
+        stays: "test -p /run/files/new",
+        back: "rm /run/files/new",
+        ..PLAIN
+    },
+    Case {
+        name: "file_replaced_by_a_link",
+        script: r#"write_file("/run/files/new", "ours")"#,
+        foreign: "rm /run/files/new; ln -s nowhere /run/files/new",
+        equal: false,
+        says: &["file `/run/files/new` was changed by somebody else"],
+        stays: "test -h /run/files/new",
+        back: "rm /run/files/new",
         ..PLAIN
     },
     Case {

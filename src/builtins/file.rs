@@ -22,7 +22,7 @@ fn absolute(path: &str) -> Result<String> {
 }
 
 /// The file behind a path: of a symbolic link that which it leads to.
-fn behind(path: &str) -> Result<String> {
+pub(super) fn behind(path: &str) -> Result<String> {
     let path = absolute(path)?;
     let Ok(data) = std::fs::symlink_metadata(&path) else { return Ok(path) };
     if data.is_symlink() {
@@ -171,10 +171,10 @@ pub mod functions {
     pub fn remove_file(ctx: NativeCallContext, path: &str) -> Fallible<()> {
         run(&ctx, |s| {
             let path = absolute(path)?;
+            removable(&path)?;
             if s.kernel().read_file(&path)?.is_none() {
                 return Err(Error::new(Kind::NotFound, format!("there is no file `{path}`")).with_target(path));
             }
-            removable(&path)?;
             s.perform(Verb::FileRemove { path, folders: Vec::new() }).map(|_| ())
         })
     }

@@ -169,7 +169,7 @@ pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
             after.sysctls.clone_from(&now.sysctls);
             // Times are rounded to the kernel's ticks; any other number is what was written, or somebody else's.
             if let (Some(is), Ok(asked)) = (after.sysctls.get_mut(key), value.trim().parse::<i64>())
-                && !key.ends_with("_ms")
+                && !rounded(key)
                 && before.sysctls.get(key) != Some(is)
                 && is.trim().parse() != Ok(asked)
             {
@@ -346,6 +346,23 @@ fn led(verb: &Verb, before: &State, now: &State) -> Vec<u32> {
         _ => Vec::new(),
     };
     all.into_iter().filter(|port| in_bond(before, *port) || in_bond(now, *port)).collect()
+}
+
+/// Whether the kernel keeps another number than it was given: times in its ticks (`proc_dointvec_ms_jiffies`,
+/// `proc_dointvec_userhz_jiffies`, kernel/time/jiffies.c; net/ipv6/{mcast,icmp}.c, net/core/neighbour.c), and whole pages of
+/// buckets (`nf_conntrack_hash_sysctl`).
+fn rounded(key: &str) -> bool {
+    const LEAVES: [&str; 7] = [
+        "mldv1_unsolicited_report_interval",
+        "mldv2_unsolicited_report_interval",
+        "retrans_time",
+        "anycast_delay",
+        "proxy_delay",
+        "locktime",
+        "nf_conntrack_buckets",
+    ];
+    let leaf = key.rsplit('/').next().unwrap_or(key);
+    leaf.ends_with("_ms") || LEAVES.contains(&leaf) || key == "net/ipv6/icmp/ratelimit"
 }
 
 /// Whether a link follows the device that it is on, and that is in its namespace.

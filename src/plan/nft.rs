@@ -3,7 +3,7 @@
 //! The kernel's messages for rulesets have no stable inverse of their own; what `nft list ruleset` prints, `nft -f` reads.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One table as nft lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Table {
 pub struct Back {
     /// (what it is now, what it was); one of them is there.
     pub tables: Vec<(Option<Table>, Option<Table>)>,
+    /// What nft is to be told to take out of sets that packets and time change, and to put in again.
+    pub elements: String,
     pub conflicts: Vec<String>,
 }
 
@@ -150,6 +152,12 @@ pub fn back(before: &[Table], after: &[Table], now: &[Table]) -> Back {
         if same(&b) == same(&a) || same(&b) == same(&n) {
             continue;
         }
+        if plain(&b) == plain(&a) {
+            if let (Some(b), Some(a), Some(n)) = (&b, &a, &n) {
+                out.elements += &exchange(b, a, n);
+            }
+            continue;
+        }
         if plain(&a) == plain(&n) {
             out.tables.push((n, b));
         } else {
@@ -157,6 +165,84 @@ pub fn back(before: &[Table], after: &[Table], now: &[Table]) -> Back {
         }
     }
     out
+}
+
+/// What leads the elements back that a step added, deleted or changed: those of others stay.
+fn exchange(before: &Table, after: &Table, now: &Table) -> String {
+    let mut out = String::new();
+    let (before, after, listed) = (sets(&before.text), sets(&after.text), sets(&now.text));
+    for (set, is) in &listed {
+        let none = Vec::new();
+        let (was, left) = (before.get(set).unwrap_or(&none), after.get(set).unwrap_or(&none));
+        let has = |all: &[String], key: &str| all.iter().any(|e| key_of(e) == key);
+        let same = |e: &String| is.iter().any(|n| lasting(n) == lasting(e));
+        for element in left.iter().filter(|e| !was.iter().any(|w| lasting(w) == lasting(e)) && same(e)) {
+            out += &format!("delete element {} {set} {{ {} }}\n", now.name, key_of(element));
+        }
+        for element in was.iter().filter(|e| !left.iter().any(|l| lasting(l) == lasting(e))) {
+            // In its place may be what somebody else added.
+            let free = !has(is, key_of(element)) || left.iter().any(|l| key_of(l) == key_of(element) && same(l));
+            if free {
+                out += &format!("add element {} {set} {{ {element} }}\n", now.name);
+            }
+        }
+    }
+    out
+}
+
+/// By the names of a table's sets and maps, their elements as they are listed.
+fn sets(text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut out = BTreeMap::new();
+    let mut set = None;
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let word = line.trim();
+        if line.starts_with('\t') && !line.starts_with("\t\t") {
+            set = word.strip_suffix(" {").and_then(|w| w.strip_prefix("set ").or_else(|| w.strip_prefix("map ")));
+        }
+        let Some(name) = set else { continue };
+        let all: &mut Vec<String> = out.entry(name.to_string()).or_default();
+        let Some(first) = word.strip_prefix("elements = {") else { continue };
+        let (mut element, mut quoted, mut depth) = (String::new(), false, 1);
+        let mut part = first;
+        loop {
+            for c in part.trim().chars() {
+                match c {
+                    '"' => quoted = !quoted,
+                    '{' if !quoted => depth += 1,
+                    '}' if !quoted => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 || (c == ',' && depth == 1 && !quoted) {
+                    let done = std::mem::take(&mut element);
+                    all.extend(Some(done.trim().to_string()).filter(|e| !e.is_empty()));
+                } else {
+                    element.push(c);
+                }
+            }
+            if depth == 0 {
+                break;
+            }
+            let Some(next) = lines.next() else { break };
+            part = next;
+            element.push(' ');
+        }
+    }
+    out
+}
+
+/// An element's key: what it is found by.
+fn key_of(element: &str) -> &str {
+    const REST: [&str; 8] = [" timeout ", " expires ", " counter ", " comment ", " limit ", " quota ", " last ", " : "];
+    let end = REST.iter().filter_map(|word| element.find(word)).min();
+    end.map_or(element, |end| &element[..end])
+}
+
+/// An element without what moves by itself: its key, its value, and how long it may live.
+fn lasting(element: &str) -> (&str, Option<&str>, Option<&str>) {
+    let after = |word: &str| element.split_once(word).map(|(_, rest)| rest);
+    let timeout = after(" timeout ").and_then(|rest| rest.split_whitespace().next());
+    (key_of(element), timeout, after(" : "))
 }
 
 /// The objects of a table, by the first word or words of their blocks: (kind, name).
@@ -249,6 +335,28 @@ mod tests {
         assert_eq!(back.tables, vec![(Some(a2), Some(a))]);
         assert_eq!(back.conflicts.len(), 1);
         assert!(back.conflicts[0].contains("`ip c`"));
+    }
+
+    #[test]
+    fn of_a_set_that_moves_only_the_steps_own_elements_go_back() {
+        let with = |elements: &str| {
+            let text = format!(
+                "table ip f {{\n\tset s {{\n\t\ttype ipv4_addr\n\t\tflags dynamic,timeout\n\t\telements = {{ {elements} }}\n\t}}\n}}\n"
+            );
+            tables(&text, &text).remove(0)
+        };
+        let before = with("10.0.0.1 timeout 1h expires 9m comment \"a, b\",\n\t\t\t     10.0.0.2");
+        let after = with("10.0.0.2, 10.0.0.3");
+        let now = with("10.0.0.2,\n\t\t\t     10.0.0.3, 10.0.0.77");
+        let (before, after) = ([before], [after]);
+        let found = back(&before, &after, &[now]);
+        assert!(found.tables.is_empty() && found.conflicts.is_empty());
+        assert_eq!(
+            found.elements,
+            "delete element ip f s { 10.0.0.3 }\nadd element ip f s { 10.0.0.1 timeout 1h expires 9m comment \"a, b\" }\n"
+        );
+        let found = back(&before, &after, &[with("10.0.0.2, 10.0.0.1 timeout 5m")]);
+        assert_eq!(found.elements, "", "what somebody else put in its place stays");
     }
 
     #[test]

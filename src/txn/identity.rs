@@ -54,14 +54,19 @@ impl Txn {
                 if !known {
                     let text = |what: &str| {
                         format!(
-                            "link `{}` was {what}; `{}`, which has its index now, is another's: left",
-                            link.name, info.state.name
+                            "link `{}` in {} was {what}; `{}`, which has its index now, is taken for another's: left",
+                            link.name,
+                            ns.label(),
+                            info.state.name
                         )
                     };
-                    match mac {
-                        Some(_) => report.notes.push(text("deleted already")),
-                        // Of the kind, and of no MAC that it would be known by.
-                        None => report.differences.push(text("deleted or renamed by somebody else")),
+                    // Of the kind, and of no MAC that it would be known by.
+                    if names.contains(&info.state.name.as_str()) {
+                        report.differences.push(text("replaced, or given another MAC, by somebody else"));
+                    } else if mac.is_some() {
+                        report.notes.push(text("deleted already"));
+                    } else {
+                        report.differences.push(text("deleted or renamed by somebody else"));
                     }
                     return Found::Anothers;
                 }
@@ -79,21 +84,25 @@ impl Txn {
         }
     }
 
-    /// Whether a file that the step wrote, or removed, has another content by now: not the old one either, as an undo that was
-    /// cut short leaves it.
-    pub(super) fn foreign_file(&self, entry: &Entry, path: &str, before: Option<&Content>) -> bool {
+    /// Whether a file that the step wrote, or removed, has another content by now, or is no regular file: not the old one
+    /// either, or, as an undo that was `begun` and cut short leaves it, its beginning.
+    pub(super) fn foreign_file(&self, entry: &Entry, path: &str, before: Option<&Content>, begun: bool) -> bool {
         let new = match &entry.verb {
             Some(Verb::FileWrite { content, .. }) => Some(content),
             Some(Verb::FileRemove { .. }) => None,
             _ => return false,
         };
-        let old = |now: &Vec<u8>| before.is_some_and(|b| b.bytes == *now);
+        let old = |now: &Vec<u8>| before.is_some_and(|b| b.bytes == *now || (begun && b.bytes.starts_with(now)));
         // Killed while it wrote, the beginning is there.
         let ours = |now: &Vec<u8>| match entry.outcome {
             Some(_) => new == Some(now),
             None => new.is_some_and(|new| new.starts_with(now)),
         };
-        matches!(self.kernel.read_file(path), Ok(Some((now, _))) if !ours(&now) && !old(&now))
+        match self.kernel.read_file(path) {
+            Ok(Some((now, _))) => !ours(&now) && !old(&now),
+            Ok(None) => false,
+            Err(error) => error.kind == Kind::Invalid,
+        }
     }
 
     /// Whether a veth's other end is the one that it was made with.
@@ -174,7 +183,7 @@ impl Txn {
 
     /// Veth pairs whose ends were in two namespaces, both gone: made again in one message.
     pub(super) fn remake_pairs(&mut self, seq: u64, changes: &[Change], report: &mut Report) {
-        let [a, b] = changes else { return };
+        let [a, b, ..] = changes else { return };
         let missing = |kernel: &dyn crate::kernel::Kernel, c: &Change| -> Vec<u32> {
             let Some(after) = &c.after else { return Vec::new() };
             c.before

@@ -308,7 +308,7 @@ impl Txn {
                 let before = self.kernel.read_file(path)?.map(|(bytes, mode)| Content { bytes, mode });
                 let wanted = matches!(verb, Verb::FileWrite { folders: true, .. });
                 let folders = if wanted { self.kernel.missing_folders(path) } else { Vec::new() };
-                Ok((Undo::File { path: path.clone(), before, folders }, Vec::new()))
+                Ok((Undo::File { path: path.clone(), before, folders, begun: false }, Vec::new()))
             }
         }
     }

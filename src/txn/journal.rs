@@ -560,11 +560,14 @@ fn read_from(file: &mut File, folder: &Path) -> Result<Option<Story>> {
                 }
             }
             Line::Lead { seq, at, from, target } => {
-                let entry = story.entries.iter_mut().find(|e| e.seq == seq);
-                if let Some(Undo::Restore { changes, .. }) = entry.map(|e| &mut e.undo)
-                    && let Some(change) = changes.get_mut(at)
-                {
-                    change.lead.get_or_insert_with(|| Box::new((from.into_owned(), target.into_owned())));
+                match story.entries.iter_mut().find(|e| e.seq == seq).map(|e| &mut e.undo) {
+                    Some(Undo::Restore { changes, .. }) => {
+                        if let Some(change) = changes.get_mut(at) {
+                            change.lead.get_or_insert_with(|| Box::new((from.into_owned(), target.into_owned())));
+                        }
+                    }
+                    Some(Undo::File { begun, .. }) => *begun = true,
+                    _ => {}
                 }
             }
             Line::Helper { pid, start_time, tag } => story.helper = Some((pid, start_time, tag.into_owned())),

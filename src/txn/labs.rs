@@ -205,12 +205,12 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
                 let Some(Verb::NftLoad { ruleset, .. }) = &entry.verb else { continue };
                 let now = super::nft::tables(kernel, ns, ruleset)?;
                 let back = crate::plan::nft::back(before, after.as_deref().unwrap_or(&now), &now);
-                if !back.tables.is_empty() {
-                    let ruleset = crate::plan::nft::script(&back.tables, true);
+                if !(back.tables.is_empty() && back.elements.is_empty()) {
+                    let ruleset = format!("{}{}", back.elements, crate::plan::nft::script(&back.tables, true));
                     perform(Verb::NftLoad { ns: ns.clone(), ruleset })?;
                 }
             }
-            Undo::File { path, before, folders } => {
+            Undo::File { path, before, folders, .. } => {
                 let now = kernel.read_file(path)?.map(|(bytes, _)| bytes);
                 let left = match &entry.verb {
                     Some(Verb::FileWrite { content, .. }) => Some(content),

@@ -27,6 +27,9 @@ pub enum Undo {
         /// The folders that were missing, the innermost first: they go with the file.
         #[serde(default)]
         folders: Vec<String>,
+        /// The undo was begun once: cut short, it leaves a beginning of what was before.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        begun: bool,
     },
     /// The tables of a ruleset that the step changed are led back, each where it is still as the step left it. Only the tables
     /// that the text can have changed are in here.

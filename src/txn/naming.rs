@@ -16,11 +16,11 @@ impl Txn {
             lowest = entry.seq;
             if let Undo::Unbind { ns } = &entry.undo {
                 let errors = report.errors.len();
-                self.unbind(entry.seq, ns, true, report);
+                self.unbind(entry.seq, ns, report);
                 // A refusal of the moment gets a second try.
                 if report.errors.len() > errors {
                     report.errors.truncate(errors);
-                    self.unbind(entry.seq, ns, true, report);
+                    self.unbind(entry.seq, ns, report);
                 }
                 // Made, deleted and bound again by the undo just now: the earliest step counts.
                 expected.bound.retain(|b| b != ns);
@@ -44,6 +44,16 @@ impl Txn {
                 _ => None,
             };
         }
+        // By another name it lives on.
+        for entry in self.kernel.list_ns(&self.kernel.host()).unwrap_or_default() {
+            let Ok(found) = self.kernel.find_ns(&entry.name) else { continue };
+            if let Some(ns) = gone.iter().find(|ns| ns.is(&found) && ns.name != entry.name) {
+                report.differences.push(format!(
+                    "namespace `{}` has the name `{}` by now, given by somebody else, and lives on: left",
+                    ns.name, entry.name
+                ));
+            }
+        }
         for ns in &gone {
             self.kernel.release(ns);
         }
@@ -51,8 +61,7 @@ impl Txn {
     }
 
     /// Takes the name away; what is still held of the namespace is let go by the caller.
-    /// `own`: it is to end with that.
-    pub(super) fn unbind(&mut self, seq: u64, ns: &Ns, own: bool, report: &mut Report) {
+    pub(super) fn unbind(&mut self, seq: u64, ns: &Ns, report: &mut Report) {
         match self.kernel.find_ns(&ns.name) {
             Ok(found) if found.cookie == ns.cookie => {}
             Ok(_) => {
@@ -60,15 +69,7 @@ impl Txn {
                 return;
             }
             Err(error) if error.kind == Kind::NotFound => {
-                let bound = |name: &str| self.kernel.find_ns(name).is_ok_and(|found| found.is(ns));
-                let all = self.kernel.list_ns(&self.kernel.host()).unwrap_or_default();
-                match all.iter().find(|entry| own && bound(&entry.name)) {
-                    Some(entry) => report.differences.push(format!(
-                        "namespace `{}` has the name `{}` by now, given by somebody else, and lives on: left",
-                        ns.name, entry.name
-                    )),
-                    None => report.notes.push(format!("namespace `{}` was deleted already", ns.name)),
-                }
+                report.notes.push(format!("namespace `{}` was deleted already", ns.name));
                 return;
             }
             // A file that nothing is bound to: an undo that was cut short left it.

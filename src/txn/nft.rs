@@ -133,6 +133,10 @@ impl Txn {
         };
         let back = nft::back(before, after.unwrap_or(&now), &now);
         report.differences.extend(back.conflicts.iter().map(|c| format!("{}: {c}", ns.label())));
+        if !back.elements.is_empty() {
+            let ruleset = back.elements.clone();
+            self.step(entry.seq, &Verb::NftLoad { ns: ns.clone(), ruleset }, report, &[]);
+        }
         if back.tables.is_empty() {
             return;
         }

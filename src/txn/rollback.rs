@@ -147,11 +147,11 @@ impl Txn {
         let mut report = self.undo_from(0, hook);
         report.errors.append(&mut self.early);
         report.merge(std::mem::take(&mut self.left));
-        if report.errors.is_empty() {
-            self.sweep(&mut report);
-        }
-        // With its log a namespace would go that somebody had made.
+        // With its log, or what that keeps, a namespace would go that somebody had made.
         if self.stuck.is_empty() {
+            if report.errors.is_empty() {
+                self.sweep(&mut report);
+            }
             self.end_log(&mut report);
         }
         // A session goes on.
@@ -247,8 +247,13 @@ impl Txn {
                 self.forget(&entry);
                 continue;
             }
+            let (errors, differences) = (report.errors.len(), report.differences.len());
             if matches!(entry.undo, Undo::Unbind { .. }) {
                 let first = self.unbind_all(entry, since, &mut report, &mut expected);
+                if since > 0 {
+                    self.left.errors.extend(report.errors.iter().skip(errors).cloned());
+                    self.left.differences.extend(report.differences.iter().skip(differences).cloned());
+                }
                 lowest = Some(first);
                 if expected.late.is_empty()
                     && self.stuck.is_empty()
@@ -258,10 +263,15 @@ impl Txn {
                 }
                 continue;
             }
-            let (errors, differences) = (report.errors.len(), report.differences.len());
-            let hooked = matches!(entry.undo, Undo::Hook { .. }).then(|| self.again(&found));
+            // What the script's compensations take away, and programs that tidy up at their end, is not lost.
+            let tidies = match &entry.undo {
+                Undo::Hook { .. } => true,
+                Undo::Process { pid, start_time, tag } => self.kernel.runs(*pid, *start_time, tag),
+                _ => false,
+            };
+            let tidied = tidies.then(|| self.again(&found));
             self.undo(&entry, since, hook, &mut report, &mut expected);
-            if let Some(before) = hooked {
+            if let Some(before) = tidied {
                 self.leave_out(&mut found, &mut expected, &before);
             }
             // What is undone later builds on this: a refusal of the moment gets a second try, at once.
@@ -316,10 +326,15 @@ impl Txn {
     fn outlasts(&self, entry: &Entry) -> bool {
         let own = |ns: &Ns| self.fresh(ns.cookie, 0, 1);
         match &entry.undo {
-            Undo::Hook { .. } | Undo::File { .. } => true,
-            Undo::Nft { ns, .. } => !own(ns),
+            Undo::Hook { .. }
+            | Undo::File { .. }
+            | Undo::Process { .. }
+            | Undo::Unbind { .. }
+            | Undo::Rebind { .. } => true,
+            Undo::Nft { ns, .. } | Undo::Delete { ns, .. } => !own(ns),
+            Undo::Lost { .. } => entry.verb.as_ref().and_then(Verb::ns).is_none_or(|ns| !own(ns)),
             Undo::Restore { changes, .. } => changes.iter().any(|c| !own(&c.ns)),
-            _ => false,
+            Undo::Whole => false,
         }
     }
 
@@ -405,7 +420,7 @@ impl Txn {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
                         // Not let go of: what was done in it by its own name is still to be looked at.
-                        self.unbind(entry.seq, &ns, false, report);
+                        self.unbind(entry.seq, &ns, report);
                         expected.bound.retain(|b| *b != ns);
                         expected.names.push(ns);
                     }
@@ -472,7 +487,7 @@ impl Txn {
                 self.restore((entry, since), changes, back, report, expected);
                 self.regain(changes);
             }
-            Undo::File { path, before, folders } => {
+            Undo::File { path, before, folders, begun } => {
                 let verb = match before {
                     Some(content) => Verb::FileWrite {
                         path: path.clone(),
@@ -482,7 +497,7 @@ impl Txn {
                     },
                     None => Verb::FileRemove { path: path.clone(), folders: folders.clone() },
                 };
-                if self.foreign_file(entry, path, before.as_ref()) {
+                if self.foreign_file(entry, path, before.as_ref(), *begun) {
                     report.differences.push(format!("file `{path}` was changed by somebody else: left"));
                     return;
                 }
@@ -490,8 +505,19 @@ impl Txn {
                 expected.files.retain(|(p, _)| p != path);
                 expected.files.push((path.clone(), before.clone()));
                 // One that could not even be opened is as it was.
-                let is = |now: Option<(Vec<u8>, u32)>| same_file(now.as_ref(), before.as_ref());
-                if before.is_none() || !self.kernel.read_file(path).is_ok_and(is) {
+                let now = self.kernel.read_file(path);
+                if before.is_none() || !now.as_ref().is_ok_and(|now| same_file(now.as_ref(), before.as_ref())) {
+                    // Cut short it leaves a file that is neither the old nor the new one.
+                    if let Err(error) = self.log.lead(entry.seq, 0, &State::default(), &State::default()) {
+                        report.unwritten(&error);
+                    }
+                    // One that was removed got a mode of the moment by an undo that was cut short.
+                    let halfway = *begun && matches!(entry.verb, Some(Verb::FileRemove { .. }));
+                    let moded = |was: &Content| matches!(&now, Ok(Some((_, mode))) if *mode != was.mode);
+                    if halfway && before.as_ref().is_some_and(moded) {
+                        let away = Verb::FileRemove { path: path.clone(), folders: Vec::new() };
+                        self.step(entry.seq, &away, report, &[Kind::NotFound]);
+                    }
                     self.step(entry.seq, &verb, report, &[Kind::NotFound]);
                 }
             }

@@ -152,6 +152,17 @@ pub const VERBS: &[(&str, &str)] = &[
         "nft/flush_ruleset",
         r#"nft("w1", "flush ruleset"); nft("w1", "add table inet stranger; add set inet stranger blocked { type ipv4_addr; }")"#,
     ),
+    (
+        "nft/dynamic_elements_beside_others",
+        r#"nft("w1", "add table ip fresh; add set ip fresh s { type ipv4_addr; size 9; flags dynamic; }; add element ip fresh s { 10.0.0.9 }");
+        try { transaction(|| {
+            nft("w1", "add element ip fresh s { 10.0.0.1 }; delete element ip fresh s { 10.0.0.9 }");
+            sh("w1", "nft add element ip fresh s { 10.0.0.77 }");
+            fail("inner");
+        }); } catch (e) {}
+        let all = sh("w1", "nft list set ip fresh s").stdout;
+        assert_eq([all.contains("10.0.0.77"), all.contains("10.0.0.9"), all.contains("10.0.0.1,"), all.contains("10.0.0.1 ")], [true, true, false, false])"#,
+    ),
     ("nft/dormant", r#"nft("w1", "add table ip nat { flags dormant; }")"#),
     ("nft/host", r#"drop(host(), #{ proto: "tcp", dport: 23 })"#),
     (
@@ -524,6 +535,11 @@ pub const VERBS: &[(&str, &str)] = &[
     ("write_file/over", r#"write_file("/run/files/file", "new content")"#),
     ("write_file/new", r#"write_file("/run/files/new", "new content")"#),
     ("remove_file", r#"remove_file("/run/files/file")"#),
+    (
+        "start/of_what_tidies_up",
+        r#"start("w1", ["sh", "-c", "ip route add 10.99.0.0/24 dev v1; trap 'ip route del 10.99.0.0/24 dev v1; exit' TERM; echo ready; sleep 1000 & wait"], #{ ready: "ready" });
+        addr("w1:v1", "10.98.0.1/24")"#,
+    ),
     ("start", r#"start("w1", "sleep 1000"); start(host(), "sleep 1000")"#),
     (
         "sequence/address_then_route_then_down",

@@ -96,13 +96,19 @@ impl Linux {
             .with_hint(message::lacking_option(kind, std::slice::from_ref(option))))
     }
 
-    /// Refuses an index that is taken before anything is written down: a kill between that and the kernel's answer would leave
-    /// somebody else's link to be taken for the one that was to be made.
-    pub(super) fn index_is_free(&self, ns: &Ns, spec: &LinkSpec) -> Result<()> {
+    /// Refuses an index that is taken, and the name of a link that will be known by nothing else, before anything is written
+    /// down: a kill between that and the kernel's answer would leave somebody else's link to be taken for the one that was to
+    /// be made.
+    pub(super) fn place_is_free(&self, ns: &Ns, spec: &LinkSpec) -> Result<()> {
         for (at, end) in spec.ends(ns).filter(|(_, end)| end.index != 0) {
             if self.link(at, By::Index(end.index))?.is_some() {
                 return Err(self.not_made(ns, spec, Refusal { errno: libc::EEXIST, words: None }));
             }
+        }
+        if let (None, None, Some(name)) = (&spec.peer, &spec.mac, &spec.name)
+            && self.link(ns, By::Name(name))?.is_some()
+        {
+            return Err(self.not_made(ns, spec, Refusal { errno: libc::EEXIST, words: None }));
         }
         Ok(())
     }

@@ -348,7 +348,7 @@ impl Kernel for Linux {
             }
             Verb::LinkAdd { ns, spec } => {
                 self.load_kind(ns, &spec.kind)?;
-                self.index_is_free(ns, spec)?;
+                self.place_is_free(ns, spec)?;
                 if let (Some(below), None) = (&spec.lower_ns, spec.lower_nsid) {
                     spec.lower_nsid = Some(self.give_nsid(ns, below)?);
                 }
@@ -648,7 +648,7 @@ impl Kernel for Linux {
             return Ok(file);
         }
         use std::os::unix::fs::MetadataExt as _;
-        match std::fs::metadata(path) {
+        match std::fs::symlink_metadata(path) {
             Ok(meta) if meta.is_file() => {
                 let content = std::fs::read(path).map_err(|e| Error::from_io(&e, format!("read `{path}`")))?;
                 Ok(Some((content, meta.mode() & 0o7777)))

@@ -1,0 +1,114 @@
+//! What an undo could not bring back, or was cut short at: it is said at the end, and kept for recover.
+
+use super::labs::{lab, shell};
+use super::*;
+
+/// Runs a script with a fault at each change in turn, until `reached`.
+#[track_caller]
+fn cut(script: &str, mode: &str, reached: impl Fn() -> bool) -> Ran {
+    for at in 1..20 {
+        let ran =
+            Ran::from(command(&["--host", script]).env("NSSCRIPT_FAULT", format!("{mode}@{at}")).output().unwrap());
+        if reached() {
+            return ran;
+        }
+        line("recover");
+    }
+    panic!("it is never reached");
+}
+
+#[test]
+fn a_namespace_whose_name_is_taken_is_kept_whatever_undoes_it() {
+    isolated!("honest::a_namespace_whose_name_is_taken_is_kept_whatever_undoes_it");
+    let folder = tempfile::tempdir().unwrap();
+    let taken =
+        r#"try { transaction(|| { netns_del("foo"); sh(host(), "ip netns add foo"); fail("x"); }); } catch (e) {}"#;
+    for end in ["", "fail(\"end\");"] {
+        shell("ip netns add foo; ip -n foo link add keepme type veth peer name km2");
+        let script = lab(folder.path(), "t.rhai", &format!("{taken}{end}"));
+        run(&["--host", &script]).ends(3).says("is kept");
+        line("recover").ends(3).says("free the name");
+        shell("ip netns del foo");
+        line("recover").ends(0).says("verified");
+        shell("ip -n foo link show keepme; ip netns del foo");
+    }
+}
+
+#[test]
+fn what_an_inner_undo_left_counts_at_the_end() {
+    isolated!("honest::what_an_inner_undo_left_counts_at_the_end");
+    let folder = tempfile::tempdir().unwrap();
+    let script = lab(
+        folder.path(),
+        "t.rhai",
+        r#"try { transaction(|| { bridge("b0"); sh(host(), "ip link set b0 name zz"); fail("x"); }); } catch (e) {}
+        veth("k0", "k1"); fail("end");"#,
+    );
+    run(&["--host", &script]).ends(3).says("`b0`").says("deleted or renamed by somebody else");
+    shell("ip link show zz; ip link del zz; ip netns add old");
+    let script = lab(
+        folder.path(),
+        "t.rhai",
+        r#"try { transaction(|| { netns_set("old", 77); fail("x"); }); } catch (e) {} fail("end");"#,
+    );
+    run(&["--host", &script]).ends(3).says("the nsid of namespace `old`");
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn a_file_that_an_undo_was_cut_short_at_comes_back() {
+    isolated!("honest::a_file_that_an_undo_was_cut_short_at_comes_back");
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let mode = || file.metadata().unwrap().permissions().mode() & 0o7777;
+    for step in ["write_file(FILE, `new`)", "remove_file(FILE)"] {
+        let text = format!("{}; fail(\"x\");", step.replace("FILE", &format!("{:?}", file.to_string_lossy())));
+        let script = lab(folder.path(), "t.rhai", &text);
+        let begin = || {
+            std::fs::write(&file, "what was there").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+            // The undo has said that it begins, and does no more.
+            cut(&script, "kill-before", || {
+                let journal = std::fs::read_to_string("/run/nsscript/labs/t/journal").unwrap_or_default();
+                journal.contains("\"line\":\"lead\"")
+            });
+        };
+        // As a kill in the midst of its writing leaves it.
+        for left in ["", "what was", "what was there"] {
+            begin();
+            std::fs::write(&file, left).unwrap();
+            if step.starts_with("remove") {
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+            }
+            line("recover").ends(0).says("verified");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "what was there");
+            assert_eq!(mode(), 0o666);
+        }
+        begin();
+        std::fs::write(&file, "somebody's").unwrap();
+        line("recover").ends(3).says("was changed by somebody else: left");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "somebody's");
+    }
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn a_link_that_was_in_the_way_of_a_killed_run_stays() {
+    isolated!("honest::a_link_that_was_in_the_way_of_a_killed_run_stays");
+    let folder = tempfile::tempdir().unwrap();
+    for make in [r#"bridge("b0")"#, r#"macvlan("b0", #{ link: "a0" })"#, r#"tap("b0")"#] {
+        // Its index is the next that would be chosen.
+        let text = format!(r#"veth("a0", "a1"); sh(host(), "ip link add b0 type bridge"); {make};"#);
+        let script = lab(folder.path(), "t.rhai", &text);
+        for at in 2..4 {
+            let fault = format!("kill-after@{at}");
+            let ran = Ran::from(command(&["--host", &script]).env("NSSCRIPT_FAULT", fault).output().unwrap());
+            line("recover").ends(0);
+            shell("ip link show b0; ip link del b0");
+            if ran.code.is_some() {
+                break;
+            }
+        }
+    }
+}

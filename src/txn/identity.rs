@@ -49,8 +49,9 @@ impl Txn {
                 let macs: Vec<&[u8]> = mac.into_iter().chain(style.macs.iter().map(Vec::as_slice)).collect();
                 let names: Vec<&str> =
                     [link.name.as_str()].into_iter().chain(style.names.iter().map(String::as_str)).collect();
-                let known =
-                    known(&info.state, &macs, &names) || self.led(ns, &info) || self.ends_at(&info.state, other);
+                let known = known(&info.state, &macs, &names)
+                    || self.led(ns, &info, &names)
+                    || self.ends_at(&info.state, other);
                 if !known {
                     let text = |what: &str| {
                         format!(
@@ -113,10 +114,11 @@ impl Txn {
         matches!(self.kernel.link(at, By::Index(index)), Ok(Some(end)) if end.state.kind == "veth" && end.state.mac == mac)
     }
 
-    /// Whether a bond or team gives the link its MAC.
-    fn led(&self, ns: &Ns, info: &LinkInfo) -> bool {
+    /// Whether a bond or team gives the link its MAC, so that it is known by its name alone.
+    fn led(&self, ns: &Ns, info: &LinkInfo, names: &[&str]) -> bool {
         let master = info.state.master;
         master != 0
+            && names.contains(&info.state.name.as_str())
             && matches!(self.kernel.link(ns, By::Index(master)), Ok(Some(m)) if matches!(m.state.kind.as_str(), "bond" | "team"))
     }
 

@@ -6,11 +6,13 @@ use crate::kernel::By;
 use crate::plan::attribute::V6_MIN_MTU;
 use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, Verb, What, restore};
 
+/// What undoes a verb, and which objects of the run's own it is about.
+type Planned = Result<(Undo, Vec<(u64, u32)>)>;
+
 impl Txn {
     /// What undoes the verb, and which objects of the run's own it is about. Prior state is read only of what was
     /// there before: what the run made itself goes whole.
-    pub(super) fn plan_undo(&mut self, verb: &Verb, since: u64) -> Result<(Undo, Vec<(u64, u32)>)> {
-        let whole = |on: Vec<(u64, u32)>| Ok((Undo::Whole, on));
+    pub(super) fn plan_undo(&mut self, verb: &Verb, since: u64) -> Planned {
         match verb {
             Verb::NetnsAdd { name, cookie } => {
                 let ns = Ns { cookie: *cookie, name: name.clone() };
@@ -25,13 +27,13 @@ impl Txn {
             Verb::NetnsDel { ns }
                 if self.fresh_ns(ns, since) && !self.has_guests(ns, since) && !self.takes_along(ns)? =>
             {
-                whole(vec![(ns.cookie, 0)])
+                Ok(whole(vec![(ns.cookie, 0)]))
             }
             Verb::NetnsDel { ns } => Ok((Undo::Rebind { ns: ns.clone() }, Vec::new())),
             Verb::NetnsSetId { at, target, .. } => {
                 let fresh = self.fresh_ns(at, since) || self.fresh_ns(target, since);
                 if fresh {
-                    return whole(vec![(at.cookie, 0)]);
+                    return Ok(whole(vec![(at.cookie, 0)]));
                 }
                 let what = format!(
                     "the nsid of namespace `{}` in {} stays: the kernel takes none back",
@@ -50,216 +52,22 @@ impl Txn {
                         && lower.is_none_or(|(ns, index)| self.fresh_link(ns, index, since))
                 };
                 if own(since) {
-                    return whole(vec![(ns.cookie, 0)]);
+                    return Ok(whole(vec![(ns.cookie, 0)]));
                 }
                 let link = LinkRef { index: spec.index, name: spec.name.clone().unwrap_or_default() };
                 // Undone alone it is deleted; undone with the rest of the run it goes with its namespaces.
                 let on = if own(1) { places.iter().map(|ns| (ns.cookie, 0)).collect() } else { Vec::new() };
                 Ok((Undo::Delete { ns: ns.clone(), link }, on))
             }
-            Verb::LinkDel { ns, link } => {
-                // Deleting one end of a veth deletes the other: that one has to be fresh too.
-                let places = self.ends(ns, link.index)?;
-                let own = places.iter().all(|(ns, index)| self.fresh_link(ns, *index, since));
-                let on: Vec<_> = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
-                let coupled = places.iter().any(|(ns, _)| self.coupled.contains_key(&ns.cookie));
-                let mut further = Vec::new();
-                let mut built_upon = false;
-                for (at, index) in &places {
-                    further.extend(self.coupled_elsewhere(at, *index));
-                    built_upon |= (!own || coupled) && !self.all_uppers_elsewhere(at, *index)?.is_empty();
-                }
-                if own && !coupled && further.is_empty() {
-                    return whole(on);
-                }
-                let mut changes: Vec<Change> = Vec::new();
-                for (at, (ns, _)) in places.iter().enumerate() {
-                    if places[..at].iter().any(|(n, _)| n.is(ns)) {
-                        continue;
-                    }
-                    // Both ends may be here.
-                    let mut sysctls = Vec::new();
-                    for (_, index) in places.iter().filter(|(n, _)| n.is(ns)) {
-                        sysctls.extend(self.device_sysctls(ns, *index)?);
-                        sysctls.extend(self.mtus(ns, &[*index])?);
-                    }
-                    changes.push(self.read_before(ns, 0, sysctls)?);
-                }
-                for (at, index) in places.iter().filter(|_| !own) {
-                    if let Some((elsewhere, upper)) = self.uppers_elsewhere(at, *index, since)?.first() {
-                        let what = format!("taken along by `{}`, on which it is", link.name);
-                        return Err(irreplaceable(elsewhere, upper, "it is in another namespace", &what));
-                    }
-                }
-                // What is built on it elsewhere would not go with one that only went to limbo.
-                let back =
-                    if built_upon || !further.is_empty() { Vec::new() } else { self.parking(&places, &changes)? };
-                for (at, links) in further {
-                    let stays = links.into_iter().filter(|(_, goes)| !goes && !changes.iter().any(|c| c.ns.is(&at)));
-                    for index in stays.map(|(index, _)| index).collect::<Vec<_>>() {
-                        changes.push(self.read_before(&at, index, self.mtus(&at, &[index])?)?);
-                    }
-                }
-                if back.is_empty()
-                    && let Err(refused) = self.replaceable(ns, link, since)
-                {
-                    return if own { whole(on) } else { Err(refused) };
-                }
-                // What it takes along of what was there before comes back with it, and then it is deleted.
-                // One from before a savepoint, too: at the outer undo it does not just go along.
-                Ok((Undo::Restore { changes, back }, if own || coupled { Vec::new() } else { on }))
-            }
-            Verb::LinkSet { ns, link, change } => {
-                let mut on = vec![(ns.cookie, link.index)];
-                let mut fresh = self.fresh_link(ns, link.index, since);
-                if let Some((master, _)) = &change.master
-                    && *master != 0
-                {
-                    on.push((ns.cookie, *master));
-                    if !self.fresh_link(ns, *master, since) {
-                        // A bridge of the run's own, from before the savepoint, gets a port that goes with the savepoint:
-                        // what it took over from that port (MAC, mtu) is all there is to set back.
-                        let info = self.kernel.link(ns, By::Index(*master))?;
-                        if fresh && self.fresh_link(ns, *master, 1) && info.is_some_and(|i| i.state.kind == "bridge") {
-                            let sysctls = match self.below_v6(ns, link.index, change.mtu)? {
-                                true => self.sysctls_without_v6(ns, &[*master])?,
-                                false => Vec::new(),
-                            };
-                            let mut changes = vec![self.read_before(ns, *master, sysctls)?];
-                            if change.count() > 1 {
-                                changes.push(self.read_before(ns, link.index, Vec::new())?);
-                            }
-                            return Ok((Undo::Restore { changes, back: Vec::new() }, on));
-                        }
-                        fresh = false;
-                    }
-                }
-                // A bridge from before follows the mtu and the MAC of its port, the device below a macvlan its MAC.
-                let mut below = None;
-                if fresh && (change.mtu.is_some() || change.mac.is_some()) {
-                    let info = self.kernel.link(ns, By::Index(link.index))?;
-                    let master = info.as_ref().map_or(0, |info| info.state.master);
-                    if master != 0 && !self.fresh_link(ns, master, since) {
-                        on.push((ns.cookie, master));
-                        fresh = false;
-                    }
-                    if let Some(info) = info.filter(|_| change.mac.is_some())
-                        && let Some((at, index)) = self.passes_through(ns, &info)?
-                        && !self.fresh_link(&at, index, since)
-                    {
-                        on.push((at.cookie, index));
-                        fresh = false;
-                        below = Some(at).filter(|at| !at.is(ns));
-                    }
-                }
-                // What was there before may hang on it by now, or follow it.
-                let elsewhere = if tells(change) { self.coupled_elsewhere(ns, link.index) } else { Vec::new() };
-                if (self.coupled.contains_key(&ns.cookie) && tells(change)) || !elsewhere.is_empty() {
-                    on.clear();
-                    fresh = false;
-                }
-                let carrier = if change.up == Some(false) && !(fresh && self.coupled.is_empty()) {
-                    self.peers_nexthops(ns, link.index, since)?
-                } else {
-                    None
-                };
-                if carrier.is_some() {
-                    on.clear();
-                    fresh = false;
-                }
-                let mut sysctls = self.redirects(ns, link.index, change, since)?;
-                if fresh && change.count() <= 1 && sysctls.is_empty() {
-                    return whole(on);
-                }
-                // What it does to its namespace does not go with the link.
-                if !sysctls.is_empty() {
-                    on = vec![(ns.cookie, 0)];
-                }
-                if let Some(why) = change.irreversible().filter(|_| !self.fresh_in_script(ns, link.index)) {
-                    return Err(Error::new(
-                        Kind::Unsupported,
-                        format!("`{}` in {} was there before, and this could not be undone: {why}", link.name, ns.label()),
-                    )
-                    .with_ns(&ns.name)
-                    .with_target(&link.name)
-                    .with_hint("do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")"));
-                }
-                let only = if fresh { link.index } else { 0 };
-                if !fresh && (change.mtu.is_some() || change.master.is_some()) {
-                    let new = change.master.as_ref().map_or(0, |(master, _)| *master);
-                    let touched = [link.index, new];
-                    sysctls.extend(self.mtus(ns, &touched)?);
-                    if self.below_v6(ns, link.index, change.mtu)? {
-                        sysctls.extend(self.sysctls_without_v6(ns, &touched)?);
-                    }
-                }
-                let mut changes = vec![self.read_before(ns, only, sysctls)?];
-                if let Some(at) = &below {
-                    changes.push(self.read_before(at, 0, Vec::new())?);
-                }
-                changes.extend(carrier);
-                let mut spaces: Vec<(Ns, Vec<u32>)> = Vec::new();
-                for (at, links) in elsewhere {
-                    spaces.push((at, links.into_iter().map(|(index, _)| index).collect()));
-                }
-                if !fresh && (change.mtu.is_some() || change.mac.is_some() || change.up == Some(false)) {
-                    for (at, upper) in self.uppers_elsewhere(ns, link.index, since)? {
-                        match spaces.iter_mut().find(|(known, _)| known.is(&at)) {
-                            Some((_, all)) => all.push(upper.index),
-                            None => spaces.push((at, vec![upper.index])),
-                        }
-                    }
-                }
-                spaces.retain(|(at, _)| !changes.iter().any(|c: &Change| c.ns.is(at)));
-                let low = change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU);
-                for (at, uppers) in spaces {
-                    let mut sysctls = self.mtus(&at, &uppers)?;
-                    if low {
-                        sysctls.extend(self.sysctls_without_v6(&at, &uppers)?);
-                    }
-                    changes.push(self.read_before(&at, 0, sysctls)?);
-                }
-                Ok((Undo::Restore { changes, back: Vec::new() }, on))
-            }
-            Verb::LinkMove { ns, link, to, name, .. } => {
-                let own = self.fresh_link(ns, link.index, since);
-                let mut elsewhere = self.coupled_elsewhere(ns, link.index);
-                elsewhere.retain(|(at, _)| !at.is(to));
-                if own && !self.coupled.contains_key(&ns.cookie) && elsewhere.is_empty() {
-                    if self.fresh_ns(to, since) {
-                        return whole(vec![(ns.cookie, link.index)]);
-                    }
-                    return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
-                }
-                self.replaceable_uppers(ns, link, since)?;
-                for (elsewhere, upper) in self.uppers_elsewhere(ns, link.index, since)? {
-                    // vxlan_handle_lowerdev_unregister, drivers/net/vxlan/vxlan_core.c; macsec_notify, drivers/net/macsec.c
-                    if matches!(upper.kind.as_str(), "vxlan" | "macsec") {
-                        let what = format!("taken along by `{}`, on which it is and which is to be moved", link.name);
-                        return Err(irreplaceable(&elsewhere, &upper, "it is in another namespace", &what));
-                    }
-                }
-                let mut sysctls = self.device_sysctls(ns, link.index)?;
-                sysctls.extend(self.mtus(ns, &[link.index])?);
-                let mut changes = vec![self.read_before(ns, 0, sysctls)?, self.read_before(to, 0, Vec::new())?];
-                changes.extend(self.peers_nexthops(ns, link.index, since)?.into_iter().filter(|c| !c.ns.is(to)));
-                for (at, _) in elsewhere {
-                    if !changes.iter().any(|c| c.ns.is(&at)) {
-                        changes.push(self.read_before(&at, 0, Vec::new())?);
-                    }
-                }
-                let name = name.clone().unwrap_or_default();
-                let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
-                // One of the run's own is led back, and deleted there: it may be back already, by the undo of a savepoint.
-                let on = if self.fresh_link(ns, link.index, 1) { Vec::new() } else { vec![(ns.cookie, link.index)] };
-                Ok((Undo::Restore { changes, back: vec![back] }, on))
-            }
+            Verb::LinkDel { ns, link } => self.of_link_del(ns, link, since),
+            Verb::LinkSet { ns, link, change } => self.of_link_set(ns, link, change, since),
+            Verb::LinkMove { ns, link, to, name, .. } => self.of_link_move((ns, link), to, name.as_deref(), since),
             Verb::Ethtool { ns, link, .. } | Verb::LinkAltname { ns, link, .. } => {
                 self.on_link(ns, &[link.index], since)
             }
             Verb::Wireguard { ns, link, .. } => {
                 if self.fresh_link(ns, link.index, since) {
-                    return whole(vec![(ns.cookie, link.index)]);
+                    return Ok(whole(vec![(ns.cookie, link.index)]));
                 }
                 Err(Error::new(
                     Kind::Unsupported,
@@ -283,7 +91,7 @@ impl Txn {
             Verb::RecDel { ns, .. } => self.on_link(ns, &[], since),
             Verb::Sysctl { ns, key, .. } => {
                 if self.fresh_ns(ns, since) {
-                    return whole(vec![(ns.cookie, 0)]);
+                    return Ok(whole(vec![(ns.cookie, 0)]));
                 }
                 let mut sysctls = vec![key.clone()];
                 // The same value under two names.
@@ -297,13 +105,13 @@ impl Txn {
                 let changes = vec![self.read_before(ns, 0, sysctls)?];
                 Ok((Undo::Restore { changes, back: Vec::new() }, vec![(ns.cookie, 0)]))
             }
-            Verb::NftLoad { ns, .. } if self.fresh_ns(ns, since) => whole(vec![(ns.cookie, 0)]),
+            Verb::NftLoad { ns, .. } if self.fresh_ns(ns, since) => Ok(whole(vec![(ns.cookie, 0)])),
             Verb::NftLoad { ns, ruleset } => {
                 let before = nft::tables(&*self.kernel, ns, ruleset)?;
                 nft::check(&*self.kernel, ns, &before)?;
                 Ok((Undo::Nft { ns: ns.clone(), before, after: None }, vec![(ns.cookie, 0)]))
             }
-            Verb::ProcessStart { .. } | Verb::ProcessEnd { .. } => whole(Vec::new()),
+            Verb::ProcessStart { .. } | Verb::ProcessEnd { .. } => Ok(whole(Vec::new())),
             Verb::FileWrite { path, .. } | Verb::FileRemove { path, .. } => {
                 let before = self.kernel.read_file(path)?.map(|(bytes, mode)| Content { bytes, mode });
                 let wanted = matches!(verb, Verb::FileWrite { folders: true, .. });
@@ -311,6 +119,207 @@ impl Txn {
                 Ok((Undo::File { path: path.clone(), before, folders, begun: false }, Vec::new()))
             }
         }
+    }
+
+    fn of_link_del(&mut self, ns: &Ns, link: &LinkRef, since: u64) -> Planned {
+        // Deleting one end of a veth deletes the other: that one has to be fresh too.
+        let places = self.ends(ns, link.index)?;
+        let own = places.iter().all(|(ns, index)| self.fresh_link(ns, *index, since));
+        let on: Vec<_> = places.iter().map(|(ns, index)| (ns.cookie, *index)).collect();
+        let coupled = places.iter().any(|(ns, _)| self.coupled.contains_key(&ns.cookie));
+        let mut further = Vec::new();
+        let mut built_upon = false;
+        for (at, index) in &places {
+            further.extend(self.coupled_elsewhere(at, *index));
+            built_upon |= (!own || coupled) && !self.all_uppers_elsewhere(at, *index)?.is_empty();
+        }
+        if own && !coupled && further.is_empty() {
+            return Ok(whole(on));
+        }
+        let mut changes: Vec<Change> = Vec::new();
+        for (at, (ns, _)) in places.iter().enumerate() {
+            if places[..at].iter().any(|(n, _)| n.is(ns)) {
+                continue;
+            }
+            // Both ends may be here.
+            let mut sysctls = Vec::new();
+            for (_, index) in places.iter().filter(|(n, _)| n.is(ns)) {
+                sysctls.extend(self.device_sysctls(ns, *index)?);
+                sysctls.extend(self.mtus(ns, &[*index])?);
+            }
+            changes.push(self.read_before(ns, 0, sysctls)?);
+        }
+        for (at, index) in places.iter().filter(|_| !own) {
+            if let Some((elsewhere, upper)) = self.uppers_elsewhere(at, *index, since)?.first() {
+                let what = format!("taken along by `{}`, on which it is", link.name);
+                return Err(irreplaceable(elsewhere, upper, "it is in another namespace", &what));
+            }
+        }
+        // What is built on it elsewhere would not go with one that only went to limbo.
+        let back = if built_upon || !further.is_empty() { Vec::new() } else { self.parking(&places, &changes)? };
+        for (at, links) in further {
+            let stays = links.into_iter().filter(|(_, goes)| !goes && !changes.iter().any(|c| c.ns.is(&at)));
+            for index in stays.map(|(index, _)| index).collect::<Vec<_>>() {
+                changes.push(self.read_before(&at, index, self.mtus(&at, &[index])?)?);
+            }
+        }
+        if back.is_empty()
+            && let Err(refused) = self.replaceable(ns, link, since)
+        {
+            return if own { Ok(whole(on)) } else { Err(refused) };
+        }
+        // What it takes along of what was there before comes back with it, and then it is deleted.
+        // One from before a savepoint, too: at the outer undo it does not just go along.
+        Ok((Undo::Restore { changes, back }, if own || coupled { Vec::new() } else { on }))
+    }
+
+    fn of_link_set(&mut self, ns: &Ns, link: &LinkRef, change: &LinkChange, since: u64) -> Planned {
+        let mut on = vec![(ns.cookie, link.index)];
+        let mut fresh = self.fresh_link(ns, link.index, since);
+        if let Some((master, _)) = &change.master
+            && *master != 0
+        {
+            on.push((ns.cookie, *master));
+            if !self.fresh_link(ns, *master, since) {
+                // A bridge of the run's own, from before the savepoint, gets a port that goes with the savepoint:
+                // what it took over from that port (MAC, mtu) is all there is to set back.
+                let info = self.kernel.link(ns, By::Index(*master))?;
+                if fresh && self.fresh_link(ns, *master, 1) && info.is_some_and(|i| i.state.kind == "bridge") {
+                    let sysctls = match self.below_v6(ns, link.index, change.mtu)? {
+                        true => self.sysctls_without_v6(ns, &[*master])?,
+                        false => Vec::new(),
+                    };
+                    let mut changes = vec![self.read_before(ns, *master, sysctls)?];
+                    if change.count() > 1 {
+                        changes.push(self.read_before(ns, link.index, Vec::new())?);
+                    }
+                    return Ok((Undo::Restore { changes, back: Vec::new() }, on));
+                }
+                fresh = false;
+            }
+        }
+        // A bridge from before follows the mtu and the MAC of its port, the device below a macvlan its MAC.
+        let mut below = None;
+        if fresh && (change.mtu.is_some() || change.mac.is_some()) {
+            let info = self.kernel.link(ns, By::Index(link.index))?;
+            let master = info.as_ref().map_or(0, |info| info.state.master);
+            if master != 0 && !self.fresh_link(ns, master, since) {
+                on.push((ns.cookie, master));
+                fresh = false;
+            }
+            if let Some(info) = info.filter(|_| change.mac.is_some())
+                && let Some((at, index)) = self.passes_through(ns, &info)?
+                && !self.fresh_link(&at, index, since)
+            {
+                on.push((at.cookie, index));
+                fresh = false;
+                below = Some(at).filter(|at| !at.is(ns));
+            }
+        }
+        // What was there before may hang on it by now, or follow it.
+        let elsewhere = if tells(change) { self.coupled_elsewhere(ns, link.index) } else { Vec::new() };
+        if (self.coupled.contains_key(&ns.cookie) && tells(change)) || !elsewhere.is_empty() {
+            on.clear();
+            fresh = false;
+        }
+        let carrier = if change.up == Some(false) && !(fresh && self.coupled.is_empty()) {
+            self.peers_nexthops(ns, link.index, since)?
+        } else {
+            None
+        };
+        if carrier.is_some() {
+            on.clear();
+            fresh = false;
+        }
+        let mut sysctls = self.redirects(ns, link.index, change, since)?;
+        if fresh && change.count() <= 1 && sysctls.is_empty() {
+            return Ok(whole(on));
+        }
+        // What it does to its namespace does not go with the link.
+        if !sysctls.is_empty() {
+            on = vec![(ns.cookie, 0)];
+        }
+        if let Some(why) = change.irreversible().filter(|_| !self.fresh_in_script(ns, link.index)) {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("`{}` in {} was there before, and this could not be undone: {why}", link.name, ns.label()),
+            )
+            .with_ns(&ns.name)
+            .with_target(&link.name)
+            .with_hint(
+                "do it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link set …\")",
+            ));
+        }
+        let only = if fresh { link.index } else { 0 };
+        if !fresh && (change.mtu.is_some() || change.master.is_some()) {
+            let new = change.master.as_ref().map_or(0, |(master, _)| *master);
+            let touched = [link.index, new];
+            sysctls.extend(self.mtus(ns, &touched)?);
+            if self.below_v6(ns, link.index, change.mtu)? {
+                sysctls.extend(self.sysctls_without_v6(ns, &touched)?);
+            }
+        }
+        let mut changes = vec![self.read_before(ns, only, sysctls)?];
+        if let Some(at) = &below {
+            changes.push(self.read_before(at, 0, Vec::new())?);
+        }
+        changes.extend(carrier);
+        let mut spaces: Vec<(Ns, Vec<u32>)> = Vec::new();
+        for (at, links) in elsewhere {
+            spaces.push((at, links.into_iter().map(|(index, _)| index).collect()));
+        }
+        if !fresh && (change.mtu.is_some() || change.mac.is_some() || change.up == Some(false)) {
+            for (at, upper) in self.uppers_elsewhere(ns, link.index, since)? {
+                match spaces.iter_mut().find(|(known, _)| known.is(&at)) {
+                    Some((_, all)) => all.push(upper.index),
+                    None => spaces.push((at, vec![upper.index])),
+                }
+            }
+        }
+        spaces.retain(|(at, _)| !changes.iter().any(|c: &Change| c.ns.is(at)));
+        let low = change.mtu.is_some_and(|mtu| mtu < V6_MIN_MTU);
+        for (at, uppers) in spaces {
+            let mut sysctls = self.mtus(&at, &uppers)?;
+            if low {
+                sysctls.extend(self.sysctls_without_v6(&at, &uppers)?);
+            }
+            changes.push(self.read_before(&at, 0, sysctls)?);
+        }
+        Ok((Undo::Restore { changes, back: Vec::new() }, on))
+    }
+
+    fn of_link_move(&mut self, (ns, link): (&Ns, &LinkRef), to: &Ns, name: Option<&str>, since: u64) -> Planned {
+        let own = self.fresh_link(ns, link.index, since);
+        let mut elsewhere = self.coupled_elsewhere(ns, link.index);
+        elsewhere.retain(|(at, _)| !at.is(to));
+        if own && !self.coupled.contains_key(&ns.cookie) && elsewhere.is_empty() {
+            if self.fresh_ns(to, since) {
+                return Ok(whole(vec![(ns.cookie, link.index)]));
+            }
+            return Ok((Undo::Delete { ns: ns.clone(), link: link.clone() }, Vec::new()));
+        }
+        self.replaceable_uppers(ns, link, since)?;
+        for (elsewhere, upper) in self.uppers_elsewhere(ns, link.index, since)? {
+            // vxlan_handle_lowerdev_unregister, drivers/net/vxlan/vxlan_core.c; macsec_notify, drivers/net/macsec.c
+            if matches!(upper.kind.as_str(), "vxlan" | "macsec") {
+                let what = format!("taken along by `{}`, on which it is and which is to be moved", link.name);
+                return Err(irreplaceable(&elsewhere, &upper, "it is in another namespace", &what));
+            }
+        }
+        let mut sysctls = self.device_sysctls(ns, link.index)?;
+        sysctls.extend(self.mtus(ns, &[link.index])?);
+        let mut changes = vec![self.read_before(ns, 0, sysctls)?, self.read_before(to, 0, Vec::new())?];
+        changes.extend(self.peers_nexthops(ns, link.index, since)?.into_iter().filter(|c| !c.ns.is(to)));
+        for (at, _) in elsewhere {
+            if !changes.iter().any(|c| c.ns.is(&at)) {
+                changes.push(self.read_before(&at, 0, Vec::new())?);
+            }
+        }
+        let name = name.unwrap_or_default().to_string();
+        let back = Back { from: ns.clone(), link: link.clone(), to: to.clone(), index: 0, name };
+        // One of the run's own is led back, and deleted there: it may be back already, by the undo of a savepoint.
+        let on = if self.fresh_link(ns, link.index, 1) { Vec::new() } else { vec![(ns.cookie, link.index)] };
+        Ok((Undo::Restore { changes, back: vec![back] }, on))
     }
 
     /// Of a change that concerns these links of `ns` only (none: the namespace).
@@ -360,4 +369,9 @@ impl Txn {
 /// Whether others notice such a change of a link: what hangs on it goes, or who leads or follows it does likewise.
 fn tells(change: &LinkChange) -> bool {
     change.up == Some(false) || change.master.is_some() || change.mtu.is_some() || change.mac.is_some()
+}
+
+/// What the verb is about goes away whole, and it with that.
+fn whole(on: Vec<(u64, u32)>) -> (Undo, Vec<(u64, u32)>) {
+    (Undo::Whole, on)
 }

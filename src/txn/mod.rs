@@ -376,7 +376,9 @@ impl Txn {
             Err(mut error) => {
                 // Netlink sets are not atomic: what was done by halves is taken back.
                 // And a file may have been cut, and found no room for its content.
-                if let Undo::Restore { .. } | Undo::File { .. } = &entry.undo {
+                // What nft was ended at may have got through.
+                let loaded = error.kind == Kind::Timeout && matches!(entry.undo, Undo::Nft { .. });
+                if loaded || matches!(entry.undo, Undo::Restore { .. } | Undo::File { .. }) {
                     let seq = entry.seq;
                     self.entries.push(entry);
                     let report = self.undo_from(seq, &mut |_| Ok(()));

@@ -149,9 +149,7 @@ impl Txn {
         report.merge(std::mem::take(&mut self.left));
         // With its log, or what that keeps, a namespace would go that somebody had made.
         if self.stuck.is_empty() {
-            if report.errors.is_empty() {
-                self.sweep(&mut report);
-            }
+            self.sweep(&mut report);
             self.end_log(&mut report);
         }
         // A session goes on.

@@ -1,8 +1,8 @@
 //! On the way back: is what is there now still what the step was about? Indices, names and paths may be another's by now.
 
-use super::log::{Back, Change, Content};
+use super::log::{Back, Change};
 use super::rollback::{Expected, Report};
-use super::{Entry, Txn, same_link};
+use super::{Txn, same_link};
 use crate::kernel::By;
 use crate::plan::{Kind, LinkInfo, LinkRef, LinkState, Ns, Verb, restore};
 use std::collections::BTreeSet;
@@ -82,27 +82,6 @@ impl Txn {
                 report.errors.push(error.to_string());
                 Found::Ours
             }
-        }
-    }
-
-    /// Whether a file that the step wrote, or removed, has another content by now, or is no regular file: not the old one
-    /// either, or, as an undo that was `begun` and cut short leaves it, its beginning.
-    pub(super) fn foreign_file(&self, entry: &Entry, path: &str, before: Option<&Content>, begun: bool) -> bool {
-        let new = match &entry.verb {
-            Some(Verb::FileWrite { content, .. }) => Some(content),
-            Some(Verb::FileRemove { .. }) => None,
-            _ => return false,
-        };
-        let old = |now: &Vec<u8>| before.is_some_and(|b| b.bytes == *now || (begun && b.bytes.starts_with(now)));
-        // Killed while it wrote, the beginning is there.
-        let ours = |now: &Vec<u8>| match entry.outcome {
-            Some(_) => new == Some(now),
-            None => new.is_some_and(|new| new.starts_with(now)),
-        };
-        match self.kernel.read_file(path) {
-            Ok(Some((now, _))) => !ours(&now) && !old(&now),
-            Ok(None) => false,
-            Err(error) => error.kind == Kind::Invalid,
         }
     }
 
@@ -214,15 +193,6 @@ impl Txn {
 pub(super) fn known(now: &LinkState, macs: &[&[u8]], names: &[&str]) -> bool {
     let by_name = macs.is_empty() || now.kind != "veth";
     macs.contains(&now.mac.as_slice()) || (by_name && names.contains(&now.name.as_str()))
-}
-
-/// Whether a file that was read has this content and this mode, or is not there.
-pub(super) fn same_file(now: Option<&(Vec<u8>, u32)>, content: Option<&Content>) -> bool {
-    match (now, content) {
-        (Some((bytes, mode)), Some(was)) => *bytes == was.bytes && *mode == was.mode,
-        (None, None) => true,
-        _ => false,
-    }
 }
 
 /// Whether another link is now at the place where one was moved.

@@ -3,6 +3,7 @@
 mod account;
 mod diff;
 mod elsewhere;
+mod files;
 mod folders;
 mod identity;
 mod intent;
@@ -35,6 +36,15 @@ use std::rc::Rc;
 pub trait Observer {
     /// A verb is about to be done; `undo` while rolling back.
     fn step(&mut self, index: u64, verb: &Verb, undo: bool);
+}
+
+/// What an undo could not bring back as things are: it is kept, and the journal with it, until recover can.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stuck {
+    /// A namespace whose name is taken, by its cookie.
+    Ns(u64),
+    /// A file that can't be written, by its path.
+    File(String),
 }
 
 /// A run: the steps done so far, with their undo.
@@ -76,7 +86,7 @@ pub struct Txn {
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
     /// The cookies of namespaces from before that could not get their names back: they are kept, and so is the log.
-    stuck: BTreeSet<u64>,
+    stuck: BTreeSet<Stuck>,
     /// What the undo of savepoints and of single functions could not do, or left as somebody else's.
     left: Report,
     /// What could not be done before the undo began.

@@ -1,7 +1,7 @@
 //! The names of namespaces on the way back: taken away from those of the run's own, and given again to those that were kept.
 
 use super::rollback::{Expected, Report};
-use super::{Entry, Txn, Undo};
+use super::{Entry, Stuck, Txn, Undo};
 use crate::plan::{Kind, Ns, Verb};
 
 impl Txn {
@@ -93,10 +93,10 @@ impl Txn {
             report.errors.push(format!(
                 "{error}; the namespace that had that name is kept: free the name, and run `nsscript recover` again"
             ));
-            self.stuck.insert(ns.cookie);
+            self.stuck.insert(Stuck::Ns(ns.cookie));
             return;
         }
-        self.stuck.remove(&ns.cookie);
+        self.stuck.remove(&Stuck::Ns(ns.cookie));
         self.held.retain(|h| h != ns);
         // Until the last of its names is back.
         if !self.held.iter().any(|h| h.is(ns))

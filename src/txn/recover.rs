@@ -198,9 +198,19 @@ impl Txn {
                     l.kind == "veth" && (l.lower_nsid.is_some() || !after.links.contains_key(&l.lower))
                 };
                 let gone = |index: &u32| matches!(kernel.link(&change.ns, By::Index(*index)), Ok(None));
-                let lost: Vec<u32> = after.links.values().filter(elsewhere).map(|l| l.index).filter(gone).collect();
+                let mut lost: Vec<u32> = after.links.values().filter(elsewhere).map(|l| l.index).filter(gone).collect();
+                // With what was on them.
+                let mut at = 0;
+                while let Some(lower) = lost.get(at).copied() {
+                    at += 1;
+                    let on_it = after.links.values().filter(|l| l.lower_nsid.is_none() && l.lowers().contains(&lower));
+                    let new: Vec<u32> = on_it.map(|l| l.index).filter(gone).filter(|i| !lost.contains(i)).collect();
+                    lost.extend(new);
+                }
                 for index in lost {
-                    let note = format!("link `{}` went with the namespace of its other end", after.name(index));
+                    let veth = after.links.get(&index).is_some_and(|l| l.kind == "veth");
+                    let whose = if veth { "of its other end" } else { "of the other end of what it was on" };
+                    let note = format!("link `{}` went with the namespace {whose}", after.name(index));
                     if !notes.contains(&note) {
                         notes.push(note);
                     }

@@ -1,6 +1,6 @@
 //! The way back: every step in reverse order, none left out because another failed, and a look at the result.
 
-use super::identity::{Found, Made, same_file};
+use super::identity::{Found, Made};
 use super::late::Late;
 use super::log::{Back, Change, Content};
 use super::{Entry, Txn, Undo, read};
@@ -78,6 +78,8 @@ pub(super) struct Expected {
     pub(super) names: Vec<Ns>,
     pub(super) bound: Vec<Ns>,
     pub(super) files: Vec<(String, Option<Content>)>,
+    /// The steps whose files were begun to be written.
+    pub(super) begun: BTreeSet<u64>,
     /// Tables of nft: the namespace, the table's name, and what it was.
     pub(super) nft: Vec<(Ns, String, Option<Table>)>,
     /// Namespaces whose IPv6 addresses may be tentative again.
@@ -147,7 +149,7 @@ impl Txn {
         let mut report = self.undo_from(0, hook);
         report.errors.append(&mut self.early);
         report.merge(std::mem::take(&mut self.left));
-        // With its log, or what that keeps, a namespace would go that somebody had made.
+        // With its log, or what that keeps, something would go that was there before.
         if self.stuck.is_empty() {
             self.sweep(&mut report);
             self.end_log(&mut report);
@@ -183,9 +185,9 @@ impl Txn {
         let mut report = Report::default();
         if !self.stuck.is_empty() {
             return Err(Error::invalid(
-                "a namespace that was deleted did not get its name back: nothing of the run stands",
+                "an undo could not bring something back, which is kept for that: nothing of the run stands",
             )
-            .with_hint("free the name, and run `nsscript recover`"));
+            .with_hint("free the name or make room, as it was said, and run `nsscript recover`"));
         }
         let stands = self.stands();
         let ended: Vec<u64> = self
@@ -486,38 +488,8 @@ impl Txn {
                 self.regain(changes);
             }
             Undo::File { path, before, folders, begun } => {
-                let verb = match before {
-                    Some(content) => Verb::FileWrite {
-                        path: path.clone(),
-                        content: content.bytes.clone(),
-                        mode: content.mode,
-                        folders: false,
-                    },
-                    None => Verb::FileRemove { path: path.clone(), folders: folders.clone() },
-                };
-                if self.foreign_file(entry, path, before.as_ref(), *begun) {
-                    report.differences.push(format!("file `{path}` was changed by somebody else: left"));
-                    return;
-                }
-                // Written again by an earlier step: the first content counts.
-                expected.files.retain(|(p, _)| p != path);
-                expected.files.push((path.clone(), before.clone()));
-                // One that could not even be opened is as it was.
-                let now = self.kernel.read_file(path);
-                if before.is_none() || !now.as_ref().is_ok_and(|now| same_file(now.as_ref(), before.as_ref())) {
-                    // Cut short it leaves a file that is neither the old nor the new one.
-                    if let Err(error) = self.log.lead(entry.seq, 0, &State::default(), &State::default()) {
-                        report.unwritten(&error);
-                    }
-                    // One that was removed got a mode of the moment by an undo that was cut short.
-                    let halfway = *begun && matches!(entry.verb, Some(Verb::FileRemove { .. }));
-                    let moded = |was: &Content| matches!(&now, Ok(Some((_, mode))) if *mode != was.mode);
-                    if halfway && before.as_ref().is_some_and(moded) {
-                        let away = Verb::FileRemove { path: path.clone(), folders: Vec::new() };
-                        self.step(entry.seq, &away, report, &[Kind::NotFound]);
-                    }
-                    self.step(entry.seq, &verb, report, &[Kind::NotFound]);
-                }
+                let begun = *begun || expected.begun.contains(&entry.seq);
+                self.restore_file((entry, begun), path, before.as_ref(), folders, report, expected);
             }
             Undo::Nft { ns, before, after } => {
                 self.restore_nft(entry, ns, before, after.as_deref(), report, expected);

@@ -1,6 +1,6 @@
 //! The look at the result of an undo: what it touched is read again, and compared with what it was.
 
-use super::identity::same_file;
+use super::files::same_file;
 use super::rollback::{DAD_BOUND, Expected, Report};
 use super::{Txn, read, same_link};
 use crate::kernel::{By, Cancel, Kernel};

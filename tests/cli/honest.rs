@@ -112,3 +112,56 @@ fn a_link_that_was_in_the_way_of_a_killed_run_stays() {
         }
     }
 }
+
+#[test]
+fn a_file_that_finds_no_room_is_kept_until_there_is_some() {
+    isolated!("honest::a_file_that_finds_no_room_is_kept_until_there_is_some");
+    let folder = tempfile::tempdir().unwrap();
+    shell("mkdir /run/small; mount -t tmpfs -o size=64k small /run/small");
+    let old = "x".repeat(20000);
+    let fill =
+        r#"write_file("/run/small/f", "new"); sh(host(), "head -c 100000 /dev/zero > /run/small/filler || true");"#;
+    for (end, code) in [("fail(\"x\");", Some(3)), (r#"sh(host(), "kill -9 $PPID");"#, None)] {
+        std::fs::write("/run/small/f", &old).unwrap();
+        let script = lab(folder.path(), "t.rhai", &format!("{fill}{end}"));
+        let ran = run(&["--host", &script]);
+        assert_eq!(ran.code, code, "{}", ran.err);
+        line("recover").ends(3).says("no space left on device; what the file was is kept");
+        std::fs::remove_file("/run/small/filler").unwrap();
+        line("recover").ends(0).says("verified");
+        assert_eq!(std::fs::read_to_string("/run/small/f").unwrap(), old);
+        assert!(!Path::new("/run/nsscript").exists());
+    }
+}
+
+#[test]
+fn a_lab_that_is_not_replaced_after_all_has_its_files_and_folders() {
+    isolated!("honest::a_lab_that_is_not_replaced_after_all_has_its_files_and_folders");
+    let folder = tempfile::tempdir().unwrap();
+    // Of the machine's names one that nobody else has.
+    let name = folder.path().file_name().unwrap().to_string_lossy().trim_start_matches('.').to_string();
+    let text = format!(r#"netns_add("{name}"); hosts("{name}", #{{ a: "1.1.1.1" }});"#);
+    run(&["--host", "--name", "x", &lab(folder.path(), "a.rhai", &text)]).ends(0);
+    let hosts = format!("/etc/netns/{name}/hosts");
+    let before = std::fs::read_to_string(&hosts).unwrap();
+    let script = lab(folder.path(), "b.rhai", "fail(`x`);");
+    run(&["--host", "--name", "x", "--replace", &script]).ends(1).says("verified");
+    assert_eq!(std::fs::read_to_string(&hosts).unwrap(), before);
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down x").ends(0);
+    assert!(!Path::new(&hosts).exists());
+}
+
+#[test]
+fn what_a_commit_took_along_is_blamed_on_nobody() {
+    isolated!("honest::what_a_commit_took_along_is_blamed_on_nobody");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip netns add old; ip link add e0 type veth peer name e1 netns old; ip link add m0 link e0 type macvlan");
+    let text = r#"addr("e0", "10.8.5.5/24"); link_set("m0", #{ mtu: 1400 }); netns_del("old");"#;
+    run(&["--host", &lab(folder.path(), "t.rhai", text)]).ends(0);
+    shell("for i in $(seq 500); do ip link show m0 2>/dev/null || exit 0; sleep 0.01; done; exit 1");
+    line("down t")
+        .ends(0)
+        .says("link `m0` went with the namespace of the other end of what it was on")
+        .says("verified");
+}

@@ -15,6 +15,7 @@ use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Outcome, Result, State, Verb};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -465,7 +466,13 @@ pub fn newest_first() -> Vec<String> {
 
 /// Sorts names: those that began last first.
 pub fn by_age(names: &mut [String]) {
-    names.sort_by_cached_key(|name| std::cmp::Reverse(header_of(name).map_or(0, |header| header.began)));
+    names.sort_by_cached_key(|name| Reverse(age(name, header_of(name).as_ref())));
+}
+
+/// What a run or lab is later by than another. Of those that began at the same moment the first by name is.
+#[must_use]
+pub fn age(name: &str, header: Option<&Header>) -> (u64, Reverse<String>) {
+    (header.map_or(0, |header| header.began), Reverse(name.to_owned()))
 }
 
 /// The folders of labs that are set aside.

@@ -495,6 +495,20 @@ pub fn story_in(folder: &Path) -> Result<Story> {
     read(folder)?.ok_or_else(|| Error::internal(format!("`{}` holds no journal", folder.display())))
 }
 
+/// Whether a journal other than this story's has its mark, and is of a lab or of somebody who is at it: labs of one session
+/// share it. One that a run sets aside, or puts back, meanwhile is found in one of both places: those of labs are looked at twice.
+#[must_use]
+pub fn shares_mark(story: &Story) -> bool {
+    let labs = || folders::inside(&Path::new(ROOT).join("labs")).into_iter();
+    labs().chain(std::iter::once_with(set_aside).flatten()).chain(std::iter::once_with(labs).flatten()).any(|folder| {
+        let marked =
+            header(&folder.join("journal")).is_some_and(|h| h.mark == story.header.mark && h.boot == boot_id());
+        marked
+            && folder != story.folder
+            && (is_held(&folder) || story_in(&folder).is_ok_and(|other| other.committed.is_some()))
+    })
+}
+
 /// Where a lab is set aside.
 #[must_use]
 pub fn aside(name: &str, mark: &str) -> PathBuf {

@@ -22,7 +22,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The format of the lines below.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,8 @@ pub struct Header {
     pub mark: String,
     /// Seconds since 1970.
     pub started: u64,
-    /// When its first step was about to be done, nanoseconds since 1970: what came later is undone first.
+    /// When its first step was about to be done, nanoseconds since boot: what came later is undone first. Not by the clock on the
+    /// wall, which may be set back between two runs; journals are of one boot.
     pub began: u64,
     pub pid: u32,
     /// The script, for people.
@@ -162,6 +163,12 @@ pub fn seconds_now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
+/// Nanoseconds since boot, those that the machine slept included.
+fn since_boot() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(std::time::Duration::from);
+    now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or_default())
+}
+
 impl Journal {
     /// A journal for a run of this name; nothing is written yet.
     #[must_use]
@@ -200,8 +207,7 @@ impl Journal {
     fn make(&mut self, young: &Path) -> Result<()> {
         self.file = Some(folders::begin(young)?);
         self.length = 0;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        self.header.began = u64::try_from(now.as_nanos()).unwrap_or_default();
+        self.header.began = since_boot();
         let header = self.header.clone();
         self.write(&header)?;
         folders::place(young, &self.folder).map_err(|e| {
@@ -698,6 +704,15 @@ mod tests {
         let story = read(dir.path()).expect("read").expect("a story");
         assert_eq!(story.entries, vec![entry(1)]);
         assert_eq!(story.committed, None);
+    }
+
+    #[test]
+    fn of_those_that_began_at_the_same_moment_the_first_by_name_is_the_later_one() {
+        let header = |began| Header { began, ..serde_json::from_str(&header()).expect("a header") };
+        let (early, late) = (header(1), header(2));
+        let mut all = [("b", Some(&early)), ("c", None), ("a", Some(&early)), ("z", Some(&late)), ("d", None)];
+        all.sort_by_key(|(name, header)| Reverse(age(name, *header)));
+        assert_eq!(all.map(|(name, _)| name), ["z", "a", "b", "c", "d"]);
     }
 
     #[test]

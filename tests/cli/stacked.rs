@@ -194,3 +194,22 @@ fn who_builds_on_a_lab_may_have_begun_before_it() {
     shell("ip link show e0");
     assert!(!Path::new("/run/nsscript").exists());
 }
+
+/// The clock on the wall may be set back between two runs, the one since boot never goes back. What people are told is by the first.
+#[test]
+fn who_began_later_is_told_by_the_clock_since_boot() {
+    isolated!("stacked::who_began_later_is_told_by_the_clock_since_boot");
+    let folder = tempfile::tempdir().unwrap();
+    let since_boot = || {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+        u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap()
+    };
+    let wall = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let (began, started) = (since_boot(), wall());
+    stands(folder.path(), "a", r#"netns_add("n");"#);
+    let text = std::fs::read_to_string("/run/nsscript/labs/a/journal").unwrap();
+    let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert!((began..=since_boot()).contains(&header["began"].as_u64().unwrap()), "{header}");
+    assert!((started..=wall()).contains(&header["started"].as_u64().unwrap()), "{header}");
+    line("down a").ends(0).says("verified");
+}

@@ -493,18 +493,29 @@ pub fn in_the_way(kernel: &dyn Kernel, verb: &Verb) -> Option<(String, Box<Story
     broken().into_iter().find_map(|name| {
         let Ok(Standing::Broken(story) | Standing::Committed(story)) = journal::standing(&name) else { return None };
         let traces = traces(&story);
+        let index = |ns: &Ns, index: u32| {
+            index != 0
+                && traces.contains(&(ns.cookie, index))
+                && matches!(kernel.link(ns, By::Index(index)), Ok(Some(_)))
+        };
         let link = |ns: &Ns, name: &str| match kernel.link(ns, By::Name(name)) {
             Ok(Some(info)) => traces.contains(&(ns.cookie, info.state.index)),
             _ => false,
         };
         let found = match verb {
             Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } => {
-                kernel.find_ns(name).is_ok_and(|ns| traces.contains(&(ns.cookie, 0)))
+                match kernel.find_ns(name) {
+                    Ok(ns) => traces.contains(&(ns.cookie, 0)),
+                    // A file that nothing is bound to: left between the two calls by which the name is bound, or unbound.
+                    Err(_) => story.entries.iter().filter_map(|e| e.verb.as_ref()).any(|verb| names(verb, name)),
+                }
             }
-            Verb::LinkAdd { ns, spec } => {
-                spec.ends(ns).any(|(at, spec)| spec.name.as_ref().is_some_and(|name| link(at, name)))
+            Verb::LinkAdd { ns, spec } => spec
+                .ends(ns)
+                .any(|(at, spec)| index(at, spec.index) || spec.name.as_ref().is_some_and(|name| link(at, name))),
+            Verb::LinkMove { link: moved, to, name, index: wanted, .. } => {
+                index(to, *wanted) || link(to, name.as_deref().unwrap_or(&moved.name))
             }
-            Verb::LinkMove { link: moved, to, name, .. } => link(to, name.as_deref().unwrap_or(&moved.name)),
             Verb::LinkSet { ns, change, .. } => change.name.as_ref().is_some_and(|name| link(ns, name)),
             Verb::LinkAltname { ns, name, add: true, .. } => link(ns, name),
             Verb::RecAdd { ns, rec, .. } => story.entries.iter().any(
@@ -536,14 +547,21 @@ pub fn traces(story: &Story) -> BTreeSet<(u64, u32)> {
     out
 }
 
+/// Whether a step binds or unbinds this name of a namespace.
+fn names(verb: &Verb, wanted: &str) -> bool {
+    match verb {
+        Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } | Verb::NetnsDel { ns: Ns { name, .. } } => {
+            name == wanted
+        }
+        _ => false,
+    }
+}
+
 /// The lab that a namespace name belongs to.
 #[must_use]
 pub fn owner(namespace: &str) -> Option<String> {
     journal::names().into_iter().find(|name| {
-        let story = match journal::standing(name) {
-            Ok(Standing::Committed(story) | Standing::Broken(story)) => story,
-            _ => return false,
-        };
+        let Ok(Standing::Committed(story)) = journal::standing(name) else { return false };
         story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsAdd { name, .. }) if name == namespace))
     })
 }

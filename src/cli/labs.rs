@@ -198,7 +198,7 @@ pub fn down(global: &Global, names: &[String], all: bool) -> i32 {
     };
     let mut names = if all { standing_names() } else { names.to_vec() };
     // What came later may build on what came before.
-    journal::by_age(&mut names);
+    labs::in_order(&*kernel, &mut names);
     let mut result = status::DONE;
     for name in names {
         match labs::down(&kernel, &name, &mut || observer(&listener, global.wants_steps())) {

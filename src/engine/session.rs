@@ -633,6 +633,9 @@ impl Session {
     /// # Errors
     /// It can't be set aside; then it stands as before.
     pub fn replace(&self, story: &journal::Story) -> Result<()> {
+        let first = labs::clear_upon(&self.0.kernel, &story.header.name, &mut || self.steps())?;
+        first.notes.into_iter().for_each(|message| self.event(&Event::Note { message }));
+        first.differences.into_iter().for_each(|message| self.event(&Event::Warning { message, hint: None }));
         let mut taken = Taken::over(story)?;
         let story = taken.story().clone();
         let aside = journal::aside(&story.header.name, &story.header.mark);

@@ -39,28 +39,7 @@ impl Txn {
     /// Whether a step was done in one of these namespaces, or on one of these links.
     #[must_use]
     pub fn builds_on(&self, places: &BTreeSet<(u64, u32)>) -> bool {
-        let on = |ns: &Ns, indices: &[u32]| {
-            places.contains(&(ns.cookie, 0)) || indices.iter().any(|index| places.contains(&(ns.cookie, *index)))
-        };
-        self.entries.iter().filter_map(|e| e.verb.as_ref()).any(|verb| match verb {
-            Verb::LinkAdd { ns, spec } => {
-                let lower = spec.lower.as_ref().map_or(0, |(index, _)| *index);
-                let master = spec.master.as_ref().map_or(0, |(index, _)| *index);
-                on(ns, &[master])
-                    || on(spec.lower_ns.as_ref().unwrap_or(ns), &[lower])
-                    || spec.peer.as_ref().is_some_and(|p| on(&p.0, &[]))
-            }
-            Verb::LinkSet { ns, link, change } => {
-                on(ns, &[link.index, change.master.as_ref().map_or(0, |(index, _)| *index)])
-            }
-            Verb::LinkMove { ns, link, to, .. } => on(ns, &[link.index]) || on(to, &[]),
-            Verb::LinkDel { ns, link }
-            | Verb::LinkAltname { ns, link, .. }
-            | Verb::Wireguard { ns, link, .. }
-            | Verb::Ethtool { ns, link, .. } => on(ns, &[link.index]),
-            Verb::RecAdd { ns, rec, .. } | Verb::RecDel { ns, rec, .. } => on(ns, &rec.devices()),
-            verb => verb.ns().is_some_and(|ns| on(ns, &[])),
-        })
+        self.entries.iter().filter_map(|e| e.verb.as_ref()).flat_map(touched).any(|place| places.contains(&place))
     }
 
     /// A link that was moved is back where it came from.
@@ -203,4 +182,40 @@ impl Txn {
             _ => {}
         }
     }
+}
+
+/// The namespaces (by cookie, and 0) in which a step is done, and the links that were there before it and that it is about.
+pub(super) fn touched(verb: &Verb) -> Vec<(u64, u32)> {
+    let mut out = Vec::new();
+    let mut on = |ns: &Ns, indices: &[u32]| {
+        out.push((ns.cookie, 0));
+        out.extend(indices.iter().map(|index| (ns.cookie, *index)));
+    };
+    match verb {
+        Verb::LinkAdd { ns, spec } => {
+            on(ns, &[spec.master.as_ref().map_or(0, |(index, _)| *index)]);
+            on(spec.lower_ns.as_ref().unwrap_or(ns), &[spec.lower.as_ref().map_or(0, |(index, _)| *index)]);
+            if let Some(peer) = &spec.peer {
+                on(&peer.0, &[]);
+            }
+        }
+        Verb::LinkSet { ns, link, change } => {
+            on(ns, &[link.index, change.master.as_ref().map_or(0, |(index, _)| *index)]);
+        }
+        Verb::LinkMove { ns, link, to, .. } => {
+            on(ns, &[link.index]);
+            on(to, &[]);
+        }
+        Verb::LinkDel { ns, link }
+        | Verb::LinkAltname { ns, link, .. }
+        | Verb::Wireguard { ns, link, .. }
+        | Verb::Ethtool { ns, link, .. } => on(ns, &[link.index]),
+        Verb::RecAdd { ns, rec, .. } | Verb::RecDel { ns, rec, .. } => on(ns, &rec.devices()),
+        verb => {
+            if let Some(ns) = verb.ns() {
+                on(ns, &[]);
+            }
+        }
+    }
+    out
 }

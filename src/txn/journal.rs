@@ -15,13 +15,14 @@ use crate::phase::{self, Phase};
 use crate::plan::{Error, Kind, Outcome, Result, State, Verb};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The format of the lines below.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,8 @@ pub struct Header {
     pub mark: String,
     /// Seconds since 1970.
     pub started: u64,
-    /// When its first step was about to be done, nanoseconds since 1970: what came later is undone first.
+    /// When its first step was about to be done, nanoseconds since boot: what came later is undone first. Not by the clock on the
+    /// wall, which may be set back between two runs; journals are of one boot.
     pub began: u64,
     pub pid: u32,
     /// The script, for people.
@@ -161,6 +163,12 @@ pub fn seconds_now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
+/// Nanoseconds since boot, those that the machine slept included.
+fn since_boot() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map(std::time::Duration::from);
+    now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or_default())
+}
+
 impl Journal {
     /// A journal for a run of this name; nothing is written yet.
     #[must_use]
@@ -199,8 +207,7 @@ impl Journal {
     fn make(&mut self, young: &Path) -> Result<()> {
         self.file = Some(folders::begin(young)?);
         self.length = 0;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        self.header.began = u64::try_from(now.as_nanos()).unwrap_or_default();
+        self.header.began = since_boot();
         let header = self.header.clone();
         self.write(&header)?;
         folders::place(young, &self.folder).map_err(|e| {
@@ -465,7 +472,13 @@ pub fn newest_first() -> Vec<String> {
 
 /// Sorts names: those that began last first.
 pub fn by_age(names: &mut [String]) {
-    names.sort_by_cached_key(|name| std::cmp::Reverse(header_of(name).map_or(0, |header| header.began)));
+    names.sort_by_cached_key(|name| Reverse(age(name, header_of(name).as_ref())));
+}
+
+/// What a run or lab is later by than another. Of those that began at the same moment the first by name is.
+#[must_use]
+pub fn age(name: &str, header: Option<&Header>) -> (u64, Reverse<String>) {
+    (header.map_or(0, |header| header.began), Reverse(name.to_owned()))
 }
 
 /// The folders of labs that are set aside.
@@ -486,6 +499,20 @@ pub fn is_held(folder: &Path) -> bool {
 /// It can't be read.
 pub fn story_in(folder: &Path) -> Result<Story> {
     read(folder)?.ok_or_else(|| Error::internal(format!("`{}` holds no journal", folder.display())))
+}
+
+/// Whether a journal other than this story's has its mark, and is of a lab or of somebody who is at it: labs of one session
+/// share it. One that a run sets aside, or puts back, meanwhile is found in one of both places: those of labs are looked at twice.
+#[must_use]
+pub fn shares_mark(story: &Story) -> bool {
+    let labs = || folders::inside(&Path::new(ROOT).join("labs")).into_iter();
+    labs().chain(std::iter::once_with(set_aside).flatten()).chain(std::iter::once_with(labs).flatten()).any(|folder| {
+        let marked =
+            header(&folder.join("journal")).is_some_and(|h| h.mark == story.header.mark && h.boot == boot_id());
+        marked
+            && folder != story.folder
+            && (is_held(&folder) || story_in(&folder).is_ok_and(|other| other.committed.is_some()))
+    })
 }
 
 /// Where a lab is set aside.
@@ -680,6 +707,15 @@ mod tests {
         let story = read(dir.path()).expect("read").expect("a story");
         assert_eq!(story.entries, vec![entry(1)]);
         assert_eq!(story.committed, None);
+    }
+
+    #[test]
+    fn of_those_that_began_at_the_same_moment_the_first_by_name_is_the_later_one() {
+        let header = |began| Header { began, ..serde_json::from_str(&header()).expect("a header") };
+        let (early, late) = (header(1), header(2));
+        let mut all = [("b", Some(&early)), ("c", None), ("a", Some(&early)), ("z", Some(&late)), ("d", None)];
+        all.sort_by_key(|(name, header)| Reverse(age(name, *header)));
+        assert_eq!(all.map(|(name, _)| name), ["z", "a", "b", "c", "d"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::journal::{self, Standing, Story, Taken};
 use super::log::{Change, Undo};
+use super::upon::upon;
 use super::{Observer, Report, Txn, folders, identity, same_link};
 use crate::kernel::{By, Kernel};
 use crate::plan::attribute;
@@ -11,6 +12,8 @@ use crate::plan::state::merge;
 use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Result, State, Verb};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+
+pub use super::upon::in_order;
 
 /// What of a lab is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub struct Health {
 }
 
 /// What is to be by the steps of a lab that stand.
-fn account(story: &Story) -> Account {
+pub(super) fn account(story: &Story) -> Account {
     let mut account = Account::default();
     for entry in story.entries.iter().filter(|e| !story.owed.contains(&e.seq)) {
         if let Some(verb) = &entry.verb {
@@ -106,14 +109,7 @@ pub fn down(kernel: &Rc<dyn Kernel>, name: &str, observer: &mut dyn FnMut() -> B
             if story.empty { Ok(report) } else { down(kernel, name, observer) }
         }
         Standing::Committed(story) => {
-            // What was done upon it and left open is undone before it.
-            let mut first = Report::default();
-            for killed in upon(name) {
-                first.notes.push(format!("run `{killed}`, which was killed, is undone first"));
-                for done in recover(kernel, Some(&killed), observer) {
-                    first.merge(done.report?);
-                }
-            }
+            let mut first = clear_upon(kernel, name, observer)?;
             let mut txn = Txn::replay(Rc::clone(kernel), Taken::over(&story)?, observer())?;
             first.merge(txn.down());
             Ok(first)
@@ -143,6 +139,34 @@ pub fn down(kernel: &Rc<dyn Kernel>, name: &str, observer: &mut dyn FnMut() -> B
             })
         }
     }
+}
+
+/// Undoes what killed runs did upon a lab, and left open: before the lab goes, or it would go with that.
+///
+/// # Errors
+/// A lab that stands, or a run under way, builds on it; or what is upon it can't be undone.
+pub fn clear_upon(
+    kernel: &Rc<dyn Kernel>,
+    name: &str,
+    observer: &mut dyn FnMut() -> Box<dyn Observer>,
+) -> Result<Report> {
+    let mut first = Report::default();
+    for killed in upon(&**kernel, name)? {
+        first.notes.push(format!("run `{killed}`, which was killed, is undone first"));
+        for done in recover(kernel, Some(&killed), observer) {
+            let report = done.report?;
+            if let Some(error) = report.errors.first() {
+                return Err(Error::new(
+                    Kind::Busy,
+                    format!("run `{killed}`, which was killed, builds on `{name}` and can't be undone: {error}"),
+                )
+                .with_target(name)
+                .with_hint("remove what is in its way, and try again"));
+            }
+            first.merge(report);
+        }
+    }
+    Ok(first)
 }
 
 /// Sets a lab aside, alive: its namespaces lose their names, its links elsewhere are deleted, and what it changed of what was
@@ -331,13 +355,19 @@ pub fn recover(
     observer: &mut dyn FnMut() -> Box<dyn Observer>,
 ) -> Vec<Recovered> {
     let mut out = Vec::new();
-    let wanted: Vec<String> = match only {
-        Some(name) => upon(name).into_iter().chain([name.to_string()]).collect(),
-        None => journal::newest_first(),
+    let mut wanted = match only {
+        // Who builds on it may be one that stands: then that is said below.
+        Some(name) => upon(&**kernel, name).unwrap_or_default().into_iter().chain([name.to_string()]).collect(),
+        None => journal::names(),
     };
+    if only.is_none() {
+        in_order(&**kernel, &mut wanted);
+    }
     for name in wanted {
         let (done, report) = match journal::standing(&name) {
-            Ok(Standing::Broken(story)) => (Done::Undone, undo(kernel, &story, observer)),
+            Ok(Standing::Broken(story)) => {
+                (Done::Undone, upon(&**kernel, &name).and_then(|_| undo(kernel, &story, observer)))
+            }
             // Killed between the point of no return and the end.
             Ok(Standing::Committed(story)) if unfinished(&story) => (Done::Finished, finish(kernel, &story, observer)),
             Ok(Standing::Void) => (Done::Undone, journal::remove(&name).map(|()| Report::default())),
@@ -356,30 +386,6 @@ pub fn recover(
         out.push(Recovered { name: story.header.name, done: Done::PutBack, report });
     }
     folders::sweep();
-    out
-}
-
-/// The runs that were killed and had begun after this one, or a lab that stands, with something of theirs: what they did is
-/// undone before it. The last first.
-fn upon(name: &str) -> Vec<String> {
-    let story = |name: &str| match journal::standing(name) {
-        Ok(Standing::Broken(story) | Standing::Committed(story)) => Some(story),
-        _ => None,
-    };
-    let Some(own) = story(name) else { return Vec::new() };
-    let places = places(&own);
-    let later = |other: &Story| other.header.began > own.header.began && !places.is_disjoint(&self::places(other));
-    journal::newest_first()
-        .into_iter()
-        .filter(|other| other != name && left(other) && story(other).is_some_and(|other| later(&other)))
-        .collect()
-}
-
-/// The links that a run made or changed, and the namespaces, but for the host's, that it made, deleted, or did something in.
-fn places(story: &Story) -> BTreeSet<(u64, u32)> {
-    let mut out = traces(story);
-    let all = story.entries.iter().filter_map(|e| e.verb.as_ref()?.ns());
-    out.extend(all.filter(|ns| !ns.is_host()).map(|ns| (ns.cookie, 0)));
     out
 }
 
@@ -487,18 +493,29 @@ pub fn in_the_way(kernel: &dyn Kernel, verb: &Verb) -> Option<(String, Box<Story
     broken().into_iter().find_map(|name| {
         let Ok(Standing::Broken(story) | Standing::Committed(story)) = journal::standing(&name) else { return None };
         let traces = traces(&story);
+        let index = |ns: &Ns, index: u32| {
+            index != 0
+                && traces.contains(&(ns.cookie, index))
+                && matches!(kernel.link(ns, By::Index(index)), Ok(Some(_)))
+        };
         let link = |ns: &Ns, name: &str| match kernel.link(ns, By::Name(name)) {
             Ok(Some(info)) => traces.contains(&(ns.cookie, info.state.index)),
             _ => false,
         };
         let found = match verb {
             Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } => {
-                kernel.find_ns(name).is_ok_and(|ns| traces.contains(&(ns.cookie, 0)))
+                match kernel.find_ns(name) {
+                    Ok(ns) => traces.contains(&(ns.cookie, 0)),
+                    // A file that nothing is bound to: left between the two calls by which the name is bound, or unbound.
+                    Err(_) => story.entries.iter().filter_map(|e| e.verb.as_ref()).any(|verb| names(verb, name)),
+                }
             }
-            Verb::LinkAdd { ns, spec } => {
-                spec.ends(ns).any(|(at, spec)| spec.name.as_ref().is_some_and(|name| link(at, name)))
+            Verb::LinkAdd { ns, spec } => spec
+                .ends(ns)
+                .any(|(at, spec)| index(at, spec.index) || spec.name.as_ref().is_some_and(|name| link(at, name))),
+            Verb::LinkMove { link: moved, to, name, index: wanted, .. } => {
+                index(to, *wanted) || link(to, name.as_deref().unwrap_or(&moved.name))
             }
-            Verb::LinkMove { link: moved, to, name, .. } => link(to, name.as_deref().unwrap_or(&moved.name)),
             Verb::LinkSet { ns, change, .. } => change.name.as_ref().is_some_and(|name| link(ns, name)),
             Verb::LinkAltname { ns, name, add: true, .. } => link(ns, name),
             Verb::RecAdd { ns, rec, .. } => story.entries.iter().any(
@@ -530,14 +547,21 @@ pub fn traces(story: &Story) -> BTreeSet<(u64, u32)> {
     out
 }
 
+/// Whether a step binds or unbinds this name of a namespace.
+fn names(verb: &Verb, wanted: &str) -> bool {
+    match verb {
+        Verb::NetnsAdd { name, .. } | Verb::NetnsAttach { name, .. } | Verb::NetnsDel { ns: Ns { name, .. } } => {
+            name == wanted
+        }
+        _ => false,
+    }
+}
+
 /// The lab that a namespace name belongs to.
 #[must_use]
 pub fn owner(namespace: &str) -> Option<String> {
     journal::names().into_iter().find(|name| {
-        let story = match journal::standing(name) {
-            Ok(Standing::Committed(story) | Standing::Broken(story)) => story,
-            _ => return false,
-        };
+        let Ok(Standing::Committed(story)) = journal::standing(name) else { return false };
         story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsAdd { name, .. }) if name == namespace))
     })
 }

@@ -19,6 +19,7 @@ pub mod papers;
 mod recover;
 mod rollback;
 mod sysctls;
+mod upon;
 mod verify;
 
 pub use log::{Entry, InMemory, Undo, UndoLog};

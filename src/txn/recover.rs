@@ -2,7 +2,7 @@
 //! begun, and to take down a lab that stands.
 
 use super::identity::known;
-use super::journal::{self, Standing, Story, Taken};
+use super::journal::{self, Story, Taken};
 use super::log::{Entry, Undo};
 use super::{Observer, Report, Txn, carriers, limbo, read, same_link};
 use crate::kernel::{By, Kernel};
@@ -60,12 +60,8 @@ impl Txn {
         let helper = story.helper.clone().map_or(Ok(()), |(pid, start_time, tag)| {
             self.kernel.apply(&Verb::ProcessEnd { pid, start_time, tag }).map(drop)
         });
-        // Labs of one session have one mark: what carries it may belong to one that stands.
-        let mark = story.header.mark.as_str();
-        let shared = journal::names()
-            .iter()
-            .any(|name| matches!(journal::standing(name), Ok(Standing::Committed(other)) if other.header.mark == mark));
-        let marked = if shared { Ok(()) } else { self.kernel.end_marked(mark) };
+        // Labs of one session have one mark: what carries it may belong to one that stands, or is set aside.
+        let marked = if journal::shares_mark(story) { Ok(()) } else { self.kernel.end_marked(&story.header.mark) };
         self.early.extend([helper, marked].into_iter().filter_map(Result::err).map(|e| e.to_string()));
     }
 

@@ -187,6 +187,44 @@ fn what_a_live_run_set_aside_is_left_alone() {
     assert!(!there(""));
 }
 
+/// Labs of one session have one mark: a lab of it is as little to be taken for what a killed run left while it is set aside.
+#[test]
+fn the_processes_of_a_lab_that_is_set_aside_are_left_alone() {
+    isolated!("kills::the_processes_of_a_lab_that_is_set_aside_are_left_alone");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add e0 type veth peer name e1");
+    let typed = r#"start(host(), "sleep 1000");
+:commit x
+link_set("e0", #{ mtu: 1400 });
+exec_in(host(), ["sh", "-c", "kill -9 $PPID"]);
+"#;
+    let killed = || {
+        assert_eq!(with_stdin(&["--host", "repl"], typed).code, None);
+        let session = line("ls").ends(0).out;
+        assert!(session.contains("healthy") && session.contains("killed: nsscript recover"), "{session}");
+    };
+    killed();
+    let text =
+        format!(r#"netns_add("a"); print(exec_in(host(), ["{PROGRAM}", "recover"]).stderr); fail("on purpose");"#);
+    let script = lab(folder.path(), "x.rhai", &text);
+    run(&["--host", "--replace", &script]).ends(1).says(", verified");
+    assert_eq!(sleepers(), 1);
+    let after = line("ls").ends(0).out;
+    assert!(after.contains("healthy") && !after.contains("killed"), "{after}");
+    shell("ip link show e0 | grep -q 'mtu 1500'");
+    line("down x").ends(0).says("verified");
+    assert_eq!(sleepers(), 0);
+    assert!(!there(""));
+    // Nor in the moment in which somebody has it locked where it stands.
+    killed();
+    let lock = locked("labs/x");
+    line("recover").ends(0).says("was killed").says("verified");
+    assert_eq!(sleepers(), 1);
+    drop(lock);
+    line("down x").ends(0).says("verified");
+    assert!(!there(""));
+}
+
 #[test]
 fn a_look_removes_nothing() {
     isolated!("kills::a_look_removes_nothing");

@@ -223,6 +223,76 @@ fn what_a_killed_run_left_in_the_way_is_undone_first() {
     }
 }
 
+/// Runs a script of this name, killed before or after one of its changes.
+fn killed_at(folder: &Path, name: &str, text: &str, at: &str) {
+    let script = lab(folder, name, text);
+    let killed = command(&["--host", &script]).env("NSSCRIPT_FAULT", format!("kill-{at}")).output().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&killed.status), Some(9), "{text}");
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn an_index_that_a_killed_run_left_taken_is_made_free() {
+    isolated!("labs::an_index_that_a_killed_run_left_taken_is_made_free");
+    let folder = tempfile::tempdir().unwrap();
+    for second in [
+        r#"veth("y0", "y1", #{ index: 50 });"#,
+        r#"veth("y1", "y0", #{ b: #{ index: 50 } });"#,
+        r#"bridge("y1", #{ index: 50 });"#,
+    ] {
+        killed_at(folder.path(), "first.rhai", r#"veth("z0", "z1", #{ index: 50 });"#, "after@1");
+        let script = lab(folder.path(), "second.rhai", second);
+        run(&["--host", &script]).ends(0).says("run `first` was killed: its 1 steps are undone, verified");
+        shell("ip link show y1; ! ip link show z0");
+        line("down second").ends(0).says("verified");
+        assert!(!Path::new("/run/nsscript").exists());
+    }
+    // Not where another link of somebody else's is at it.
+    killed_at(folder.path(), "first.rhai", r#"netns_add("n"); veth("z0", "z1", #{ index: 50 });"#, "after@2");
+    shell("ip link del z0; ip link add theirs index 51 type bridge");
+    let script = lab(folder.path(), "second.rhai", r#"bridge("y1", #{ index: 51 });"#);
+    let ran = run(&["--host", &script]).ends(1).says("index 51 is taken");
+    assert!(!ran.err.contains("are undone"), "{}", ran.err);
+    line("recover").ends(0).says("verified");
+    shell("ip link show theirs");
+}
+
+/// Killed between the two calls by which a name is bound, or unbound: its file is there, and nothing bound to it.
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn a_name_that_a_killed_run_left_half_bound_is_made_free() {
+    isolated!("labs::a_name_that_a_killed_run_left_half_bound_is_made_free");
+    let folder = tempfile::tempdir().unwrap();
+    let second = lab(folder.path(), "second.rhai", r#"netns_add("foo");"#);
+    shell("ip netns add foo; ip netns del foo");
+    for (text, at, half) in [
+        (r#"netns_add("foo");"#, "before@1", "touch /run/netns/foo"),
+        (r#"netns_attach("foo", "/proc/self/ns/net");"#, "before@1", "touch /run/netns/foo"),
+        // Killed in its undo.
+        (r#"netns_add("foo"); netns_add("bar");"#, "before@2", "umount /run/netns/foo; test -f /run/netns/foo"),
+    ] {
+        killed_at(folder.path(), "first.rhai", text, at);
+        shell(half);
+        run(&["--host", &second]).ends(0).says("run `first` was killed: its").says("undone, verified");
+        line("down second").ends(0).says("verified");
+        line("netns list").ends(0).prints("");
+        assert!(!Path::new("/run/nsscript").exists());
+    }
+    // What it had unbound is there again, and in the way as before.
+    shell("ip netns add foo");
+    killed_at(folder.path(), "first.rhai", r#"netns_add("bar"); netns_del("foo");"#, "before@2");
+    run(&["--host", &second]).ends(1).says("namespace `foo` exists already");
+    line("recover").ends(0);
+    // A killed run's name that somebody took is no lab's.
+    killed_at(folder.path(), "first.rhai", r#"netns_add("bar"); sleep(1); netns_add("baz");"#, "before@2");
+    shell("ip netns del bar; ip netns add bar");
+    let third = lab(folder.path(), "third.rhai", r#"netns_add("bar");"#);
+    let ran = run(&["--host", &third]).ends(1).says("namespace `bar` exists already");
+    assert!(!ran.err.contains("it belongs to lab"), "{}", ran.err);
+    line("recover").ends(3).says("namespace `bar` is another's now: left");
+    assert_eq!(line("netns list").ends(0).out.lines().count(), 2);
+}
+
 #[test]
 fn files_of_namespaces_in_a_sandbox_go_with_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,8 @@ const KILL: &str = r#"exec_in(host(), ["sh", "-c", "kill -9 $PPID"]);"#;
 /// Runs a script of this name, killed at its end.
 fn killed(folder: &Path, name: &str, text: &str) {
     let script = lab(folder, &format!("{name}.rhai"), &format!("{text} {KILL}"));
-    assert_eq!(run(&["--host", &script]).code, None);
+    let ran = run(&["--host", &script]);
+    assert_eq!(ran.code, None, "{text}: {}", ran.err);
 }
 
 fn stands(folder: &Path, name: &str, text: &str) {
@@ -109,4 +110,106 @@ fn what_a_step_did_not_do_is_somebody_elses() {
         shell(&stays);
         line("netns list").ends(0).prints("");
     }
+}
+
+/// A link from before that went into a lab's namespace would go with that.
+#[test]
+fn what_was_done_upon_a_lab_is_undone_before_it() {
+    isolated!("stacked::what_was_done_upon_a_lab_is_undone_before_it");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    shell("ip link add e0 type veth peer name e1");
+    let base = lab(folder, "base.rhai", r#"netns_add("labns"); veth("hosta", "hostb");"#);
+    let builds = [
+        r#"link_move("e0", "labns");"#,
+        r#"netns_add("o"); link_move("e0", "o"); link_move("o:e0", "labns");"#,
+        r#"veth("v0", "labns:v1");"#,
+        r#"bridge("labns:d");"#,
+        r#"addr("hosta", "10.9.0.1/24");"#,
+        r#"macvlan("m", #{ link: "hosta" });"#,
+        r#"bridge("br"); link_set("hosta", #{ master: "br" });"#,
+        r#"netns_add("o"); link_move("hosta", "o");"#,
+        r#"start("labns", "sleep 4711");"#,
+    ];
+    let links = || shell("ip -o link | sed 's/^[0-9]*: //; s/[@:].*//' | sort");
+    let before = links();
+    let gone = || {
+        assert_eq!(links(), before);
+        line("netns list").ends(0).prints("");
+        assert!(!Path::new("/run/nsscript").exists());
+    };
+    for text in builds {
+        // Killed: it is undone first.
+        run(&["--host", &base]).ends(0);
+        killed(folder, "b", text);
+        line("down base").ends(0).says("run `b`, which was killed, is undone first").says("verified");
+        gone();
+        run(&["--host", &base]).ends(0);
+        killed(folder, "b", text);
+        run(&["--host", "--replace", &base]).ends(0).says("run `b`, which was killed, is undone first");
+        line("down base").ends(0).says("verified");
+        gone();
+        // It stands: first that is taken down.
+        run(&["--host", &base]).ends(0);
+        stands(folder, "b", text);
+        let (all, drifted) = (links(), line("ls").out.matches("drifted").count());
+        for args in [vec!["down", "base"], vec!["--host", "--replace", &base]] {
+            run(&args).ends(1).says("lab `b`, which stands, builds on `base`").says("`nsscript down b`");
+            assert_eq!(links(), all, "{text}");
+            assert_eq!(line("ls").ends(0).out.matches("drifted").count(), drifted, "{text}");
+        }
+        line("down base b").ends(0).says("verified");
+        gone();
+    }
+    // What a killed run made is kept for a lab too that was built on it.
+    killed(folder, "k", r#"netns_add("labns");"#);
+    stands(folder, "b", builds[0]);
+    line("recover").ends(1).says("lab `b`, which stands, builds on `k`");
+    line("down b").ends(0).says("verified");
+    line("recover").ends(0).says("verified");
+    gone();
+    // Gone already, nothing of it is built upon.
+    run(&["--host", &base]).ends(0);
+    stands(folder, "b", r#"link_set("hosta", #{ mtu: 1400 }); link_del("hosta"); netns_del("labns");"#);
+    line("down base").ends(0).says("verified");
+    line("recover").ends(0);
+}
+
+/// A session began before the lab upon which it builds later.
+#[test]
+fn who_builds_on_a_lab_may_have_begun_before_it() {
+    isolated!("stacked::who_builds_on_a_lab_may_have_begun_before_it");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add e0 type veth peer name e1");
+    let base = lab(folder.path(), "base.rhai", r#"netns_add("labns");"#);
+    let text = format!(
+        r#"netns_add("early"); exec_in(host(), ["{PROGRAM}", "--host", "{base}"]); link_move("e0", "labns");
+        print(exec_in(host(), ["{PROGRAM}", "down", "base"], #{{ check: false }}).stderr);"#
+    );
+    let outer = lab(folder.path(), "outer.rhai", &text);
+    let ran = run(&["--host", &outer]).ends(0);
+    assert!(ran.out.contains("run `outer`, which is under way, builds on `base`"), "{}{}", ran.out, ran.err);
+    line("down base").ends(1).says("lab `outer`, which stands, builds on `base`");
+    line("down --all").ends(0).says("verified");
+    shell("ip link show e0");
+    assert!(!Path::new("/run/nsscript").exists());
+}
+
+/// The clock on the wall may be set back between two runs, the one since boot never goes back. What people are told is by the first.
+#[test]
+fn who_began_later_is_told_by_the_clock_since_boot() {
+    isolated!("stacked::who_began_later_is_told_by_the_clock_since_boot");
+    let folder = tempfile::tempdir().unwrap();
+    let since_boot = || {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+        u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap()
+    };
+    let wall = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let (began, started) = (since_boot(), wall());
+    stands(folder.path(), "a", r#"netns_add("n");"#);
+    let text = std::fs::read_to_string("/run/nsscript/labs/a/journal").unwrap();
+    let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert!((began..=since_boot()).contains(&header["began"].as_u64().unwrap()), "{header}");
+    assert!((started..=wall()).contains(&header["started"].as_u64().unwrap()), "{header}");
+    line("down a").ends(0).says("verified");
 }

@@ -127,7 +127,7 @@ pub const CASES: &[(&str, Case)] = &[
             let ended = piped(&[], &format!("{session}:save {}\n:commit second\n", file.display()))?;
             succeeds(&ended).map_err(|e| format!("{what}: {e}"))?;
             let typed = lines(&world::shell(FACTS)?);
-            world::shell("for lab in first second; do $NSSCRIPT ls | grep -q $lab && $NSSCRIPT down $lab; done; true")?;
+            world::shell("for lab in second first; do $NSSCRIPT ls | grep -q $lab && $NSSCRIPT down $lab; done; true")?;
             same(&before)?;
             let script = std::fs::read_to_string(&file).map_err(|e| e.to_string())?;
             let facts = common::write(folder.path(), "facts.sh", FACTS);

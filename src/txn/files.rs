@@ -84,7 +84,7 @@ impl Txn {
                 report.errors.push(format!(
                     "{error}; what the file was is kept: put that right, and run `nsscript recover` then"
                 ));
-                self.stuck.insert(Stuck::File(path.into()));
+                self.stuck.insert(Stuck::File(path.into()), entry.clone());
             }
         }
     }

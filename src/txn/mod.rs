@@ -87,7 +87,7 @@ pub struct Txn {
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
     /// The cookies of namespaces from before that could not get their names back: they are kept, and so is the log.
-    stuck: BTreeSet<Stuck>,
+    stuck: BTreeMap<Stuck, Entry>,
     /// What the undo of savepoints and of single functions could not do, or left as somebody else's.
     left: Report,
     /// What could not be done before the undo began.
@@ -138,7 +138,7 @@ impl Txn {
             uppers: RefCell::default(),
             held: Vec::new(),
             limbo: None,
-            stuck: BTreeSet::new(),
+            stuck: BTreeMap::new(),
             left: Report::default(),
             early: Vec::new(),
             reserve: reserve(),

@@ -85,7 +85,7 @@ impl Txn {
     }
 
     /// Binds a name again to the namespace that was kept.
-    pub(super) fn rebind(&mut self, ns: &Ns, report: &mut Report) {
+    pub(super) fn rebind(&mut self, entry: &Entry, ns: &Ns, report: &mut Report) {
         self.kernel.drop_stub(&ns.name);
         let there = self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie);
         if !there && let Err(error) = self.kernel.rebind(ns) {
@@ -93,7 +93,7 @@ impl Txn {
             report.errors.push(format!(
                 "{error}; the namespace that had that name is kept: free the name, and run `nsscript recover` again"
             ));
-            self.stuck.insert(Stuck::Ns(ns.cookie));
+            self.stuck.insert(Stuck::Ns(ns.cookie), entry.clone());
             return;
         }
         self.stuck.remove(&Stuck::Ns(ns.cookie));
@@ -104,5 +104,14 @@ impl Txn {
         {
             self.let_go(&path, report);
         }
+    }
+
+    /// Tries again what earlier undos could not bring back.
+    pub(super) fn try_stuck(&mut self, earlier: &[Entry], report: &mut Report) {
+        let mut expected = Expected::default();
+        for entry in earlier.iter().rev() {
+            self.undo(entry, 0, &mut |_| Ok(()), report, &mut expected);
+        }
+        self.verify(&expected, report);
     }
 }

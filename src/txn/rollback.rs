@@ -146,7 +146,10 @@ impl Txn {
     /// Undoes the whole run. The log goes with it.
     pub fn rollback(&mut self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.clear();
+        let mut earlier: Vec<Entry> = self.stuck.values().cloned().collect();
+        earlier.sort_by_key(|entry| entry.seq);
         let mut report = self.undo_from(0, hook);
+        self.try_stuck(&earlier, &mut report);
         report.errors.append(&mut self.early);
         report.merge(std::mem::take(&mut self.left));
         // With its log, or what that keeps, something would go that was there before.
@@ -281,7 +284,8 @@ impl Txn {
                 self.undo(&entry, since, hook, &mut report, &mut expected);
             }
             // Of an undo in the midst of a run: what is not the run's own, and no outer undo looks at again.
-            if since > 0 && self.outlasts(&entry) {
+            // What is stuck is tried again there.
+            if since > 0 && self.outlasts(&entry) && !self.stuck.values().any(|stuck| stuck.seq == entry.seq) {
                 self.left.errors.extend(report.errors.iter().skip(errors).cloned());
                 self.left.differences.extend(report.differences.iter().skip(differences).cloned());
             }
@@ -332,7 +336,10 @@ impl Txn {
             | Undo::Unbind { .. }
             | Undo::Rebind { .. } => true,
             Undo::Nft { ns, .. } | Undo::Delete { ns, .. } => !own(ns),
-            Undo::Lost { .. } => entry.verb.as_ref().and_then(Verb::ns).is_none_or(|ns| !own(ns)),
+            Undo::Lost { .. } => match &entry.verb {
+                Some(Verb::NetnsSetId { at, target, .. }) => !own(at) && !own(target),
+                _ => true,
+            },
             Undo::Restore { changes, .. } => changes.iter().any(|c| !own(&c.ns)),
             Undo::Whole => false,
         }
@@ -404,7 +411,7 @@ impl Txn {
         }
     }
 
-    fn undo(
+    pub(super) fn undo(
         &mut self,
         entry: &Entry,
         since: u64,
@@ -430,7 +437,7 @@ impl Txn {
                     let path = kept.map_or_else(|| "/proc/self/fd/…".into(), |p| p.to_string_lossy().into_owned());
                     let verb = Verb::NetnsAttach { name: ns.name.clone(), path };
                     self.observer.step(entry.seq, &verb, true);
-                    self.rebind(ns, report);
+                    self.rebind(entry, ns, report);
                     // Bound by a later step, and unbound by its undo: the earliest step counts.
                     expected.names.retain(|n| n != ns);
                     expected.bound.retain(|b| b != ns);

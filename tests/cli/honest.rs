@@ -32,6 +32,12 @@ fn a_namespace_whose_name_is_taken_is_kept_whatever_undoes_it() {
         line("recover").ends(0).says("verified");
         shell("ip -n foo link show keepme; ip netns del foo");
     }
+    // Free by then, the name is given back at the end.
+    shell("ip netns add foo; ip -n foo link add keepme type veth peer name km2");
+    let script = lab(folder.path(), "t.rhai", &format!("{taken} sh(host(), \"ip netns del foo\"); fail(\"end\");"));
+    run(&["--host", &script]).ends(1);
+    shell("ip -n foo link show keepme");
+    line("recover").ends(0).says("nothing to recover");
 }
 
 #[test]

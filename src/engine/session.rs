@@ -643,7 +643,8 @@ impl Session {
         self.0.aside.replace(Some((taken, story.folder.clone())));
         let clear = || -> Result<()> {
             self.txn(|txn| txn.replaces(aside))?;
-            labs::clear(self.kernel(), &story, &mut |verb| self.perform(verb).map(drop))?;
+            let left = labs::clear(self.kernel(), &story, &mut |verb| self.perform(verb).map(drop))?;
+            left.into_iter().for_each(|message| self.event(&Event::Warning { message, hint: None }));
             self.txn(Txn::cleared)
         };
         clear().map_err(|error| {

@@ -456,6 +456,9 @@ fn subnet(addr: &Rec) -> Option<IpNet> {
     IpNet::new(ip, addr.byte(1)).ok().map(|net| net.trunc())
 }
 
+/// The ifindex of `lo` in every namespace (`LOOPBACK_IFINDEX`, include/net/net_namespace.h).
+const LOOPBACK: u32 = 1;
+
 /// Whether a route can be by this link, whose subnets are these; without them any route that names no device.
 fn leads(route: &Rec, index: u32, nets: Option<&[IpNet]>) -> bool {
     let devices: Vec<u32> = route.devices().into_iter().filter(|d| *d != 0).collect();
@@ -465,7 +468,9 @@ fn leads(route: &Rec, index: u32, nets: Option<&[IpNet]>) -> bool {
     let hops = route.hops();
     let vias: Vec<IpAddr> = route.gateway().into_iter().chain(hops.iter().filter_map(|h| h.via)).collect();
     let near = |ip: &IpAddr| nets.is_none_or(|nets| nets.iter().any(|net| net.contains(ip)));
-    devices.is_empty() && vias.iter().any(near)
+    // One of IPv6 that leads nowhere (blackhole, say) is by the loopback (ip6_route_info_create, net/ipv6/route.c).
+    let nowhere = index == LOOPBACK && vias.is_empty() && route.family() != AF_INET;
+    devices.is_empty() && (nowhere || vias.iter().any(near))
 }
 
 /// Whether a record that is there has what was asked of it, as far as it can be told: by where a route goes, and what a

@@ -170,11 +170,13 @@ pub fn clear_upon(
 }
 
 /// Sets a lab aside, alive: its namespaces lose their names, its links elsewhere are deleted, and what it changed of what was
-/// there before is led back. Done by the run that replaces it, all of that is undone with it.
+/// there before is led back. Done by the run that replaces it, all of that is undone with it. Gives, in words, what somebody else
+/// changed since, which is left.
 ///
 /// # Errors
 /// A step is refused; what was done until then is for the caller to undo.
-pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -> Result<()>) -> Result<()> {
+pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -> Result<()>) -> Result<Vec<String>> {
+    let mut left = Vec::new();
     let own = |ns: &Ns| story.entries.iter().any(|e| matches!(&e.undo, Undo::Unbind { ns: n } if n.is(ns)));
     let there = |ns: &Ns| kernel.reopen(ns, None).unwrap_or(false);
     let account = account(story);
@@ -222,25 +224,30 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
                     }
                 }
                 for change in changes.iter().filter(|c| !own(&c.ns) && there(&c.ns)) {
-                    lead_back(kernel, change, perform)?;
+                    left.extend(lead_back(kernel, change, perform)?);
                 }
             }
             Undo::Nft { ns, before, after } if !own(ns) && there(ns) => {
                 let Some(Verb::NftLoad { ruleset, .. }) = &entry.verb else { continue };
                 let now = super::nft::tables(kernel, ns, ruleset)?;
                 let back = crate::plan::nft::back(before, after.as_deref().unwrap_or(&now), &now);
+                left.extend(back.conflicts.iter().map(|c| format!("{}: {c}", ns.label())));
                 if !(back.tables.is_empty() && back.elements.is_empty()) {
                     let ruleset = format!("{}{}", back.elements, crate::plan::nft::script(&back.tables, true));
                     perform(Verb::NftLoad { ns: ns.clone(), ruleset })?;
                 }
             }
             Undo::File { path, before, folders, .. } => {
-                let now = kernel.read_file(path)?.map(|(bytes, _)| bytes);
-                let left = match &entry.verb {
+                let now = kernel.read_file(path);
+                let written = match &entry.verb {
                     Some(Verb::FileWrite { content, .. }) => Some(content),
                     _ => None,
                 };
-                if now.as_ref() != left {
+                if !now.as_ref().is_ok_and(|now| now.as_ref().map(|(bytes, _)| bytes) == written) {
+                    // Gone, or as it was before: nothing is left to lead back.
+                    let back =
+                        now.is_ok_and(|now| now.is_none() || super::files::same_file(now.as_ref(), before.as_ref()));
+                    left.extend((!back).then(|| format!("file `{path}` was changed by somebody else: left")));
                     continue;
                 }
                 let path = path.clone();
@@ -252,15 +259,16 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
             _ => {}
         }
     }
-    Ok(())
+    Ok(left)
 }
 
-/// Leads back what a step of a lab changed of what was there before.
-fn lead_back(kernel: &dyn Kernel, change: &Change, perform: &mut dyn FnMut(Verb) -> Result<()>) -> Result<()> {
+/// Leads back what a step of a lab changed of what was there before, but for what somebody else changed since: that it gives
+/// in words.
+fn lead_back(kernel: &dyn Kernel, change: &Change, perform: &mut dyn FnMut(Verb) -> Result<()>) -> Result<Vec<String>> {
     let look = || super::read(kernel, &change.ns, change.only, &change.sysctls);
-    let Some(after) = &change.after else { return Ok(()) };
+    let Some(after) = &change.after else { return Ok(Vec::new()) };
     let mut now = look()?;
-    let (target, _) = merge(&change.before, after, &now);
+    let (target, conflicts) = merge(&change.before, after, &now);
     for phase in [Phase::Links, Phase::Up, Phase::Records] {
         for _ in 0..super::rollback::ROUNDS {
             let verbs = restore::steps(&change.ns, &now, &target, phase);
@@ -277,7 +285,7 @@ fn lead_back(kernel: &dyn Kernel, change: &Change, perform: &mut dyn FnMut(Verb)
             now = look()?;
         }
     }
-    Ok(())
+    Ok(conflicts.into_iter().map(|c| c.text).collect())
 }
 
 /// Ends a lab that was set aside: its processes, and what runs in its namespaces.

@@ -171,3 +171,33 @@ fn what_a_commit_took_along_is_blamed_on_nobody() {
         .says("link `m0` went with the namespace of the other end of what it was on")
         .says("verified");
 }
+
+#[test]
+fn what_somebody_changed_of_a_lab_that_is_replaced_is_told_and_left() {
+    isolated!("honest::what_somebody_changed_of_a_lab_that_is_replaced_is_told_and_left");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add e0 type veth peer name e1");
+    let file = folder.path().join("file");
+    let text = format!(r#"link_set("e0", #{{ mtu: 1400 }}); write_file({file:?}, "ours");"#);
+    run(&["--host", "--name", "x", &lab(folder.path(), "a.rhai", &text)]).ends(0);
+    shell("ip link set e0 mtu 1350");
+    std::fs::write(&file, "theirs").unwrap();
+    let script = lab(folder.path(), "b.rhai", r#"netns_add("n");"#);
+    run(&["--host", "--name", "x", "--replace", &script])
+        .ends(0)
+        .says("link `e0`: somebody else changed its mtu")
+        .says("was changed by somebody else: left");
+    shell("ip -o link show e0 | grep -q 'mtu 1350'");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
+    line("down x").ends(0);
+}
+
+#[test]
+fn what_the_kernel_took_along_is_no_drift() {
+    isolated!("honest::what_the_kernel_took_along_is_no_drift");
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"netns_add("n", #{ lo: true }); route("n", "fd72::/64", #{ type: "blackhole" }); link_down("n:lo");"#;
+    run(&["--host", &lab(folder.path(), "t.rhai", text)]).ends(0);
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down t").ends(0).says("verified");
+}

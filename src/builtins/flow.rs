@@ -41,7 +41,7 @@ fn savepoint(ctx: &NativeCallContext, work: &FnPtr) -> Fallible<Dynamic> {
             }
             let hooks = session.clone();
             let report = session.rollback_to(savepoint, &mut |id| match hooks.hook(id) {
-                Some(hook) => match call(ctx, &hook) {
+                Some(hook) => match hooks.cancel().once_deaf(|| call(ctx, &hook)) {
                     Err(error) if !crate::engine::ends_it(&error) => {
                         Err(Error::new(Kind::Fail, crate::engine::words_of(&error)))
                     }
@@ -224,7 +224,8 @@ pub mod functions {
     }
 
     /// Registers a closure that runs if the script (or the transaction) is undone: for what no function of nsscript
-    /// covers, such as files that a command wrote. It may run commands, but change nothing by nsscript's functions.
+    /// covers, such as files that a command wrote. It may run commands, but change nothing by nsscript's functions. A signal does
+    /// not end it; a second one does.
     ///
     /// ```rhai
     /// let path = `/tmp/nsscript-example-${host().cookie}`;

@@ -287,9 +287,7 @@ impl Host {
         let ast = self.ast.borrow().clone();
         work(&self.session, &mut |id| {
             let Some(hook) = self.session.hook(id) else { return Ok(()) };
-            // A signal during the compensation would end it; it is heard afterwards.
-            self.session.cancel().clear();
-            call_hook(&hook, |hook| {
+            let run = || {
                 let mut failed = None;
                 let result = self.guarded(|| match hook.call::<Dynamic>(&self.engine, &ast, ()) {
                     Ok(_) => Ok(()),
@@ -300,8 +298,9 @@ impl Host {
                         Err(error)
                     }
                 });
-                result.map_err(|e| failed.unwrap_or_else(|| e.to_string()))
-            })
+                result.map_err(|e| Error::new(Kind::Fail, failed.unwrap_or_else(|| e.to_string())))
+            };
+            self.session.cancel().once_deaf(run)
         })
     }
 }
@@ -325,10 +324,6 @@ pub fn words_of(error: &EvalAltResult) -> String {
     };
     let at = inner.position().line().map_or_else(String::new, |line| format!(" (line {line})"));
     ours.map_or_else(|| inner.to_string(), |message| format!("{message}{at}"))
-}
-
-fn call_hook(hook: &FnPtr, call: impl FnOnce(&FnPtr) -> std::result::Result<(), String>) -> Result<()> {
-    call(hook).map_err(|text| Error::new(Kind::Fail, text))
 }
 
 /// A first line `#!…` as an empty one: Rhai does not know it. The line numbers stay.

@@ -12,7 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Debug)]
 pub struct Cancel {
     signal: Arc<AtomicUsize>,
+    /// How many signals are not heard.
+    deaf: Arc<AtomicUsize>,
     wake: Arc<OwnedFd>,
+    /// The other end of that.
+    waker: Arc<OwnedFd>,
 }
 
 impl Cancel {
@@ -21,19 +25,23 @@ impl Cancel {
     /// # Errors
     /// The pipe or a handler can't be made.
     pub fn install() -> Result<Cancel> {
-        let (read, write) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::from_io(&e, "signal pipe"))?;
-        read.set_nonblocking(true).map_err(|e| Error::from_io(&e, "signal pipe"))?;
-        let cancel = Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) };
+        let cancel = Cancel::quiet()?;
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             // nohup(1) and background jobs of a script have it ignored: it stays so.
             if ignored(signal) {
                 continue;
             }
             let number = usize::try_from(signal).unwrap_or_default();
-            signal_hook::flag::register_usize(signal, Arc::clone(&cancel.signal), number)
+            let raised = cancel.clone();
+            let heard = move || {
+                let less = |n: usize| n.checked_sub(1);
+                if raised.deaf.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
+                    raised.raise(number);
+                }
+            };
+            // SAFETY: it stores, and writes to a socket, which may both be done in a handler (signal-safety(7)).
+            unsafe { signal_hook::low_level::register(signal, heard) }
                 .map_err(|e| Error::from_io(&e, "signal handler"))?;
-            let end = write.try_clone().map_err(|e| Error::from_io(&e, "signal pipe"))?;
-            signal_hook::low_level::pipe::register(signal, end).map_err(|e| Error::from_io(&e, "signal handler"))?;
         }
         // A file above the limit for files (setrlimit(2)) is an error of the write, and undone as others are.
         // SAFETY: no handler is installed.
@@ -50,12 +58,34 @@ impl Cancel {
         if let Some(cancel) = NEVER.get() {
             return Ok(cancel.clone());
         }
-        let (read, write) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::from_io(&e, "signal pipe"))?;
-        read.set_nonblocking(true).map_err(|e| Error::from_io(&e, "signal pipe"))?;
-        // The other end must stay open, or the descriptor would read as ended; it lives as long as the process.
-        std::mem::forget(write);
-        let cancel = Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) };
+        let cancel = Cancel::quiet()?;
         Ok(NEVER.get_or_init(|| cancel).clone())
+    }
+
+    fn quiet() -> Result<Cancel> {
+        let (read, write) = std::os::unix::net::UnixStream::pair().map_err(|e| Error::from_io(&e, "signal pipe"))?;
+        for end in [&read, &write] {
+            end.set_nonblocking(true).map_err(|e| Error::from_io(&e, "signal pipe"))?;
+        }
+        Ok(Cancel {
+            signal: Arc::default(),
+            deaf: Arc::default(),
+            wake: Arc::new(OwnedFd::from(read)),
+            waker: Arc::new(OwnedFd::from(write)),
+        })
+    }
+
+    /// Sets the flag, and wakes who waits. Runs in handlers: only what may be done there (signal-safety(7)).
+    fn raise(&self, signal: usize) {
+        self.signal.store(signal, Ordering::Relaxed);
+        let errno = nix::errno::Errno::last_raw();
+        // One that is full wakes as well.
+        let _ = nix::sys::socket::send(
+            self.waker.as_raw_fd(),
+            b"!",
+            nix::sys::socket::MsgFlags::MSG_DONTWAIT | nix::sys::socket::MsgFlags::MSG_NOSIGNAL,
+        );
+        nix::errno::Errno::set_raw(errno);
     }
 
     /// The signal that was received, 0 while there was none. Costs one atomic load.
@@ -79,6 +109,20 @@ impl Cancel {
         let copy = self.wake.try_clone().map_err(failed)?;
         let stream = tokio::net::UnixStream::from_std(std::os::unix::net::UnixStream::from(copy)).map_err(failed)?;
         stream.readable().await.map_err(failed)
+    }
+
+    /// Does the work without hearing of a signal that came before, nor of the first one meanwhile: it undoes something. A further
+    /// one is heard, so that what hangs can be ended. What came before is there again afterwards.
+    pub fn once_deaf<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.signal.swap(0, Ordering::Relaxed);
+        self.drain();
+        self.deaf.store(1, Ordering::Relaxed);
+        let done = work();
+        self.deaf.store(0, Ordering::Relaxed);
+        if before != 0 {
+            self.raise(before);
+        }
+        done
     }
 
     /// Forgets the signal: the undo has begun, or the REPL's line is cancelled.
@@ -109,14 +153,9 @@ impl Cancel {
     /// A flag with what raises it as a handler would, without a signal: signals reach the whole test process.
     #[cfg(test)]
     pub fn for_test() -> (Cancel, impl Fn(i32) + Send + 'static) {
-        use std::io::Write;
-        let (read, write) = std::os::unix::net::UnixStream::pair().unwrap();
-        let cancel = Cancel { signal: Arc::new(AtomicUsize::new(0)), wake: Arc::new(OwnedFd::from(read)) };
-        let flag = Arc::clone(&cancel.signal);
-        let raise = move |signal: i32| {
-            flag.store(usize::try_from(signal).unwrap(), Ordering::Relaxed);
-            (&write).write_all(b"!").unwrap();
-        };
+        let cancel = Cancel::quiet().unwrap();
+        let raised = cancel.clone();
+        let raise = move |signal: i32| raised.raise(usize::try_from(signal).unwrap());
         (cancel, raise)
     }
 

@@ -201,3 +201,27 @@ fn what_the_kernel_took_along_is_no_drift() {
     assert!(line("ls").ends(0).out.contains("healthy"));
     line("down t").ends(0).says("verified");
 }
+
+#[test]
+fn a_compensation_is_not_cut_short_by_a_signal() {
+    isolated!("honest::a_compensation_is_not_cut_short_by_a_signal");
+    let folder = tempfile::tempdir().unwrap();
+    let done = folder.path().join("done");
+    let signal = r#"sh(host(), "kill -INT $PPID");"#;
+    let hook = format!(r#"on_rollback(|| {{ {signal} sh(host(), ["touch", {done:?}]); }});"#);
+    let hook = hook.replace("sh(host(), [", "exec_in(host(), [");
+    let quiet = format!(r#"on_rollback(|| exec_in(host(), ["touch", {done:?}]));"#);
+    for (text, code) in [
+        // In the undo of the run, of a transaction, and in that which the signal itself begins.
+        (format!("{hook} fail(`x`);"), 1),
+        (format!("try {{ transaction(|| {{ {hook} fail(`x`); }}); }} catch (e) {{}}"), 0),
+        (format!("transaction(|| {{ {quiet} {signal} exec_in(host(), \"true\"); }});"), 130),
+    ] {
+        run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(code);
+        assert!(done.exists(), "{text}");
+        std::fs::remove_file(&done).unwrap();
+    }
+    // What hangs is ended by a second one.
+    let text = format!(r#"on_rollback(|| {{ {signal} {signal} loop {{}} }}); fail(`x`);"#);
+    run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(3).says("on_rollback");
+}

@@ -22,6 +22,7 @@ fn path(session: &Session, ns: &Dynamic, file: &str) -> Result<(Ns, String)> {
 fn write(session: &Session, ns: &Dynamic, file: &str, content: String) -> Result<()> {
     let (_, path) = path(session, ns, file)?;
     let path = super::file::behind(&path)?;
+    super::file::kept(&path)?;
     session.perform(Verb::FileWrite { path, content: content.into_bytes(), mode: 0o644, folders: true }).map(|_| ())
 }
 

@@ -51,7 +51,7 @@ fn plain(path: &str, data: &std::fs::Metadata) -> Result<()> {
 }
 
 /// Refuses what the kernel makes of what is written there: read again it may be something else, and no undo could tell.
-fn kept(path: &str) -> Result<()> {
+pub(super) fn kept(path: &str) -> Result<()> {
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     if ["/proc", "/sys"].iter().any(|root| real.starts_with(root)) {
         return Err(Error::new(

@@ -401,6 +401,10 @@ pub fn made_by_kernel(rec: &Rec) -> bool {
 }
 
 fn merge_link(before: &LinkState, after: &LinkState, now: &LinkState) -> (LinkState, Vec<Conflict>) {
+    // A bridge that lost its last port has a MAC of zeros, which nobody can give it again: on the way back it may have another.
+    let zeros = LinkState { mac: now.mac.clone(), ..after.clone() };
+    let none = |mac: &[u8]| mac.iter().all(|byte| *byte == 0);
+    let after = if none(&after.mac) && !none(&before.mac) { &zeros } else { after };
     let mut link = LinkState { waits: before.waits, ..now.clone() };
     let mut conflicts = Vec::new();
     macro_rules! field {

@@ -61,6 +61,19 @@ impl Txn {
         }
     }
 
+    /// Of a step that made a veth with one end in this namespace by now, where the other one is.
+    fn other_end(&self, entry: &Entry, ns: &Ns) -> Option<(u64, u32)> {
+        let Some(Verb::LinkAdd { ns: at, spec }) = &entry.verb else { return None };
+        let outcome = entry.outcome.as_ref()?;
+        let one = self.locate(at, outcome.link.as_ref()?.index);
+        let other = self.locate(&spec.peer.as_deref()?.0, outcome.peer.as_ref()?.index);
+        match (one.0.is(ns), other.0.is(ns)) {
+            (true, _) => Some((other.0.cookie, other.1)),
+            (_, true) => Some((one.0.cookie, one.1)),
+            _ => None,
+        }
+    }
+
     /// The kind and the MAC that the run gave the link that is there now, if it made it.
     pub(super) fn made_as(&self, ns: &Ns, index: u32) -> Option<(String, Option<Vec<u8>>)> {
         let is_it = |at: &Ns, link: &LinkRef| {
@@ -126,7 +139,10 @@ impl Txn {
                 }
             }
             Some(Verb::NetnsDel { ns }) => {
-                if self.made.remove(&(ns.cookie, 0)).is_some() && matches!(entry.undo, Undo::Whole) {
+                if self.made.remove(&(ns.cookie, 0)).is_some() && !matches!(entry.undo, Undo::Rebind { .. }) {
+                    // With the other ends of its veths.
+                    let ends: Vec<(u64, u32)> = self.entries.iter().filter_map(|e| self.other_end(e, ns)).collect();
+                    self.made.retain(|place, _| !ends.contains(place));
                     self.made.retain(|(cookie, _), _| *cookie != ns.cookie);
                     self.kernel.release(ns);
                 } else {

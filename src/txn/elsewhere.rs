@@ -3,7 +3,7 @@
 use super::log::Change;
 use super::{Txn, peer_ns};
 use crate::kernel::By;
-use crate::plan::{LinkInfo, LinkState, Ns, Result, What};
+use crate::plan::{Kind, LinkInfo, LinkRef, LinkState, Ns, Result, Verb, What};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -152,14 +152,27 @@ impl Txn {
         out
     }
 
-    /// Whether links that go with a namespace of the run's own are in such a namespace.
-    pub(super) fn takes_along(&self, ns: &Ns) -> Result<bool> {
+    /// The links that go with a namespace of the run's own, and are in such namespaces.
+    pub(super) fn taken_along(&self, ns: &Ns) -> Result<Vec<(Ns, LinkState)>> {
+        let mut out = Vec::new();
         for at in self.coupled.values().filter(|at| !at.is(ns)) {
             let Some(id) = self.kernel.nsid(at, ns).ok().flatten() else { continue };
-            if self.kernel.links(at, false)?.iter().any(|link| link.link_netnsid == Some(id)) {
-                return Ok(true);
+            let links = self.kernel.links(at, false)?.into_iter().filter(|link| link.link_netnsid == Some(id));
+            out.extend(links.map(|link| (at.clone(), link.state)));
+        }
+        Ok(out)
+    }
+
+    /// Deletes those of them that are the run's own. The kernel would do so some time after the namespace's end, and what is
+    /// in their way then (a bridge's MAC) would be taken for somebody else's doing.
+    pub(super) fn delete_along(&self, ns: &Ns) -> Result<()> {
+        for (at, link) in self.taken_along(ns)?.into_iter().filter(|(at, link)| self.fresh_link(at, link.index, 1)) {
+            let link = LinkRef { index: link.index, name: link.name };
+            match self.kernel.apply(&Verb::LinkDel { ns: at, link }) {
+                Err(error) if error.kind != Kind::NotFound => return Err(error),
+                _ => {}
             }
         }
-        Ok(false)
+        Ok(())
     }
 }

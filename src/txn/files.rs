@@ -2,7 +2,7 @@
 
 use super::log::Content;
 use super::rollback::{Expected, Report};
-use super::{Entry, Stuck, Txn};
+use super::{Entry, Txn, Undo};
 use crate::plan::{Kind, State, Verb};
 
 impl Txn {
@@ -37,7 +37,15 @@ impl Txn {
         report: &mut Report,
         expected: &mut Expected,
     ) {
+        // What a later step wrote is still there: of what this one did nothing can be told.
+        let waits =
+            |stuck: &Entry| stuck.seq > entry.seq && matches!(&stuck.undo, Undo::File { path: p, .. } if p == path);
+        if self.stuck.values().any(waits) {
+            self.stuck.insert(entry.seq, entry.clone());
+            return;
+        }
         if self.foreign_file(entry, path, before, begun) {
+            self.stuck.remove(&entry.seq);
             report.differences.push(format!("file `{path}` was changed by somebody else: left"));
             return;
         }
@@ -47,7 +55,7 @@ impl Txn {
         // One that could not even be opened is as it was.
         let now = self.kernel.read_file(path);
         if before.is_some() && now.as_ref().is_ok_and(|now| same_file(now.as_ref(), before)) {
-            self.stuck.remove(&Stuck::File(path.into()));
+            self.stuck.remove(&entry.seq);
             return;
         }
         // Cut short it leaves a file that is neither the old nor the new one.
@@ -78,13 +86,16 @@ impl Txn {
         };
         self.observer.step(entry.seq, &back, true);
         match self.kernel.apply(&back) {
-            Ok(_) => drop(self.stuck.remove(&Stuck::File(path.into()))),
-            Err(error) if error.kind == Kind::NotFound => report.errors.push(error.to_string()),
+            Ok(_) => drop(self.stuck.remove(&entry.seq)),
+            Err(error) if error.kind == Kind::NotFound => {
+                self.stuck.remove(&entry.seq);
+                report.errors.push(error.to_string());
+            }
             Err(error) => {
                 report.errors.push(format!(
-                    "{error}; what the file was is kept: put that right, and run `nsscript recover` then"
+                    "{error}; what the file was is kept: put that right, and undo again (`nsscript recover`, or `down` of a lab)"
                 ));
-                self.stuck.insert(Stuck::File(path.into()), entry.clone());
+                self.stuck.insert(entry.seq, entry.clone());
             }
         }
     }

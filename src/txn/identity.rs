@@ -123,6 +123,8 @@ impl Txn {
             Err(error) if back.parked() && error.kind == Kind::NotFound => return true,
             // One of the run's own, deleted by a later step or somebody else, is not missed.
             Ok(None) if own => return false,
+            // Or went with a namespace of the run's own.
+            Err(error) if own && error.kind == Kind::NotFound => return false,
             Ok(None) => {
                 let to = back.to.label();
                 report

@@ -1,7 +1,7 @@
 //! What will undo a verb, found out before it is done.
 
 use super::log::{Back, Change, Content};
-use super::{Txn, Undo, irreplaceable, nft, read};
+use super::{Entry, Txn, Undo, irreplaceable, nft, read};
 use crate::kernel::By;
 use crate::plan::attribute::V6_MIN_MTU;
 use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, Verb, What, restore};
@@ -24,10 +24,18 @@ impl Txn {
                 Ok((Undo::Rebind { ns: Ns { cookie, name: name.clone() } }, Vec::new()))
             }
             // With what was moved into it from elsewhere it is kept: that would go with it.
-            Verb::NetnsDel { ns }
-                if self.fresh_ns(ns, since) && !self.has_guests(ns, since) && !self.takes_along(ns)? =>
-            {
-                Ok(whole(vec![(ns.cookie, 0)]))
+            Verb::NetnsDel { ns } if self.fresh_ns(ns, since) && !self.has_guests(ns, since) => {
+                // What was there before may have followed what goes with it.
+                let mut changes: Vec<Change> = Vec::new();
+                for (at, link) in self.taken_along(ns)?.into_iter().filter(|(_, link)| link.master != 0) {
+                    if !changes.iter().any(|c| c.ns.is(&at) && c.only == link.master) {
+                        changes.push(self.read_before(&at, link.master, self.mtus(&at, &[link.master])?)?);
+                    }
+                }
+                if changes.is_empty() {
+                    return Ok(whole(vec![(ns.cookie, 0)]));
+                }
+                Ok((Undo::Restore { changes, back: Vec::new() }, Vec::new()))
             }
             Verb::NetnsDel { ns } => Ok((Undo::Rebind { ns: ns.clone() }, Vec::new())),
             Verb::NetnsSetId { at, target, .. } => {
@@ -129,9 +137,12 @@ impl Txn {
         let coupled = places.iter().any(|(ns, _)| self.coupled.contains_key(&ns.cookie));
         let mut further = Vec::new();
         let mut built_upon = false;
+        // On a link of the run's own there is what the run put there: all namespaces are looked at only where it may have.
+        let builds = |entry: &Entry| matches!(&entry.verb, Some(Verb::LinkAdd { spec, .. }) if spec.lower.is_some() || spec.kind == "vxlan");
+        let carries = !own || self.entries.iter().any(builds);
         for (at, index) in &places {
             further.extend(self.coupled_elsewhere(at, *index));
-            built_upon |= (!own || coupled) && !self.all_uppers_elsewhere(at, *index)?.is_empty();
+            built_upon |= (!own || coupled) && carries && !self.all_uppers_elsewhere(at, *index)?.is_empty();
         }
         if own && !coupled && further.is_empty() {
             return Ok(whole(on));

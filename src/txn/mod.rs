@@ -39,15 +39,6 @@ pub trait Observer {
     fn step(&mut self, index: u64, verb: &Verb, undo: bool);
 }
 
-/// What an undo could not bring back as things are: it is kept, and the journal with it, until recover can.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stuck {
-    /// A namespace whose name is taken, by its cookie.
-    Ns(u64),
-    /// A file that can't be written, by its path.
-    File(String),
-}
-
 /// A run: the steps done so far, with their undo.
 pub struct Txn {
     kernel: Rc<dyn Kernel>,
@@ -86,8 +77,8 @@ pub struct Txn {
     uppers: RefCell<elsewhere::Uppers>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
-    /// The cookies of namespaces from before that could not get their names back: they are kept, and so is the log.
-    stuck: BTreeMap<Stuck, Entry>,
+    /// The steps that an undo could not take back as things are, by number: what they are about is kept, and the journal with it.
+    stuck: BTreeMap<u64, Entry>,
     /// What the undo of savepoints and of single functions could not do, or left as somebody else's.
     left: Report,
     /// What could not be done before the undo began.
@@ -369,6 +360,7 @@ impl Txn {
                 if let Undo::Restore { changes, back } = &entry.undo
                     && back.is_empty()
                     && changes.iter().all(|c| c.only != 0)
+                    && !entry.on.is_empty()
                     && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
                 {
                     entry.undo = Undo::Whole;
@@ -480,6 +472,9 @@ impl Txn {
     /// Applies a verb and reads the state after it, where the undo needs one.
     fn apply(&mut self, verb: &Verb, entry: &mut Entry) -> Result<Outcome> {
         let result = match &mut entry.undo {
+            Undo::Restore { .. } if matches!(verb, Verb::NetnsDel { .. }) => {
+                verb.ns().map_or(Ok(()), |ns| self.delete_along(ns)).and_then(|()| self.kernel.apply(verb))
+            }
             Undo::Restore { back, .. } if matches!(verb, Verb::LinkDel { .. }) => {
                 limbo::delete(&*self.kernel, verb, back)
             }
@@ -496,7 +491,7 @@ impl Txn {
             let own = entry.on.iter().all(|(cookie, index)| {
                 self.made.get(&(*cookie, 0)).or(self.made.get(&(*cookie, *index))).is_some_and(|seq| *seq >= since)
             });
-            let fresh = own && changes.iter().all(|c| c.only != 0) && result.is_ok();
+            let fresh = own && !entry.on.is_empty() && changes.iter().all(|c| c.only != 0) && result.is_ok();
             if !fresh {
                 for change in changes.iter_mut() {
                     change.after = read(&*self.kernel, &change.ns, change.only, &change.sysctls).ok();

@@ -1,7 +1,7 @@
 //! The names of namespaces on the way back: taken away from those of the run's own, and given again to those that were kept.
 
 use super::rollback::{Expected, Report};
-use super::{Entry, Stuck, Txn, Undo};
+use super::{Entry, Txn, Undo};
 use crate::plan::{Kind, Ns, Verb};
 
 impl Txn {
@@ -25,6 +25,7 @@ impl Txn {
                 // Made, deleted and bound again by the undo just now: the earliest step counts.
                 expected.bound.retain(|b| b != ns);
                 expected.names.push(ns.clone());
+                expected.gone.push(ns.clone());
                 gone.push(ns.clone());
                 // Killed in the midst, recover has not to look for all of them.
                 if gone.len() % 64 == 0
@@ -43,16 +44,6 @@ impl Txn {
                 }
                 _ => None,
             };
-        }
-        // By another name it lives on.
-        for entry in self.kernel.list_ns(&self.kernel.host()).unwrap_or_default() {
-            let Ok(found) = self.kernel.find_ns(&entry.name) else { continue };
-            if let Some(ns) = gone.iter().find(|ns| ns.is(&found) && ns.name != entry.name) {
-                report.differences.push(format!(
-                    "namespace `{}` has the name `{}` by now, given by somebody else, and lives on: left",
-                    ns.name, entry.name
-                ));
-            }
         }
         for ns in &gone {
             self.kernel.release(ns);
@@ -91,12 +82,15 @@ impl Txn {
         if !there && let Err(error) = self.kernel.rebind(ns) {
             // It is still kept: better so than gone.
             report.errors.push(format!(
-                "{error}; the namespace that had that name is kept: free the name, and run `nsscript recover` again"
+                "{error}; the namespace that had that name is kept: free the name, and undo again (`nsscript recover`, or `down` of a lab)"
             ));
-            self.stuck.insert(Stuck::Ns(ns.cookie), entry.clone());
+            self.stuck.insert(entry.seq, entry.clone());
             return;
         }
-        self.stuck.remove(&Stuck::Ns(ns.cookie));
+        self.stuck.remove(&entry.seq);
+        if let Some(seq) = self.ever.get(&(ns.cookie, 0)) {
+            self.made.entry((ns.cookie, 0)).or_insert(*seq);
+        }
         self.held.retain(|h| h != ns);
         // Until the last of its names is back.
         if !self.held.iter().any(|h| h.is(ns))
@@ -106,12 +100,19 @@ impl Txn {
         }
     }
 
-    /// Tries again what earlier undos could not bring back.
-    pub(super) fn try_stuck(&mut self, earlier: &[Entry], report: &mut Report) {
-        let mut expected = Expected::default();
-        for entry in earlier.iter().rev() {
-            self.undo(entry, 0, &mut |_| Ok(()), report, &mut expected);
+    /// Namespaces of the run's own that live on by another name.
+    pub(super) fn live_on(&self, gone: &[Ns], report: &mut Report) {
+        if gone.is_empty() {
+            return;
         }
-        self.verify(&expected, report);
+        for entry in self.kernel.list_ns(&self.kernel.host()).unwrap_or_default() {
+            let Ok(found) = self.kernel.find_ns(&entry.name) else { continue };
+            if let Some(ns) = gone.iter().find(|ns| ns.is(&found) && ns.name != entry.name) {
+                report.differences.push(format!(
+                    "namespace `{}` has the name `{}` by now, given by somebody else, and lives on: left",
+                    ns.name, entry.name
+                ));
+            }
+        }
     }
 }

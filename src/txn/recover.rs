@@ -68,7 +68,7 @@ impl Txn {
     /// [`Txn::note`] without letting go of anything.
     fn remember(&mut self, entry: &Entry, outcome: &crate::plan::Outcome) {
         match &entry.verb {
-            Some(Verb::NetnsDel { ns }) if !matches!(entry.undo, Undo::Whole) => self.held.push(ns.clone()),
+            Some(Verb::NetnsDel { ns }) if matches!(entry.undo, Undo::Rebind { .. }) => self.held.push(ns.clone()),
             Some(Verb::NetnsDel { ns }) => self.made.retain(|(cookie, _), _| *cookie != ns.cookie),
             _ => self.note(entry, outcome),
         }

@@ -76,6 +76,8 @@ pub(super) struct Expected {
     /// Links and names that must be gone.
     pub(super) links: Vec<(Ns, LinkRef, String)>,
     pub(super) names: Vec<Ns>,
+    /// Namespaces that the run made, and that are no longer.
+    pub(super) gone: Vec<Ns>,
     pub(super) bound: Vec<Ns>,
     pub(super) files: Vec<(String, Option<Content>)>,
     /// The steps whose files were begun to be written.
@@ -146,12 +148,11 @@ impl Txn {
     /// Undoes the whole run. The log goes with it.
     pub fn rollback(&mut self, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         self.savepoints.clear();
-        let mut earlier: Vec<Entry> = self.stuck.values().cloned().collect();
-        earlier.sort_by_key(|entry| entry.seq);
         let mut report = self.undo_from(0, hook);
-        self.try_stuck(&earlier, &mut report);
         report.errors.append(&mut self.early);
         report.merge(std::mem::take(&mut self.left));
+        let mut said = BTreeSet::new();
+        report.differences.retain(|text| said.insert(text.clone()));
         // With its log, or what that keeps, something would go that was there before.
         if self.stuck.is_empty() {
             self.sweep(&mut report);
@@ -238,6 +239,9 @@ impl Txn {
         self.reserve.clear();
         let mut report = Report::default();
         let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
+        // What an undo within could not take back is tried again in its place.
+        self.entries.extend(self.stuck.split_off(&since).into_values());
+        self.entries.sort_by_key(|entry| entry.seq);
         self.end_processes(since, &mut report);
         let mut found = self.found(since);
         self.still_bridges(since);
@@ -285,7 +289,7 @@ impl Txn {
             }
             // Of an undo in the midst of a run: what is not the run's own, and no outer undo looks at again.
             // What is stuck is tried again there.
-            if since > 0 && self.outlasts(&entry) && !self.stuck.values().any(|stuck| stuck.seq == entry.seq) {
+            if since > 0 && self.outlasts(&entry) && !self.stuck.contains_key(&entry.seq) {
                 self.left.errors.extend(report.errors.iter().skip(errors).cloned());
                 self.left.differences.extend(report.differences.iter().skip(differences).cloned());
             }
@@ -313,6 +317,11 @@ impl Txn {
         }
         if since > 0 {
             self.owed.extend(rest);
+        }
+        let differences = report.differences.len();
+        self.live_on(&expected.gone, &mut report);
+        if since > 0 {
+            self.left.differences.extend(report.differences.iter().skip(differences).cloned());
         }
         self.verify(&expected, &mut report);
         self.end_limbo(&mut report);

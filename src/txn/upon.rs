@@ -128,6 +128,10 @@ pub(super) fn upon(kernel: &dyn Kernel, name: &str) -> Result<Vec<String>> {
                 .with_hint("wait until it has ended, and try again"));
         }
         if builds && reach.story.committed.is_some() && !reach.story.empty {
+            // In a ring the last may go first.
+            if own.is_later(&reach) && rests_on(kernel, &own, &reach) {
+                continue;
+            }
             return stands(&other);
         }
         let open = !lives && (reach.story.committed.is_none() || unfinished(&reach.story));
@@ -136,6 +140,29 @@ pub(super) fn upon(kernel: &dyn Kernel, name: &str) -> Result<Vec<String>> {
         }
     }
     Ok(killed)
+}
+
+/// Whether a lab uses what another made, or what one made that does so, and so on.
+fn rests_on(kernel: &dyn Kernel, own: &Reach, other: &Reach) -> bool {
+    let story = |name: &String| match journal::standing(name) {
+        Ok(Standing::Broken(story) | Standing::Committed(story)) => Some(Reach::of(kernel, *story)),
+        _ => None,
+    };
+    let all: Vec<Reach> = journal::names().iter().filter_map(story).collect();
+    let mut found: Vec<&Reach> = vec![own];
+    let mut next = 0;
+    while let Some(here) = found.get(next).copied() {
+        next += 1;
+        if here.uses(kernel, other) {
+            return true;
+        }
+        for lab in all.iter().filter(|lab| here.uses(kernel, lab)) {
+            if !found.iter().any(|known| known.story.folder == lab.story.folder) {
+                found.push(lab);
+            }
+        }
+    }
+    false
 }
 
 /// Sorts names in the order in which they are to be undone: those that began last first, but who built on another before that.

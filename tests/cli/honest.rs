@@ -222,6 +222,58 @@ fn a_compensation_is_not_cut_short_by_a_signal() {
         std::fs::remove_file(&done).unwrap();
     }
     // What hangs is ended by a second one.
-    let text = format!(r#"on_rollback(|| {{ {signal} {signal} loop {{}} }}); fail(`x`);"#);
+    let text = format!("on_rollback(|| {{ {signal} {signal} loop {{}} }}); fail(`x`);");
     run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(3).says("on_rollback");
+}
+
+#[test]
+fn files_that_could_not_be_brought_back_within_come_back_in_their_order() {
+    isolated!("honest::files_that_could_not_be_brought_back_within_come_back_in_their_order");
+    let folder = tempfile::tempdir().unwrap();
+    shell("mkdir /run/small; mount -t tmpfs -o size=64k small /run/small");
+    let of = |how: &str| format!(r#"sh(host(), "mount -o remount,{how} /run/small");"#);
+    let (ro, rw) = (of("ro"), of("rw"));
+    let write = |what: &str| format!(r#"write_file("/run/small/f", "{what}");"#);
+    let within = |what: &str| format!("try {{ transaction(|| {{ {what} fail(`x`); }}); }} catch (e) {{}}");
+    let (b, c) = (write("B"), write("C"));
+    let stuck = |what: &str| format!("{} {rw}", within(&format!("{what} {ro}")));
+    for text in [
+        // Another undo of the file since; a step on it before; two steps within.
+        format!("{} {} fail(`end`);", stuck(&b), within(&c)),
+        format!("{b} {} fail(`end`);", stuck(&c)),
+        format!("{} fail(`end`);", stuck(&format!("{b} {c}"))),
+    ] {
+        std::fs::write("/run/small/f", "A").unwrap();
+        run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(1);
+        assert_eq!(std::fs::read_to_string("/run/small/f").unwrap(), "A", "{text}");
+        assert!(!Path::new("/run/nsscript").exists());
+    }
+    // It is never committed.
+    run(&["--host", &lab(folder.path(), "t.rhai", &format!("{} {}", stuck(&b), within(&c)))]).ends(1);
+    assert_eq!(std::fs::read_to_string("/run/small/f").unwrap(), "A");
+    // Not brought back at the end either, recover does it.
+    run(&["--host", &lab(folder.path(), "t.rhai", &format!("{b} {c} {ro} fail(`end`);"))]).ends(3);
+    shell("mount -o remount,rw /run/small");
+    line("recover").ends(0).says("verified");
+    assert_eq!(std::fs::read_to_string("/run/small/f").unwrap(), "A");
+}
+
+#[test]
+fn the_name_of_an_end_that_went_with_its_namespace_is_free() {
+    isolated!("honest::the_name_of_an_end_that_went_with_its_namespace_is_free");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add br0 type bridge; ip link set br0 up");
+    let make = r#"netns_add("a"); veth("va", "a:e0"); link_set("va", #{ mtu: 1300, master: "br0" });"#;
+    let text = format!(r#"addr("br0", "10.0.0.1/24"); {make} netns_del("a"); {make} netns_del("a"); {make}"#);
+    let look = || {
+        shell(
+            "ip -o link show br0 | sed 's/NO-CARRIER,//; s/,LOWER_UP//; s/state [A-Z]*//'; ip addr show br0 | grep inet || true",
+        )
+    };
+    let before = look();
+    run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(0).says("1 namespace, 2 links");
+    line("down t").ends(0).says("verified");
+    assert_eq!(look(), before);
+    run(&["--host", &lab(folder.path(), "t.rhai", &format!("{text} fail(`x`);"))]).ends(1).says("verified");
+    assert_eq!(look(), before);
 }

@@ -213,3 +213,23 @@ fn who_began_later_is_told_by_the_clock_since_boot() {
     assert!((started..=wall()).contains(&header["started"].as_u64().unwrap()), "{header}");
     line("down a").ends(0).says("verified");
 }
+
+#[test]
+fn labs_that_stand_on_each_other_in_a_ring_can_be_taken_down() {
+    isolated!("stacked::labs_that_stand_on_each_other_in_a_ring_can_be_taken_down");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // `a` makes `n`, `b` is upon that and makes `m`, `c` upon that and makes `o`, where `a` then does something.
+    let program = env!("CARGO_BIN_EXE_nsscript");
+    let inner = |name: &str, text: &str| {
+        let script = lab(folder, &format!("{name}.rhai"), text);
+        format!(r#"exec_in(host(), [{program:?}, "--host", {script:?}]);"#)
+    };
+    let b = inner("b", r#"link_up("n:lo"); netns_add("m");"#);
+    let c = inner("c", r#"link_up("m:lo"); netns_add("o");"#);
+    stands(folder, "a", &format!(r#"netns_add("n"); {b} {c} link_up("o:lo");"#));
+    line("down a").ends(1).says("builds on");
+    line("down --all").ends(0);
+    line("netns list").ends(0).prints("");
+    assert!(!Path::new("/run/nsscript").exists());
+}

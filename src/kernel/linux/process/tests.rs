@@ -288,13 +288,20 @@ fn errors_name_what_is_wrong() {
     assert_eq!((error.ns.as_str(), error.target.as_str()), ("x", "true"));
 }
 
+/// Writes a program, by another process: one of our other threads' children would hold it open for writing until its exec, and
+/// nobody could run it that long.
+fn program(file: &std::path::Path, text: &str) {
+    let write = r#"printf '%s\n' "$2" > "$1"; chmod 755 "$1""#;
+    let written = std::process::Command::new("sh").args(["-c", write, "sh"]).arg(file).arg(text).status();
+    assert!(written.unwrap().success());
+}
+
 #[test]
 fn a_program_is_found_as_a_shell_finds_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tool");
     // Without `#!`: the shell's.
-    std::fs::write(&file, "echo \"$0 $1\"\n").unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program(&file, "echo \"$0 $1\"");
     let path = format!("/no/such:{}:/bin", folder.path().display());
     let by_path = Spec { env: vec![("PATH".into(), Some(path.into()))], ..spec(&["tool", "a b"]) };
     assert_eq!(output(&by_path), format!("{} a b", file.display()));

@@ -19,6 +19,10 @@ pub(super) fn setns(fd: impl AsFd) -> nix::Result<()> {
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// The name of our threads that enter namespaces (at most 15 bytes, `TASK_COMM_LEN`). They are there for a moment only: who ends
+/// what is in a namespace that goes leaves them alone, or one run would end another that just looks in.
+pub(super) const VISITOR: &str = "nsscript-netns";
+
 /// The thread that enters namespaces. It runs one job at a time, and the caller waits for it.
 pub struct Enterer {
     jobs: Option<mpsc::Sender<Job>>,
@@ -33,7 +37,7 @@ impl Enterer {
     pub fn start() -> Result<Enterer> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new()
-            .name("netns".into())
+            .name(VISITOR.into())
             .spawn(move || {
                 // It goes home after each job: a thread that stays in a namespace would keep it from ending.
                 let home = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());

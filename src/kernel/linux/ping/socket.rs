@@ -141,7 +141,11 @@ impl PingSocket {
             Ok(socket)
         };
         // A thread of its own, so that nothing else ever runs in that namespace.
-        std::thread::scope(|scope| scope.spawn(open).join().unwrap_or(Err(Errno::EIO)))
+        let thread = || std::thread::Builder::new().name(super::super::space::VISITOR.into());
+        std::thread::scope(|scope| match thread().spawn_scoped(scope, open) {
+            Ok(thread) => thread.join().unwrap_or(Err(Errno::EIO)),
+            Err(_) => Err(Errno::EAGAIN),
+        })
     }
 
     /// Whether packets may be fragmented on their way. The option is read when a packet is sent (`ip_setup_cork`,

@@ -148,6 +148,12 @@ pub fn pids_in_netns(dev: u64, inode: u64) -> Vec<i32> {
     pids_in_any_netns(&[(dev, inode)])
 }
 
+/// Whether a thread is one by which nsscript looks into namespaces.
+fn visits(pid: i32, thread: i32) -> bool {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/comm"));
+    name.is_ok_and(|name| name.trim_end() == super::super::space::VISITOR)
+}
+
 /// [`pids_in_netns`] of several at once: one look at /proc, however many they are.
 #[must_use]
 pub fn pids_in_any_netns(files: &[(u64, u64)]) -> Vec<i32> {
@@ -159,7 +165,7 @@ pub fn pids_in_any_netns(files: &[(u64, u64)]) -> Vec<i32> {
             inside(format!("/proc/{pid}/ns/net").into())
                 || numbers(&format!("/proc/{pid}/task"))
                     .into_iter()
-                    .any(|t| t != *pid && inside(format!("/proc/{pid}/task/{t}/ns/net").into()))
+                    .any(|t| t != *pid && inside(format!("/proc/{pid}/task/{t}/ns/net").into()) && !visits(*pid, t))
         })
         .collect();
     found.sort_unstable();

@@ -277,3 +277,16 @@ fn the_name_of_an_end_that_went_with_its_namespace_is_free() {
     run(&["--host", &lab(folder.path(), "t.rhai", &format!("{text} fail(`x`);"))]).ends(1).says("verified");
     assert_eq!(look(), before);
 }
+
+#[test]
+fn what_a_program_takes_away_as_it_ends_stays_away() {
+    isolated!("honest::what_a_program_takes_away_as_it_ends_stays_away");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add e0 type veth peer name e1; ip link set e0 up; ip addr add 10.0.0.1/24 dev e0");
+    let program = "trap 'ip route del 10.9.0.0/24 dev e0; exit' TERM; ip route add 10.9.0.0/24 dev e0; echo ready; sleep 1000 & wait";
+    let text = format!(
+        r#"start(host(), ["sh", "-c", "{program}"], #{{ ready: "ready" }}); addr("e0", "10.0.1.1/24"); fail("x");"#
+    );
+    run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(1).says("verified");
+    assert!(!shell("ip route").contains("10.9.0.0/24"));
+}

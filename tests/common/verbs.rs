@@ -535,11 +535,6 @@ pub const VERBS: &[(&str, &str)] = &[
     ("write_file/over", r#"write_file("/run/files/file", "new content")"#),
     ("write_file/new", r#"write_file("/run/files/new", "new content")"#),
     ("remove_file", r#"remove_file("/run/files/file")"#),
-    (
-        "start/of_what_tidies_up",
-        r#"start("w1", ["sh", "-c", "ip route add 10.99.0.0/24 dev v1; trap 'ip route del 10.99.0.0/24 dev v1; exit' TERM; echo ready; sleep 1000 & wait"], #{ ready: "ready" });
-        addr("w1:v1", "10.98.0.1/24")"#,
-    ),
     ("start", r#"start("w1", "sleep 1000"); start(host(), "sleep 1000")"#),
     (
         "sequence/address_then_route_then_down",

@@ -67,11 +67,13 @@ impl Txn {
         let outcome = entry.outcome.as_ref()?;
         let one = self.locate(at, outcome.link.as_ref()?.index);
         let other = self.locate(&spec.peer.as_deref()?.0, outcome.peer.as_ref()?.index);
-        match (one.0.is(ns), other.0.is(ns)) {
-            (true, _) => Some((other.0.cookie, other.1)),
-            (_, true) => Some((one.0.cookie, one.1)),
-            _ => None,
-        }
+        let place = match (one.0.is(ns), other.0.is(ns)) {
+            (true, _) => (other.0.cookie, other.1),
+            (_, true) => (one.0.cookie, one.1),
+            _ => return None,
+        };
+        // A later link may have its index.
+        (self.made.get(&place) == Some(&entry.seq)).then_some(place)
     }
 
     /// The kind and the MAC that the run gave the link that is there now, if it made it.

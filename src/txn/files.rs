@@ -63,39 +63,41 @@ impl Txn {
             report.unwritten(&error);
         }
         expected.begun.insert(entry.seq);
-        let Some(was) = before else {
-            let away = Verb::FileRemove { path: path.into(), folders: folders.to_vec() };
-            self.step(entry.seq, &away, report, &[Kind::NotFound]);
-            return;
-        };
         let removed = match &entry.verb {
             Some(Verb::FileRemove { folders, .. }) => Some(folders),
             _ => None,
         };
         // One that was removed got a mode of the moment by an undo that was cut short.
-        if begun && removed.is_some() && matches!(&now, Ok(Some((_, mode))) if *mode != was.mode) {
+        let moded = |was: &Content| matches!(&now, Ok(Some((_, mode))) if *mode != was.mode);
+        if begun && removed.is_some() && before.is_some_and(moded) {
             let away = Verb::FileRemove { path: path.into(), folders: Vec::new() };
             self.step(entry.seq, &away, report, &[Kind::NotFound]);
         }
-        let back = Verb::FileWrite {
-            path: path.into(),
-            content: was.bytes.clone(),
-            mode: was.mode,
-            // Its folders went with it.
-            folders: removed.is_some_and(|folders| !folders.is_empty()),
+        let back = match before {
+            Some(was) => Verb::FileWrite {
+                path: path.into(),
+                content: was.bytes.clone(),
+                mode: was.mode,
+                // Its folders went with it.
+                folders: removed.is_some_and(|folders| !folders.is_empty()),
+            },
+            None => Verb::FileRemove { path: path.into(), folders: folders.to_vec() },
         };
         self.observer.step(entry.seq, &back, true);
+        self.stuck.remove(&entry.seq);
         match self.kernel.apply(&back) {
-            Ok(_) => drop(self.stuck.remove(&entry.seq)),
-            Err(error) if error.kind == Kind::NotFound => {
-                self.stuck.remove(&entry.seq);
-                report.errors.push(error.to_string());
-            }
+            Ok(_) => {}
+            Err(error) if error.kind == Kind::NotFound && before.is_none() => {}
+            Err(error) if error.kind == Kind::NotFound => report.errors.push(error.to_string()),
             Err(error) => {
                 report.errors.push(format!(
                     "{error}; what the file was is kept: put that right, and undo again (`nsscript recover`, or `down` of a lab)"
                 ));
-                self.stuck.insert(entry.seq, entry.clone());
+                let mut entry = entry.clone();
+                if let Undo::File { begun, .. } = &mut entry.undo {
+                    *begun = true;
+                }
+                self.stuck.insert(entry.seq, entry);
             }
         }
     }

@@ -188,9 +188,12 @@ impl Txn {
     pub fn commit(&mut self, before_release: impl FnOnce(&mut Report)) -> Result<Report> {
         let mut report = Report::default();
         if !self.stuck.is_empty() {
-            return Err(Error::invalid(
-                "an undo could not bring something back, which is kept for that: nothing of the run stands",
-            )
+            let what: Vec<String> =
+                self.stuck.values().filter_map(|e| Some(format!("`{}`", e.verb.as_ref()?.target()))).collect();
+            return Err(Error::invalid(format!(
+                "a transaction's undo could not bring back {}, which is kept for that: nothing of the run stands",
+                what.join(", ")
+            ))
             .with_hint("free the name or make room, as it was said, and run `nsscript recover`"));
         }
         let stands = self.stands();

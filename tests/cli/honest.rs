@@ -249,9 +249,24 @@ fn files_that_could_not_be_brought_back_within_come_back_in_their_order() {
         assert!(!Path::new("/run/nsscript").exists());
     }
     // It is never committed.
-    run(&["--host", &lab(folder.path(), "t.rhai", &format!("{} {}", stuck(&b), within(&c)))]).ends(1);
+    run(&["--host", &lab(folder.path(), "t.rhai", &format!("{} {}", stuck(&b), within(&c)))])
+        .ends(1)
+        .says("could not bring back `/run/small/f`");
     assert_eq!(std::fs::read_to_string("/run/small/f").unwrap(), "A");
+    // Written by halves for want of room, and then there is some; and one that was not there before.
+    let old = "x".repeat(20000);
+    std::fs::write("/run/small/f", &old).unwrap();
+    let fill = r#"sh(host(), "head -c 100000 /dev/zero > /run/small/filler || true");"#;
+    let text = format!(r#"{} sh(host(), "rm /run/small/filler"); fail(`end`);"#, within(&format!("{b} {fill}")));
+    run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(1);
+    assert_eq!(std::fs::read_to_string("/run/small/f").unwrap(), old);
+    std::fs::remove_file("/run/small/f").unwrap();
+    run(&["--host", &lab(folder.path(), "t.rhai", &format!("{b} {ro} fail(`end`);"))]).ends(3).says("is kept");
+    shell("mount -o remount,rw /run/small");
+    line("recover").ends(0).says("verified");
+    assert!(!Path::new("/run/small/f").exists());
     // Not brought back at the end either, recover does it.
+    std::fs::write("/run/small/f", "A").unwrap();
     run(&["--host", &lab(folder.path(), "t.rhai", &format!("{b} {c} {ro} fail(`end`);"))]).ends(3);
     shell("mount -o remount,rw /run/small");
     line("recover").ends(0).says("verified");

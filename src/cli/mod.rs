@@ -294,6 +294,7 @@ pub fn main() -> i32 {
         }
         status
     });
+    crate::kernel::cancel::unheard();
     match thread.map(std::thread::JoinHandle::join) {
         Ok(Ok(status)) => status,
         Ok(Err(_)) => {

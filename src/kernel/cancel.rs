@@ -4,6 +4,7 @@
 //! [`Cancel::fd`], so that Ctrl-C ends it at once.
 
 use crate::plan::{Error, Kind, Result};
+use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -169,6 +170,14 @@ impl Cancel {
             signal => Err(interrupted(signal)),
         }
     }
+}
+
+/// From now on the calling thread hears none of these signals: the one that waits for programs has to hear them. It hears
+/// the terminal's Ctrl-C then before it can see that a program ended of the same key; another thread may hear it when the next
+/// line is being typed, which would be lost (`complete_signal` of kernel/signal.c prefers the main thread).
+pub fn unheard() {
+    let signals: nix::sys::signal::SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    let _ = signals.thread_block();
 }
 
 /// Whether the process was started with the signal ignored.

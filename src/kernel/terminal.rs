@@ -155,6 +155,7 @@ pub fn end_input_on(cancel: &Cancel) -> Result<()> {
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
+            super::cancel::unheard();
             for _ in heard.forever() {
                 // Ignored from the start (nohup): then the flag was not raised either.
                 if cancel.signal() == 0 {

@@ -1,7 +1,7 @@
 //! What stands, what is undone, and how a session ends.
 
+use crate::common;
 use crate::common::world::{self, Dump};
-use crate::common::{self, poll};
 use crate::tty::*;
 use std::process::Command;
 
@@ -125,9 +125,7 @@ pub const CASES: &[(&str, Case)] = &[
         has(&tty.line("ping -c 1 10.7.0.2", "sandbox:h1 +2> ")?, "1 received")?;
         lacks(&tty.line("netns_list().len()", "sandbox:h1 +2> ")?, "3")?;
         tty.keys("exec_in(\"h1\", \"sleep 1234\")\r")?;
-        if !poll(BOUND, || world::shell("grep -qsx 'sleep' /proc/[0-9]*/comm").is_ok()) {
-            return Err("it never slept".into());
-        }
+        tty.sleeps()?;
         tty.send(CTRL_C)?;
         tty.prompt("sandbox:h1 +2> ")?;
         has(&tty.since(), "interrupted by SIGINT")?;
@@ -147,10 +145,7 @@ pub const CASES: &[(&str, Case)] = &[
         tty.line(r#"link_down("w1:v1")"#, "host +1> ")?;
         let middle = Dump::settled()?;
         tty.keys("netns_add(\"fresh\"); exec_in(\"fresh\", \"sleep 1234\")\r")?;
-        let sleeping = || world::shell("grep -qsx 'sleep' /proc/[0-9]*/comm").is_ok();
-        if !poll(BOUND, sleeping) {
-            return Err("it never slept".into());
-        }
+        tty.sleeps()?;
         tty.send(CTRL_C)?;
         tty.prompt("host +1> ")?;
         has(&tty.since(), "interrupted by SIGINT")?;
@@ -188,7 +183,7 @@ pub const CASES: &[(&str, Case)] = &[
         let mut tty = Tty::start()?;
         tty.line(r#"netns_del("w1")"#, "host +1> ")?;
         tty.keys("exec_in(\"w2\", \"sleep 1234\")\r")?;
-        poll(BOUND, || world::shell("grep -qsx 'sleep' /proc/[0-9]*/comm").is_ok());
+        tty.sleeps()?;
         tty.kill(libc::SIGTERM);
         tty.end(143)?;
         same(&before)?;

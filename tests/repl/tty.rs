@@ -154,6 +154,11 @@ impl Tty {
         })
     }
 
+    /// Waits until a `sleep` runs that the last input began.
+    pub fn sleeps(&mut self) -> Done {
+        self.wait("the program `sleep`", |_| sleeping())
+    }
+
     /// Forgets the line that is being typed.
     pub fn cancel(&mut self) -> Done {
         let (row, _) = self.screen.screen().cursor_position();
@@ -209,6 +214,11 @@ impl Tty {
         self.keys(CTRL_D)?;
         self.end(0)
     }
+}
+
+/// Whether a program of that name runs; the processes are the test's own.
+pub fn sleeping() -> bool {
+    world::shell("grep -qsx 'sleep' /proc/[0-9]*/comm").is_ok()
 }
 
 pub fn has(text: &str, part: &str) -> Done {

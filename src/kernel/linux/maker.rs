@@ -105,7 +105,11 @@ impl Maker {
         while self.threads.get() < n {
             let shared = Arc::clone(&self.shared);
             let thread = std::thread::Builder::new().name("netns-ahead".into()).stack_size(256 << 10);
-            if thread.spawn(move || shared.work()).is_err() {
+            let work = move || {
+                crate::kernel::cancel::unheard();
+                shared.work();
+            };
+            if thread.spawn(work).is_err() {
                 return;
             }
             self.threads.set(self.threads.get() + 1);

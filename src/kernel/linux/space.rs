@@ -39,6 +39,7 @@ impl Enterer {
         let thread = std::thread::Builder::new()
             .name(VISITOR.into())
             .spawn(move || {
+                crate::kernel::cancel::unheard();
                 // It goes home after each job: a thread that stays in a namespace would keep it from ending.
                 let home = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
                 for job in inbox {

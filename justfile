@@ -23,11 +23,12 @@ test-full *tests:
 test-brief:
     tests/full-kernel/brief
 
-# The undo under torture: random scripts, every cut of every script, strangers at work. Hours, not minutes; give it a number
+# The undo under torture: random scripts, on the kernel and on its model, every cut of every script, strangers at work. Hours, not minutes; give it a number
 # of random cases, and a first seed to go on from: just torture 10000 5000. With a little optimisation it takes half the time; faults
 # need debug assertions, which it keeps.
 torture cases="1000" seed="1" $CARGO_PROFILE_DEV_OPT_LEVEL="1":
     NSSCRIPT_TORTURE=1 NSSCRIPT_CASES={{cases}} NSSCRIPT_SEED={{seed}} cargo test --test property
+    NSSCRIPT_CASES={{cases}} cargo test --test plan -- random
     NSSCRIPT_TORTURE=1 cargo test --test crash
     NSSCRIPT_TORTURE=1 cargo test --test matrix
     cargo test --test foreign

@@ -116,6 +116,16 @@ fn line(words: &str) -> Ran {
     run(&words.split_whitespace().collect::<Vec<_>>())
 }
 
+/// Waits until it holds, at most 20 s.
+#[track_caller]
+fn eventually(otherwise: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "{otherwise}");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
 fn with_stdin(args: &[&str], text: &str) -> Ran {
     let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
@@ -335,11 +345,8 @@ fn netns_knows_processes() {
     let mut sleeper = command(&["netns", "exec", "h1", "sleep", "100"]).spawn().unwrap();
     let pid = sleeper.id().to_string();
     // It becomes the program: the same process.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
-        assert!(std::time::Instant::now() < deadline, "it never became `sleep`");
-        std::thread::yield_now();
-    }
+    let comm = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    eventually("it never became `sleep`", || comm() == "sleep\n");
     run(&["netns", "identify", &pid]).ends(0).prints("h1\n");
     line("netns pids h1").ends(0).prints(&format!("{pid}\n"));
     line("netns pids h1 --json").ends(0).prints(&format!("[{pid}]\n"));

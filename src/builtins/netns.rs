@@ -187,7 +187,8 @@ pub mod functions {
     }
 
     /// Deletes a namespace's name, as `ip netns del`. The namespace itself ends when no process and no descriptor
-    /// holds it any more. Undo binds the name to the same namespace again, with all that is in it.
+    /// holds it any more, and takes along what of its links ends elsewhere. Undo binds the name to the same namespace again, with
+    /// all that is in it.
     ///
     /// Errors: `not_found`.
     ///

@@ -223,7 +223,11 @@ impl Host {
     /// Undoes what was done since a savepoint, the script's own compensations included. A signal that came is forgotten
     /// first.
     pub fn undo_to(&self, savepoint: Savepoint) -> Report {
-        self.undo(|session, hook| session.rollback_to(savepoint, hook))
+        let report = self.undo(|session, hook| session.rollback_to(savepoint, hook));
+        if self.session.cancel().signal() == libc::SIGINT {
+            self.session.cancel().clear();
+        }
+        report
     }
 
     /// Runs `work`; a panic becomes an error of kind `internal`.
@@ -278,7 +282,10 @@ impl Host {
     /// Undoes the whole run, the script's own compensations included. A signal that came is forgotten first: nothing
     /// cuts an undo short.
     pub fn rollback(&self) -> Report {
-        self.undo(Session::rollback)
+        let report = self.undo(Session::rollback);
+        // What came meanwhile would end what is undone by now.
+        self.session.cancel().clear();
+        report
     }
 
     fn undo(&self, work: impl FnOnce(&Session, &mut dyn FnMut(u64) -> Result<()>) -> Report) -> Report {

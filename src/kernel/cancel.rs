@@ -15,6 +15,8 @@ pub struct Cancel {
     signal: Arc<AtomicUsize>,
     /// How many signals are not heard.
     deaf: Arc<AtomicUsize>,
+    /// The one of them that came.
+    missed: Arc<AtomicUsize>,
     wake: Arc<OwnedFd>,
     /// The other end of that.
     waker: Arc<OwnedFd>,
@@ -36,8 +38,9 @@ impl Cancel {
             let raised = cancel.clone();
             let heard = move || {
                 let less = |n: usize| n.checked_sub(1);
-                if raised.deaf.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
-                    raised.raise(number);
+                match raised.deaf.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+                    Ok(_) => raised.missed.store(number, Ordering::Relaxed),
+                    Err(_) => raised.raise(number),
                 }
             };
             // SAFETY: it stores, and writes to a socket, which may both be done in a handler (signal-safety(7)).
@@ -71,6 +74,7 @@ impl Cancel {
         Ok(Cancel {
             signal: Arc::default(),
             deaf: Arc::default(),
+            missed: Arc::default(),
             wake: Arc::new(OwnedFd::from(read)),
             waker: Arc::new(OwnedFd::from(write)),
         })
@@ -113,15 +117,19 @@ impl Cancel {
     }
 
     /// Does the work without hearing of a signal that came before, nor of the first one meanwhile: it undoes something. A further
-    /// one is heard, so that what hangs can be ended. What came before is there again afterwards.
+    /// one is heard, so that what hangs can be ended. Afterwards what came is there.
     pub fn once_deaf<T>(&self, work: impl FnOnce() -> T) -> T {
         let before = self.signal.swap(0, Ordering::Relaxed);
         self.drain();
+        self.missed.store(0, Ordering::Relaxed);
         self.deaf.store(1, Ordering::Relaxed);
         let done = work();
         self.deaf.store(0, Ordering::Relaxed);
-        if before != 0 {
-            self.raise(before);
+        let came = [before, self.missed.swap(0, Ordering::Relaxed)].into_iter().find(|signal| *signal != 0);
+        if let Some(signal) = came
+            && self.signal() == 0
+        {
+            self.raise(signal);
         }
         done
     }

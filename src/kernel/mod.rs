@@ -250,6 +250,12 @@ pub trait Kernel {
     /// Some would not end.
     fn end_processes(&self, spaces: &[Ns]) -> Result<usize>;
 
+    /// Whether a process is in this namespace.
+    ///
+    /// # Errors
+    /// The namespace can't be looked at.
+    fn is_inhabited(&self, ns: &Ns) -> Result<bool>;
+
     /// Content and mode of a file; `None` where there is none.
     ///
     /// # Errors

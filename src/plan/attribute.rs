@@ -18,10 +18,6 @@ pub const V6_MIN_MTU: u32 = 1280;
 /// without what it can have taken along and is gone now.
 #[must_use]
 pub fn attribute(verb: &Verb, ns: &Ns, before: &State, now: &State) -> State {
-    // What it takes along elsewhere goes at its own time; only what can have followed that was read.
-    if let Verb::NetnsDel { .. } = verb {
-        return now.clone();
-    }
     let mut after = before.clone();
     let mut touched: Vec<u32> = Vec::new();
     // Elsewhere it takes along the other ends of veths, and what hangs on them; indices are other links' there.

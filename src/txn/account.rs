@@ -141,12 +141,20 @@ impl Txn {
                 }
             }
             Some(Verb::NetnsDel { ns }) => {
-                if self.made.remove(&(ns.cookie, 0)).is_some() && !matches!(entry.undo, Undo::Rebind { .. }) {
+                if matches!(entry.undo, Undo::Rebind { .. }) {
+                    // It lives on, and is the run's own still, if the run gave it another name.
+                    if !self.also_called(ns) {
+                        self.made.remove(&(ns.cookie, 0));
+                    }
+                    self.held.push(ns.clone());
+                } else if self.made.remove(&(ns.cookie, 0)).is_some() {
                     // With the other ends of its veths.
                     let ends: Vec<(u64, u32)> = self.entries.iter().filter_map(|e| self.other_end(e, ns)).collect();
                     self.made.retain(|place, _| !ends.contains(place));
                     self.made.retain(|(cookie, _), _| *cookie != ns.cookie);
-                    self.kernel.release(ns);
+                    if !self.held.iter().any(|h| h.is(ns)) {
+                        self.kernel.release(ns);
+                    }
                 } else {
                     self.held.push(ns.clone());
                 }

@@ -1,9 +1,10 @@
 //! Links in other namespaces that have to do with one: a veth's other end, what is built on it, what follows it.
 
-use super::log::Change;
-use super::{Txn, peer_ns};
+use super::log::{Back, Change};
+use super::rollback::Report;
+use super::{Entry, Txn, Undo, peer_ns};
 use crate::kernel::By;
-use crate::plan::{Kind, LinkInfo, LinkRef, LinkState, Ns, Result, Verb, What};
+use crate::plan::{Kind, LinkChange, LinkInfo, LinkRef, LinkState, Ns, Outcome, Result, Verb, What};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -152,8 +153,115 @@ impl Txn {
         out
     }
 
+    /// Whether a namespace is the run's own, and gone once it has lost this name.
+    pub(super) fn ends_with_its_name(&self, ns: &Ns, since: u64) -> Result<bool> {
+        // With what was moved into it from elsewhere it is kept: that would go with it.
+        if !self.fresh_ns(ns, since) || self.has_guests(ns, since) || self.also_called(ns) {
+            return Ok(false);
+        }
+        // One that lives on keeps the links that are elsewhere too.
+        Ok(self.taken_along(ns)?.is_empty() || !(self.kernel.is_inhabited(ns)? || self.is_named_otherwise(ns)))
+    }
+
+    /// Whether the run itself gave it another name, which it still has.
+    pub(super) fn also_called(&self, ns: &Ns) -> bool {
+        let other = |name: &str| name != ns.name && self.kernel.find_ns(name).is_ok_and(|found| found.is(ns));
+        self.entries.iter().any(|entry| match &entry.undo {
+            Undo::Unbind { ns: known } | Undo::Rebind { ns: known } => known.is(ns) && other(&known.name),
+            _ => false,
+        })
+    }
+
+    fn is_named_otherwise(&self, ns: &Ns) -> bool {
+        let other = |name: &str| name != ns.name && self.kernel.find_ns(name).is_ok_and(|found| found.is(ns));
+        self.kernel.list_ns(&self.kernel.host()).unwrap_or_default().iter().any(|entry| other(&entry.name))
+    }
+
+    /// Deletes a namespace of the run's own, and before it those links of the run's own that would go along, and are where they
+    /// have to do with what was there before. The kernel would delete them some time after the namespace's end: what is in their
+    /// way then (a bridge's MAC, a route) would be taken for somebody else's doing, or be lost.
+    pub(super) fn delete_with_ends(&mut self, verb: Verb, ends: &[(Ns, LinkState)]) -> Result<Outcome> {
+        let first = self.next;
+        let work = || {
+            for (at, link) in ends {
+                // With the one before it may have gone.
+                if self.kernel.link(at, By::Index(link.index))?.is_some_and(|now| now.state.name == link.name) {
+                    let link = LinkRef { index: link.index, name: link.name.clone() };
+                    self.perform_alone(Verb::LinkDel { ns: at.clone(), link })?;
+                }
+            }
+            self.perform_alone(verb)
+        };
+        work().map_err(|mut error| {
+            let report = self.undo_from(first, &mut |_| Ok(()));
+            if let Some(first) = report.errors.first().or_else(|| report.differences.first()) {
+                error.message += &format!("; and what was done of it could not be undone: {first}");
+            }
+            error
+        })
+    }
+
+    /// The links of the run's own that go with a namespace of its own at this step, and are where what was there before may
+    /// follow them.
+    pub(super) fn ends_along(&self, verb: &Verb) -> Result<Vec<(Ns, LinkState)>> {
+        let Verb::NetnsDel { ns } = verb else { return Ok(Vec::new()) };
+        // One from before a savepoint is kept until the commit, and ends then.
+        if self.coupled.is_empty() || !self.ends_with_its_name(ns, 0)? {
+            return Ok(Vec::new());
+        }
+        let mut ends = self.taken_along(ns)?;
+        ends.retain(|(at, link)| self.fresh_link(at, link.index, 1));
+        Ok(ends)
+    }
+
+    /// Of a step that deleted a link of the run's own with its other end, or what it was on, in a namespace that has gone since:
+    /// what can't come back. That end stays in limbo, so that the other one can come back from there until an earlier step deletes it. Without
+    /// limbo all of the run's own that went with it stays away.
+    pub(super) fn stranded(
+        &mut self,
+        (entry, since): (&Entry, u64),
+        changes: &[Change],
+        back: &[Back],
+        report: &mut Report,
+    ) -> Vec<(u64, u32)> {
+        let there = |ns: &Ns, index: u32| matches!(self.kernel.link(ns, By::Index(index)), Ok(Some(_)));
+        let gone = |change: &&Change| {
+            let look = self.kernel.link(&change.ns, By::Index(change.only.max(1)));
+            let is_own = self.fresh(change.ns.cookie, change.only, since);
+            is_own && (matches!(look, Ok(None)) || look.is_err_and(|error| error.kind == Kind::NotFound))
+        };
+        let gone: Vec<&Ns> = changes.iter().filter(gone).map(|change| &change.ns).collect();
+        if !matches!(entry.verb, Some(Verb::LinkDel { .. })) || gone.is_empty() {
+            return Vec::new();
+        }
+        let alive = |b: &Back| b.parked() && (there(&b.to, b.index) || there(&b.from, b.link.index));
+        let alive = !back.is_empty() && back.iter().all(alive);
+        let mut out = Vec::new();
+        for change in changes.iter().filter(|change| !alive || gone.contains(&&change.ns)) {
+            let stayed = |index: &u32| change.after.as_ref().is_some_and(|after| after.links.contains_key(index));
+            let went = change.before.links.keys().filter(|index| !stayed(index));
+            let own = went.filter(|index| self.fresh(change.ns.cookie, **index, since));
+            out.extend(own.map(|index| (change.ns.cookie, *index)));
+        }
+        for back in back.iter().filter(|b| b.index != 0 && b.parked() && out.contains(&(b.from.cookie, b.link.index))) {
+            let link = LinkRef { index: back.index, name: back.name.clone() };
+            let was = changes.iter().find(|c| c.ns.is(&back.from)).and_then(|c| c.before.links.get(&back.link.index));
+            let verb = if !alive {
+                Verb::LinkDel { ns: back.to.clone(), link }
+            } else if was.is_some_and(|was| was.up) {
+                // The other end had carrier.
+                let change = LinkChange { up: Some(true), ..LinkChange::default() };
+                Verb::LinkSet { ns: back.to.clone(), link, change }
+            } else {
+                continue;
+            };
+            self.step(entry.seq, &verb, report, &[Kind::NotFound]);
+        }
+        out
+    }
+
     /// The links that go with a namespace of the run's own, and are in such namespaces.
-    pub(super) fn taken_along(&self, ns: &Ns) -> Result<Vec<(Ns, LinkState)>> {
+    fn taken_along(&self, ns: &Ns) -> Result<Vec<(Ns, LinkState)>> {
         let mut out = Vec::new();
         for at in self.coupled.values().filter(|at| !at.is(ns)) {
             let Some(id) = self.kernel.nsid(at, ns).ok().flatten() else { continue };
@@ -161,18 +269,5 @@ impl Txn {
             out.extend(links.map(|link| (at.clone(), link.state)));
         }
         Ok(out)
-    }
-
-    /// Deletes those of them that are the run's own. The kernel would do so some time after the namespace's end, and what is
-    /// in their way then (a bridge's MAC) would be taken for somebody else's doing.
-    pub(super) fn delete_along(&self, ns: &Ns) -> Result<()> {
-        for (at, link) in self.taken_along(ns)?.into_iter().filter(|(at, link)| self.fresh_link(at, link.index, 1)) {
-            let link = LinkRef { index: link.index, name: link.name };
-            match self.kernel.apply(&Verb::LinkDel { ns: at, link }) {
-                Err(error) if error.kind != Kind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }

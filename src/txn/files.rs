@@ -6,8 +6,8 @@ use super::{Entry, Txn, Undo};
 use crate::plan::{Kind, State, Verb};
 
 impl Txn {
-    /// Whether a file that the step wrote, or removed, has another content by now, or is no regular file: not the old one
-    /// either, or, as an undo that was `begun` and cut short leaves it, its beginning.
+    /// Whether a file that the step wrote, or removed, has another content by now, is no regular file, or was removed: not the
+    /// old content either, or, as an undo that was `begun` and cut short leaves it, its beginning.
     pub(super) fn foreign_file(&self, entry: &Entry, path: &str, before: Option<&Content>, begun: bool) -> bool {
         let new = match &entry.verb {
             Some(Verb::FileWrite { content, .. }) => Some(content),
@@ -22,7 +22,8 @@ impl Txn {
         };
         match self.kernel.read_file(path) {
             Ok(Some((now, _))) => !ours(&now) && !old(&now),
-            Ok(None) => false,
+            // No undo takes away what was there before.
+            Ok(None) => before.is_some() && new.is_some() && entry.outcome.is_some(),
             Err(error) => error.kind == Kind::Invalid,
         }
     }
@@ -46,7 +47,15 @@ impl Txn {
         }
         if self.foreign_file(entry, path, before, begun) {
             self.stuck.remove(&entry.seq);
-            report.differences.push(format!("file `{path}` was changed by somebody else: left"));
+            let away = matches!(self.kernel.read_file(path), Ok(None));
+            // What it was before the first step on it counts.
+            let on_it =
+                |e: &Entry| e.seq >= expected.since && matches!(&e.undo, Undo::File { path: p, .. } if p == path);
+            if away && self.entries.iter().any(on_it) {
+                return;
+            }
+            let how = if away { "removed" } else { "changed" };
+            report.differences.push(format!("file `{path}` was {how} by somebody else: left"));
             return;
         }
         // Written again by an earlier step: the first content counts.
@@ -87,7 +96,8 @@ impl Txn {
         self.stuck.remove(&entry.seq);
         match self.kernel.apply(&back) {
             Ok(_) => {}
-            Err(error) if error.kind == Kind::NotFound && before.is_none() => {}
+            // On a file system that can't be written there is an error of its own for what isn't there.
+            Err(_) if before.is_none() && matches!(self.kernel.read_file(path), Ok(None)) => {}
             Err(error) if error.kind == Kind::NotFound => report.errors.push(error.to_string()),
             Err(error) => {
                 report.errors.push(format!(

@@ -1,7 +1,7 @@
 //! What will undo a verb, found out before it is done.
 
 use super::log::{Back, Change, Content};
-use super::{Entry, Txn, Undo, irreplaceable, nft, read};
+use super::{Entry, Txn, Undo, irreplaceable, nft, peer_ns, read};
 use crate::kernel::By;
 use crate::plan::attribute::V6_MIN_MTU;
 use crate::plan::{Error, Kind, LinkChange, LinkRef, Ns, Result, Verb, What, restore};
@@ -24,19 +24,7 @@ impl Txn {
                 Ok((Undo::Rebind { ns: Ns { cookie, name: name.clone() } }, Vec::new()))
             }
             // With what was moved into it from elsewhere it is kept: that would go with it.
-            Verb::NetnsDel { ns } if self.fresh_ns(ns, since) && !self.has_guests(ns, since) => {
-                // What was there before may have followed what goes with it.
-                let mut changes: Vec<Change> = Vec::new();
-                for (at, link) in self.taken_along(ns)?.into_iter().filter(|(_, link)| link.master != 0) {
-                    if !changes.iter().any(|c| c.ns.is(&at) && c.only == link.master) {
-                        changes.push(self.read_before(&at, link.master, self.mtus(&at, &[link.master])?)?);
-                    }
-                }
-                if changes.is_empty() {
-                    return Ok(whole(vec![(ns.cookie, 0)]));
-                }
-                Ok((Undo::Restore { changes, back: Vec::new() }, Vec::new()))
-            }
+            Verb::NetnsDel { ns } if self.ends_with_its_name(ns, since)? => Ok(whole(vec![(ns.cookie, 0)])),
             Verb::NetnsDel { ns } => Ok((Undo::Rebind { ns: ns.clone() }, Vec::new())),
             Verb::NetnsSetId { at, target, .. } => {
                 let fresh = self.fresh_ns(at, since) || self.fresh_ns(target, since);
@@ -173,6 +161,14 @@ impl Txn {
             for index in stays.map(|(index, _)| index).collect::<Vec<_>>() {
                 changes.push(self.read_before(&at, index, self.mtus(&at, &[index])?)?);
             }
+        }
+        // Of one on a link of the run's own in another namespace: if that has gone by then, this one can't come back.
+        if let Some(info) = self.kernel.link(ns, By::Index(link.index))?.filter(|info| own && info.state.lower != 0)
+            && let Some(at) = peer_ns(&*self.kernel, ns, &info)?
+            && self.fresh_link(&at, info.state.lower, 1)
+            && !changes.iter().any(|c| c.ns.is(&at))
+        {
+            changes.push(self.read_before(&at, info.state.lower, Vec::new())?);
         }
         if back.is_empty()
             && let Err(refused) = self.replaceable(ns, link, since)

@@ -22,7 +22,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The format of the lines below.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// What the first line says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +66,11 @@ enum Line<'a> {
         start_time: u64,
         tag: Cow<'a, str>,
     },
+    /// The steps from here on are undone, but for these, which can't be for now.
     Undone {
         since: u64,
+        #[serde(default, skip_serializing_if = "<[u64]>::is_empty")]
+        but: Cow<'a, [u64]>,
     },
     /// The steps from here on are undone as far as they can be for now; what was refused is for an earlier step's undo to bring.
     Owed {
@@ -373,9 +376,9 @@ impl UndoLog for Journal {
         self.write(&Line::Helper { pid: of.pid, start_time: of.start_time, tag: Cow::Borrowed(&of.tag) })
     }
 
-    fn undone(&mut self, since: u64) -> Result<()> {
+    fn undone(&mut self, since: u64, but: &[u64]) -> Result<()> {
         let _phase = phase::enter(Phase::Journal);
-        self.write(&Line::Undone { since })
+        self.write(&Line::Undone { since, but: Cow::Borrowed(but) })
     }
 
     fn owed(&mut self, since: u64) -> Result<()> {
@@ -601,7 +604,10 @@ fn read_from(file: &mut File, folder: &Path) -> Result<Option<Story>> {
             Line::Owed { since } => {
                 story.owed.extend(story.entries.iter().map(|e| e.seq).filter(|seq| *seq >= since));
             }
-            Line::Undone { since } => while story.entries.pop_if(|e| e.seq >= since).is_some() {},
+            Line::Undone { since, but } if but.is_empty() => {
+                while story.entries.pop_if(|e| e.seq >= since).is_some() {}
+            }
+            Line::Undone { since, but } => story.entries.retain(|e| e.seq < since || but.contains(&e.seq)),
             Line::Cleared { before } => story.cleared = before,
             Line::Commit { seconds, ended, empty } => {
                 story.committed = Some(seconds);
@@ -726,7 +732,7 @@ mod tests {
             line(&Line::Intent { entry: Cow::Owned(entry(1)) }),
             line(&Line::Outcome { seq: 1, outcome: Cow::default(), undo: None }),
             line(&Line::Intent { entry: Cow::Owned(entry(2)) }),
-            line(&Line::Undone { since: 2 }),
+            line(&Line::Undone { since: 2, but: Cow::Borrowed(&[]) }),
             line(&Line::Commit { seconds: 7, ended: Cow::default(), empty: false }),
         ];
         write(dir.path(), &lines, "");

@@ -10,6 +10,7 @@ use crate::plan::drift::Account;
 use crate::plan::restore::{self, Phase};
 use crate::plan::state::merge;
 use crate::plan::{Error, Kind, LinkRef, LinkState, Ns, Result, State, Verb};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -48,7 +49,7 @@ pub fn health(kernel: &dyn Kernel, story: &Story) -> Health {
         match (&entry.verb, &entry.outcome, &entry.undo) {
             (Some(Verb::NetnsAdd { .. } | Verb::NetnsAttach { .. }), Some(outcome), _) => {
                 let Some(ns) = &outcome.ns else { continue };
-                if story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsDel { ns: n }) if n.is(ns))) {
+                if story.entries.iter().any(|e| matches!(&e.verb, Some(Verb::NetnsDel { ns: n }) if n == ns)) {
                     continue;
                 }
                 out.namespaces.push(ns.name.clone());
@@ -180,6 +181,7 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
     let own = |ns: &Ns| story.entries.iter().any(|e| matches!(&e.undo, Undo::Unbind { ns: n } if n.is(ns)));
     let there = |ns: &Ns| kernel.reopen(ns, None).unwrap_or(false);
     let account = account(story);
+    let made = made(story);
     for entry in story.entries.iter().rev() {
         // Where the links are by now that the step made: in a namespace of the lab's they stay with that.
         for ((cookie, index), said) in account.links.iter().filter(|(_, said)| said.made == Some(entry.seq)) {
@@ -224,7 +226,7 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
                     }
                 }
                 for change in changes.iter().filter(|c| !own(&c.ns) && there(&c.ns)) {
-                    left.extend(lead_back(kernel, change, perform)?);
+                    left.extend(lead_back(kernel, &without_own(kernel, change, &made), perform)?);
                 }
             }
             Undo::Nft { ns, before, after } if !own(ns) && there(ns) => {
@@ -260,6 +262,40 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
         }
     }
     Ok(left)
+}
+
+/// Where the links have been that a lab made.
+fn made(story: &Story) -> BTreeSet<(u64, u32)> {
+    let mut made = BTreeSet::new();
+    for entry in &story.entries {
+        let Some(outcome) = &entry.outcome else { continue };
+        match &entry.verb {
+            Some(Verb::LinkAdd { ns, spec }) => {
+                made.extend(outcome.link.as_ref().map(|link| (ns.cookie, link.index)));
+                made.extend(
+                    outcome.peer.as_ref().zip(spec.peer.as_deref()).map(|(link, (at, _))| (at.cookie, link.index)),
+                );
+            }
+            Some(Verb::LinkMove { ns, link, to, .. }) if made.contains(&(ns.cookie, link.index)) => {
+                made.extend(outcome.link.as_ref().map(|link| (to.cookie, link.index)));
+            }
+            _ => {}
+        }
+    }
+    made
+}
+
+/// A change without the lab's own links that have gone: nobody is to bring those back, nor to look for them.
+fn without_own<'a>(kernel: &dyn Kernel, change: &'a Change, made: &BTreeSet<(u64, u32)>) -> Cow<'a, Change> {
+    let mut out = Cow::Borrowed(change);
+    for index in change.before.links.keys().filter(|index| made.contains(&(change.ns.cookie, **index))) {
+        if matches!(kernel.link(&change.ns, By::Index(*index)), Ok(None)) {
+            let change = out.to_mut();
+            change.before.remove_link(*index);
+            change.after.iter_mut().for_each(|after| after.remove_link(*index));
+        }
+    }
+    out
 }
 
 /// Leads back what a step of a lab changed of what was there before, but for what somebody else changed since: that it gives

@@ -118,11 +118,11 @@ pub trait UndoLog {
     /// # Errors
     /// It can't be written: the step is then undone.
     fn outcome(&mut self, entry: &Entry) -> Result<()>;
-    /// All entries from `seq` on were undone.
+    /// All entries from `seq` on were undone, but for these.
     ///
     /// # Errors
     /// It can't be written.
-    fn undone(&mut self, seq: u64) -> Result<()>;
+    fn undone(&mut self, seq: u64, but: &[u64]) -> Result<()>;
     /// All entries from `seq` on were undone but for something that could not come back yet: they are kept for that.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl UndoLog for InMemory {
     fn outcome(&mut self, _: &Entry) -> Result<()> {
         Ok(())
     }
-    fn undone(&mut self, _: u64) -> Result<()> {
+    fn undone(&mut self, _: u64, _: &[u64]) -> Result<()> {
         Ok(())
     }
     fn lead(&mut self, _: u64, _: usize, _: &State, _: &State) -> Result<()> {

@@ -319,7 +319,14 @@ impl Txn {
     ///
     /// # Errors
     /// What the kernel refused, or that the log can't be written.
-    pub fn perform(&mut self, mut verb: Verb) -> Result<Outcome> {
+    pub fn perform(&mut self, verb: Verb) -> Result<Outcome> {
+        match self.ends_along(&verb)? {
+            ends if ends.is_empty() => self.perform_alone(verb),
+            ends => self.delete_with_ends(verb, &ends),
+        }
+    }
+
+    fn perform_alone(&mut self, mut verb: Verb) -> Result<Outcome> {
         let kernel = Rc::clone(&self.kernel);
         let given = match &verb {
             Verb::LinkAdd { spec, .. } => (spec.index, spec.peer.as_ref().map_or(0, |p| p.1.index)),
@@ -342,11 +349,11 @@ impl Txn {
             && let Some(path) = self.log.keep(ns.cookie)
             && let Err(error) = kernel.hold(ns, &path)
         {
-            self.log.undone(entry.seq)?;
+            self.log.undone(entry.seq, &[])?;
             return Err(error);
         }
         if let Err(error) = self.hold_limbo(&entry) {
-            self.log.undone(entry.seq)?;
+            self.log.undone(entry.seq, &[])?;
             return Err(error);
         }
         self.style(&verb);
@@ -404,7 +411,7 @@ impl Txn {
                         _ => {}
                     }
                     // Nothing of it was done: recover must not look for it.
-                    if let Err(second) = self.log.undone(entry.seq) {
+                    if let Err(second) = self.log.undone(entry.seq, &[]) {
                         error.message += &format!("; and the journal can't be written: {second}");
                         return Err(error);
                     }
@@ -472,9 +479,6 @@ impl Txn {
     /// Applies a verb and reads the state after it, where the undo needs one.
     fn apply(&mut self, verb: &Verb, entry: &mut Entry) -> Result<Outcome> {
         let result = match &mut entry.undo {
-            Undo::Restore { .. } if matches!(verb, Verb::NetnsDel { .. }) => {
-                verb.ns().map_or(Ok(()), |ns| self.delete_along(ns)).and_then(|()| self.kernel.apply(verb))
-            }
             Undo::Restore { back, .. } if matches!(verb, Verb::LinkDel { .. }) => {
                 limbo::delete(&*self.kernel, verb, back)
             }

@@ -22,18 +22,21 @@ impl Txn {
                     report.errors.truncate(errors);
                     self.unbind(entry.seq, ns, report);
                 }
+                // One of the run's own whose name could not be given back goes all the same.
+                if self.held.iter().any(|h| h.is(ns)) {
+                    self.held.retain(|h| !h.is(ns));
+                    if let Some(path) = self.log.keep(ns.cookie) {
+                        self.let_go(&path, report);
+                    }
+                }
                 // Made, deleted and bound again by the undo just now: the earliest step counts.
                 expected.bound.retain(|b| b != ns);
                 expected.names.push(ns.clone());
                 expected.gone.push(ns.clone());
                 gone.push(ns.clone());
                 // Killed in the midst, recover has not to look for all of them.
-                if gone.len() % 64 == 0
-                    && expected.late.is_empty()
-                    && self.stuck.is_empty()
-                    && let Err(error) = self.log.undone(entry.seq)
-                {
-                    report.unwritten(&error);
+                if gone.len() % 64 == 0 {
+                    self.undone(entry.seq, expected, report);
                 }
             }
             self.forget(&entry);
@@ -75,17 +78,21 @@ impl Txn {
         self.step(seq, &Verb::NetnsDel { ns: ns.clone() }, report, &[]);
     }
 
-    /// Binds a name again to the namespace that was kept.
-    pub(super) fn rebind(&mut self, entry: &Entry, ns: &Ns, report: &mut Report) {
+    /// Binds a name again to the namespace that was kept. False: it is the run's own, goes anyway, and the name is taken.
+    pub(super) fn rebind(&mut self, entry: &Entry, ns: &Ns, since: u64, report: &mut Report) -> bool {
         self.kernel.drop_stub(&ns.name);
         let there = self.kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie);
         if !there && let Err(error) = self.kernel.rebind(ns) {
+            if self.fresh(ns.cookie, 0, since) {
+                self.stuck.remove(&entry.seq);
+                return false;
+            }
             // It is still kept: better so than gone.
             report.errors.push(format!(
                 "{error}; the namespace that had that name is kept: free the name, and undo again (`nsscript recover`, or `down` of a lab)"
             ));
             self.stuck.insert(entry.seq, entry.clone());
-            return;
+            return true;
         }
         self.stuck.remove(&entry.seq);
         if let Some(seq) = self.ever.get(&(ns.cookie, 0)) {
@@ -98,6 +105,7 @@ impl Txn {
         {
             self.let_go(&path, report);
         }
+        true
     }
 
     /// Namespaces of the run's own that live on by another name.

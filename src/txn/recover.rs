@@ -167,9 +167,16 @@ impl Txn {
     /// Takes a lab down: what it deleted is gone since its commit, and is said; everything else is undone.
     pub fn down(&mut self) -> Report {
         let mut notes = Vec::new();
+        let lost_a_name = self.entries.iter().filter_map(|entry| match (&entry.verb, &entry.undo) {
+            (Some(Verb::NetnsDel { ns }), Undo::Rebind { .. }) => Some(ns.clone()),
+            _ => None,
+        });
+        let lives_on: Vec<Ns> = lost_a_name.filter(|ns| self.also_called(ns)).collect();
         self.entries.retain(|entry| match (&entry.verb, &entry.undo) {
             (Some(Verb::NetnsDel { ns }), Undo::Rebind { .. }) => {
-                notes.push(format!("namespace `{}`, which the lab deleted, is gone since its commit", ns.name));
+                if !lives_on.contains(ns) {
+                    notes.push(format!("namespace `{}`, which the lab deleted, is gone since its commit", ns.name));
+                }
                 false
             }
             (_, Undo::Hook { .. }) => false,

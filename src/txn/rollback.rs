@@ -71,6 +71,8 @@ pub(super) type Touched = (Ns, State, BTreeSet<String>, Vec<String>);
 /// What is looked at again at the end.
 #[derive(Default)]
 pub(super) struct Expected {
+    /// The first step that is undone.
+    pub(super) since: u64,
     /// The first state of each namespace that was there before, and the facts that were touched.
     pub(super) states: BTreeMap<(u64, u32), Touched>,
     /// Links and names that must be gone.
@@ -241,7 +243,7 @@ impl Txn {
         let start = Instant::now();
         self.reserve.clear();
         let mut report = Report::default();
-        let mut expected = Expected { late: std::mem::take(&mut self.owed), ..Expected::default() };
+        let mut expected = Expected { since, late: std::mem::take(&mut self.owed), ..Expected::default() };
         // What an undo within could not take back is tried again in its place.
         self.entries.extend(self.stuck.split_off(&since).into_values());
         self.entries.sort_by_key(|entry| entry.seq);
@@ -265,12 +267,7 @@ impl Txn {
                     self.left.differences.extend(report.differences.iter().skip(differences).cloned());
                 }
                 lowest = Some(first);
-                if expected.late.is_empty()
-                    && self.stuck.is_empty()
-                    && let Err(error) = self.log.undone(first)
-                {
-                    report.unwritten(&error);
-                }
+                self.undone(first, &expected, &mut report);
                 continue;
             }
             // What the script's compensations take away, and programs that tidy up at their end, is not lost.
@@ -297,26 +294,21 @@ impl Txn {
                 self.left.differences.extend(report.differences.iter().skip(differences).cloned());
             }
             self.forget(&entry);
-            // Killed from here on, recover goes on from the step before.
-            // What is still to come back is of a step that is not done with.
-            if expected.late.is_empty()
-                && self.stuck.is_empty()
-                && let Err(error) = self.log.undone(entry.seq)
-            {
-                report.unwritten(&error);
-            }
+            self.undone(entry.seq, &expected, &mut report);
         }
         let late = !expected.late.is_empty();
         let mut rest = self.last_tries(&mut expected, &mut report);
         self.bring_back(&found, lowest.unwrap_or(since), &mut expected, &mut report);
         rest.extend(self.last_tries(&mut expected, &mut report));
         // What had been refused is there now: nothing of these steps is left to do.
-        if late
-            && self.stuck.is_empty()
-            && let Some(seq) = lowest
-            && let Err(error) = if rest.is_empty() { self.log.undone(seq) } else { self.log.owed(seq) }
-        {
-            report.unwritten(&error);
+        if let Some(seq) = lowest.filter(|_| late) {
+            if rest.is_empty() {
+                self.undone(seq, &expected, &mut report);
+            } else if self.stuck.is_empty()
+                && let Err(error) = self.log.owed(seq)
+            {
+                report.unwritten(&error);
+            }
         }
         if since > 0 {
             self.owed.extend(rest);
@@ -336,6 +328,19 @@ impl Txn {
         }
         report.elapsed = start.elapsed();
         report
+    }
+
+    /// Killed from here on, recover goes on from the step before: what was undone is others' to change again, also where a later step
+    /// is stuck.
+    pub(super) fn undone(&mut self, seq: u64, expected: &Expected, report: &mut Report) {
+        // What is still to come back is of a step that is not done with.
+        if !expected.late.is_empty() {
+            return;
+        }
+        let stuck: Vec<u64> = self.stuck.range(seq..).map(|(seq, _)| *seq).collect();
+        if let Err(error) = self.log.undone(seq, &stuck) {
+            report.unwritten(&error);
+        }
     }
 
     /// Whether a step is about what does not go with the run.
@@ -449,11 +454,11 @@ impl Txn {
                     let path = kept.map_or_else(|| "/proc/self/fd/…".into(), |p| p.to_string_lossy().into_owned());
                     let verb = Verb::NetnsAttach { name: ns.name.clone(), path };
                     self.observer.step(entry.seq, &verb, true);
-                    self.rebind(entry, ns, report);
+                    let bound = self.rebind(entry, ns, expected.since, report);
                     // Bound by a later step, and unbound by its undo: the earliest step counts.
                     expected.names.retain(|n| n != ns);
                     expected.bound.retain(|b| b != ns);
-                    expected.bound.push(ns.clone());
+                    expected.bound.extend(bound.then(|| ns.clone()));
                 }
             },
             Undo::Delete { ns, link } => {
@@ -550,9 +555,12 @@ impl Txn {
         expected: &mut Expected,
     ) {
         let seq = entry.seq;
+        let mut lost = self.stranded((entry, since), changes, back, report);
         // One end of a veth after the other; the last that left comes first.
-        let mut lost = Vec::new();
         for back in back.iter().rev().filter(|b| b.index != 0) {
+            if lost.contains(&(back.from.cookie, back.link.index)) {
+                continue;
+            }
             let was = changes.iter().find(|c| c.ns.is(&back.from)).and_then(|c| c.before.links.get(&back.link.index));
             if !self.move_back((seq, since), back, was, report, expected) {
                 lost.push((back.from.cookie, back.link.index));
@@ -587,7 +595,11 @@ impl Txn {
             let mut now = match read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
                 Ok(now) => now,
                 Err(error) if error.kind == Kind::NotFound => {
-                    report.notes.push(format!("{} is gone: what was changed in it went with it", change.ns.label()));
+                    if !self.fresh(change.ns.cookie, 0, since) {
+                        report
+                            .notes
+                            .push(format!("{} is gone: what was changed in it went with it", change.ns.label()));
+                    }
                     expected.states.remove(&key);
                     continue;
                 }

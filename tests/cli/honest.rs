@@ -214,7 +214,7 @@ fn a_compensation_is_not_cut_short_by_a_signal() {
     for (text, code) in [
         // In the undo of the run, of a transaction, and in that which the signal itself begins.
         (format!("{hook} fail(`x`);"), 1),
-        (format!("try {{ transaction(|| {{ {hook} fail(`x`); }}); }} catch (e) {{}}"), 0),
+        (format!("try {{ transaction(|| {{ {hook} fail(`x`); }}); }} catch (e) {{}}"), 130),
         (format!("transaction(|| {{ {quiet} {signal} exec_in(host(), \"true\"); }});"), 130),
     ] {
         run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(code);
@@ -304,4 +304,142 @@ fn what_a_program_takes_away_as_it_ends_stays_away() {
     );
     run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(1).says("verified");
     assert!(!shell("ip route").contains("10.9.0.0/24"));
+}
+
+#[test]
+fn what_goes_with_a_namespace_is_brought_back_with_what_hung_on_it() {
+    isolated!("honest::what_goes_with_a_namespace_is_brought_back_with_what_hung_on_it");
+    let folder = tempfile::tempdir().unwrap();
+    shell(
+        "ip link add d0 type veth peer name d1; ip addr add 10.0.0.1/24 dev d0; ip link set d1 up; ip link set d0 up",
+    );
+    shell("ip nexthop add id 5 via 10.0.0.2 dev d0; ip route add 10.9.0.0/16 nhid 5; ip link add br0 type bridge");
+    let look = || shell("ip route; ip nexthop; ip -o link show br0; ip netns list");
+    let before = look();
+    let taken = r#"netns_add("a"); veth("y", "a:x", #{ up: true }); addr("y", "10.1.0.1/24");
+        nexthop(5, #{ via: "10.1.0.2", dev: "y", replace: true });"#;
+    let port = r#"addr("d1", "10.2.0.1/24"); netns_add("a"); veth("y", "a:x"); link_set("y", #{ master: "br0" });"#;
+    let within = |text: &str| format!("transaction(|| {{ {text} }});");
+    for text in [taken, port] {
+        for end in [r#"netns_del("a");"#, r#"link_del("y"); netns_del("a");"#, r#"link_del("a:x"); netns_del("a");"#] {
+            // The route went with the nexthop, and that with the link.
+            for text in [format!("{text} {end}"), format!("{text} {}", within(end)), within(&format!("{text} {end}"))] {
+                run(&["--host", &lab(folder.path(), "t.rhai", &format!("{text} fail(`x`);"))]).ends(1).says("verified");
+                assert_eq!(look(), before, "{text}");
+                run(&["--host", "--rm", &lab(folder.path(), "t.rhai", &text)]).ends(0).says("verified");
+                assert_eq!(look(), before, "{text}");
+            }
+        }
+        // What an inner transaction deletes of before it is gone at the commit at the latest.
+        let inner = lab(folder.path(), "t.rhai", &format!("{text} {}", within(r#"netns_del("a");"#)));
+        run(&["--host", &inner]).ends(0);
+        shell("! ip -br link | grep -q ^y@");
+        line("down t").ends(0).says("verified");
+        assert_eq!(look(), before);
+        // Killed at any moment.
+        let script = lab(folder.path(), "t.rhai", &format!(r#"{text} netns_del("a");"#));
+        cut(&script, "kill-after", || {
+            line("recover").ends(0);
+            let stands = line("ls").out.contains("healthy");
+            assert!(stands || look() == before, "{text}");
+            stands
+        });
+        line("down t").ends(0).says("verified");
+        assert_eq!(look(), before);
+    }
+}
+
+#[test]
+fn a_namespace_that_has_another_name_or_a_program_lives_on_with_its_links() {
+    isolated!("honest::a_namespace_that_has_another_name_or_a_program_lives_on_with_its_links");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add br0 type bridge");
+    let look = || shell("ip -o link; ip netns list");
+    let before = look();
+    let make = r#"netns_add("a"); veth("va", "a:e0"); link_set("va", #{ master: "br0" });"#;
+    let named = format!(r#"{make} netns_attach("b", "/run/netns/a"); netns_del("b"); veth("vb", "a:e1");"#);
+    let script = |end: &str| lab(folder.path(), "t.rhai", end);
+    run(&["--host", &script(&named)]).ends(0).says("1 namespace, 4 links");
+    shell("ip -n a link show e0; ip -n a link show e1; ip link show va");
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down t").ends(0).says("verified");
+    assert_eq!(look(), before);
+    let lives = format!(r#"{make} start("a", "sleep 1000"); netns_del("a");"#);
+    run(&["--host", &script(&lives)]).ends(0);
+    shell("ip link show va");
+    assert!(line("ls").ends(0).out.contains("healthy"));
+    line("down t").ends(0);
+    assert_eq!(look(), before);
+    // By its second name at last, and by none; a link that is on one in there.
+    let renamed = format!("{make} netns_attach(`b`, `/run/netns/a`); netns_del(`a`); netns_del(`b`);");
+    let upper = format!(r#"addr("br0", "10.3.0.1/24"); {make} macvlan("mv", #{{ link: "a:e0" }}); netns_del("a");"#);
+    let upper_first = upper.replace("netns_del", "link_del(`mv`); netns_del");
+    for text in [&renamed, &upper, &upper_first] {
+        run(&["--host", &script(text)]).ends(0);
+        assert!(!shell("ip -br link").contains("va@"), "{text}");
+        line("down t").ends(0).says("verified");
+        assert_eq!(look(), before, "{text}");
+    }
+    for text in [&named, &lives, &renamed, &upper, &upper_first] {
+        run(&["--host", &script(&format!("{text} fail(`x`);"))]).ends(1).says("verified");
+        assert_eq!(look(), before, "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_could_not_be_made_is_in_nobodys_way() {
+    isolated!("honest::a_file_that_could_not_be_made_is_in_nobodys_way");
+    let folder = tempfile::tempdir().unwrap();
+    shell("mkdir /run/ro; mount -t tmpfs -o ro ro /run/ro; touch /run/plain");
+    let tried = |path: &str| format!(r#"try {{ write_file("{path}", "x") }} catch (e) {{}} netns_add("a");"#);
+    for path in ["/run/ro/f", "/run/plain/f"] {
+        run(&["--host", "--rm", &lab(folder.path(), "t.rhai", &tried(path))]).ends(0).says("verified");
+        run(&["--host", "-e", &format!(r#"write_file("{path}", "x")"#)]).ends(1);
+        assert!(!Path::new("/run/nsscript").exists());
+    }
+}
+
+#[test]
+fn what_was_undone_is_others_to_change_while_another_step_waits() {
+    isolated!("honest::what_was_undone_is_others_to_change_while_another_step_waits");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip netns add web; ip link add d0 type veth peer name d1");
+    let taken = r#"netns_del("web"); sh(host(), "ip netns add web"); fail("x");"#;
+    let text = format!(r#"link_set("d0", #{{ mtu: 1400 }}); addr("d0", "10.5.0.5/24"); {taken}"#);
+    run(&["--host", &lab(folder.path(), "t.rhai", &text)]).ends(3).says("free the name");
+    // By hand, since.
+    shell("ip addr add 10.5.0.5/24 dev d0; ip link set d0 mtu 9000; ip link add d2 type veth peer name d3");
+    line("recover").ends(3).says("free the name");
+    shell("ip netns del web");
+    line("recover").ends(0).says("verified");
+    assert!(shell("ip -o addr show d0").contains("10.5.0.5/24"));
+    assert!(shell("ip -o link show d0").contains("mtu 9000"));
+    shell("ip link show d2; ip netns exec web true");
+}
+
+#[test]
+fn a_namespace_of_the_runs_own_whose_name_is_taken_goes() {
+    isolated!("honest::a_namespace_of_the_runs_own_whose_name_is_taken_goes");
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        r#"netns_add("a"); transaction(|| { netns_del("a"); }); sh(host(), "ip netns add a; ip -n a link set lo up");"#;
+    run(&["--host", &lab(folder.path(), "t.rhai", &format!("{text} fail(`x`);"))]).ends(3).says("another's now: left");
+    assert!(shell("ip -n a link show lo").contains("UP"));
+    shell("ip netns del a");
+    line("recover").ends(0).says("nothing to recover");
+    line("netns list").ends(0).prints("");
+}
+
+#[test]
+fn a_file_that_somebody_removed_stays_away() {
+    isolated!("honest::a_file_that_somebody_removed_stays_away");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write("/run/f", "old").unwrap();
+    run(&["--host", &lab(folder.path(), "t.rhai", r#"write_file("/run/f", "new");"#)]).ends(0);
+    std::fs::remove_file("/run/f").unwrap();
+    line("down t").ends(3).says("file `/run/f` was removed by somebody else: left");
+    assert!(!Path::new("/run/f").exists());
+    // One that the run itself made, however often, is away as it was.
+    let twice = r#"write_file("/run/f", "A"); write_file("/run/f", "B"); sh(host(), "rm /run/f"); fail("x");"#;
+    run(&["--host", &lab(folder.path(), "t.rhai", twice)]).ends(1).says("verified");
 }

@@ -306,3 +306,27 @@ fn runs_do_not_trip_over_each_other() {
     });
     assert!(!there(""), "{}", shell("find /run/nsscript"));
 }
+
+#[test]
+fn a_signal_ends_a_sandbox_whose_script_is_still_awaited() {
+    isolated!("kills::a_signal_ends_a_sandbox_whose_script_is_still_awaited");
+    for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGINT, 130), (libc::SIGHUP, 129)] {
+        let mut child = command(&["--sandbox", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        // Once the sandbox stands, and its threads.
+        let inner = || {
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            let inner = children.split_whitespace().next().map(str::to_owned)?;
+            (std::fs::read_dir(format!("/proc/{inner}/task")).ok()?.count() > 1).then_some(())
+        };
+        eventually("the sandbox never stood", || inner().is_some());
+        // SAFETY: a child of ours that was not waited for.
+        unsafe { libc::kill(pid, signal) };
+        let mut ended = None;
+        eventually("it heard no signal", || {
+            ended = child.try_wait().unwrap();
+            ended.is_some()
+        });
+        assert_eq!(ended.and_then(|e| e.code()), Some(code), "signal {signal}");
+    }
+}

@@ -496,3 +496,21 @@ fn a_lab_that_changed_what_was_there_before_is_replaced() {
     run(&["--host", "--name", "pair", "--replace", &pair, "nothing"]).ends(0);
     shell("ip -n base link show theirs");
 }
+
+#[test]
+fn what_a_replaced_lab_had_deleted_of_its_own_stays_away() {
+    isolated!("labs::what_a_replaced_lab_had_deleted_of_its_own_stays_away");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip link add br0 type bridge; ip link add br1 type bridge");
+    let look = || shell("ip -o link show br0; ip -br link | wc -l");
+    let before = look();
+    let old = r#"addr("br1", "10.1.0.1/24"); bridge("x0"); link_del("x0");
+        netns_add("a"); veth("va", "a:e0"); link_set("va", #{ master: "br0" }); netns_del("a");"#;
+    run(&["--host", &lab(folder.path(), "t.rhai", old)]).ends(0);
+    for text in [old, old, "netns_add(`n`);"] {
+        let ran = run(&["--host", "--replace", &lab(folder.path(), "t.rhai", text)]).ends(0);
+        assert!(!ran.err.contains("somebody else"), "{}", ran.err);
+    }
+    assert_eq!(look(), before);
+    line("down t").ends(0).says("verified");
+}

@@ -12,7 +12,7 @@ impl Generator<'_> {
             name: self.name("x"),
             kind: if self.rng.one_in(3) { "bridge" } else { "veth" },
         };
-        let two = Link { name: self.name("x"), kind: "veth", ..one.clone() };
+        let mut two = Link { name: self.name("x"), kind: "veth", ..one.clone() };
         let (dev, name) = (one.dev(), one.name.clone());
         let old: &[&str] = match space.as_str() {
             "w1" => &["w1:v1", "w1:p1", "w1:p2", "w1:q2"],
@@ -21,6 +21,13 @@ impl Generator<'_> {
         };
         let old = (*self.rng.pick(old)).to_string();
         let mut out = Vec::new();
+        // With its other end in a namespace of the script's own, which may go.
+        let away = one.kind == "veth" && self.rng.one_in(3);
+        if away {
+            two.space = self.name("n");
+            self.spaces.push(two.space.clone());
+            out.push(format!("netns_add({:?})", two.space));
+        }
         let cidr = format!("[\"10.6{net}.0.1/24\", \"fd6{net}::1/64\"]");
         if one.kind == "bridge" {
             out.push(format!("bridge({dev}, #{{ up: true, addr: {cidr} }})"));
@@ -81,7 +88,16 @@ impl Generator<'_> {
         let (space, name) = self.coupled.clone().unwrap_or_default();
         let now = Link { space, name, kind: "" }.dev();
         for _ in 0..=self.rng.below(2) {
-            out.push(match self.rng.below(9) {
+            let end = &two.space;
+            out.push(match self.rng.below(if away { 14 } else { 9 }) {
+                9..=11 => format!("netns_del({end:?})"),
+                12 => {
+                    let name = self.name("t");
+                    let text = format!("netns_attach({name:?}, \"/run/netns/{end}\"); netns_del({end:?})");
+                    self.spaces.push(name);
+                    text
+                }
+                13 => format!("start({end:?}, \"sleep 1000\"); netns_del({end:?})"),
                 0..=2 => format!("link_del({now})"),
                 3 => format!("link_down({now})"),
                 4 => format!("link_move({now}, {})", Self::expression(&self.space())),

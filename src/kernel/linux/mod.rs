@@ -643,6 +643,11 @@ impl Kernel for Linux {
         Ok(process::end_in_netns(&inodes, GRACE)?.len())
     }
 
+    fn is_inhabited(&self, ns: &Ns) -> Result<bool> {
+        let (dev, inode) = self.inode(ns)?;
+        Ok(!process::pids_in_netns(dev, inode).is_empty())
+    }
+
     fn read_file(&self, path: &str) -> Result<Option<(Vec<u8>, u32)>> {
         if let Some(file) = self.rehearsal().and_then(|r| r.file(path)) {
             return Ok(file);
@@ -654,7 +659,7 @@ impl Kernel for Linux {
                 Ok(Some((content, meta.mode() & 0o7777)))
             }
             Ok(_) => Err(Error::invalid(format!("`{path}` is not a regular file")).with_target(path)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
             Err(e) => Err(Error::from_io(&e, format!("read `{path}`")).with_target(path)),
         }
     }

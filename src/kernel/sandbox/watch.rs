@@ -95,7 +95,10 @@ impl Child {
             let mut text = [0u8; 8192];
             let length = self.status.as_ref()?.read_at(&mut text, 0).ok()?;
             let text = String::from_utf8_lossy(text.get(..length)?);
-            Some(status_mask(&text, "SigCgt")? | status_mask(&text, "SigIgn")? | status_mask(&text, "SigBlk")?)
+            // What one thread of several blocks, another may let in.
+            let alone = status_mask(&text, "Threads")? == 1;
+            let blocked = if alone { status_mask(&text, "SigBlk")? } else { 0 };
+            Some(status_mask(&text, "SigCgt")? | status_mask(&text, "SigIgn")? | blocked)
         };
         read().is_none_or(|mask| mask & bit(signal) != 0)
     }

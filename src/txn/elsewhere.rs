@@ -211,6 +211,8 @@ impl Txn {
         }
         let mut ends = self.taken_along(ns)?;
         ends.retain(|(at, link)| self.fresh_link(at, link.index, 1));
+        // What is on a veth's end in there before that veth.
+        ends.sort_by_key(|(_, link)| link.kind == "veth");
         Ok(ends)
     }
 
@@ -230,12 +232,14 @@ impl Txn {
             let is_own = self.fresh(change.ns.cookie, change.only, since);
             is_own && (matches!(look, Ok(None)) || look.is_err_and(|error| error.kind == Kind::NotFound))
         };
+        // What is on a link there is about to go too.
+        let dying = changes.iter().filter(gone).any(|change| change.only != 0);
         let gone: Vec<&Ns> = changes.iter().filter(gone).map(|change| &change.ns).collect();
         if !matches!(entry.verb, Some(Verb::LinkDel { .. })) || gone.is_empty() {
             return Vec::new();
         }
         let alive = |b: &Back| b.parked() && (there(&b.to, b.index) || there(&b.from, b.link.index));
-        let alive = !back.is_empty() && back.iter().all(alive);
+        let alive = !dying && !back.is_empty() && back.iter().all(alive);
         let mut out = Vec::new();
         for change in changes.iter().filter(|change| !alive || gone.contains(&&change.ns)) {
             let stayed = |index: &u32| change.after.as_ref().is_some_and(|after| after.links.contains_key(index));

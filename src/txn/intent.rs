@@ -163,7 +163,8 @@ impl Txn {
             }
         }
         // Of one on a link of the run's own in another namespace: if that has gone by then, this one can't come back.
-        if let Some(info) = self.kernel.link(ns, By::Index(link.index))?.filter(|info| own && info.state.lower != 0)
+        if let Some(info) = self.kernel.link(ns, By::Index(link.index))?.filter(|info| info.state.lower != 0)
+            && self.fresh_link(ns, link.index, 1)
             && let Some(at) = peer_ns(&*self.kernel, ns, &info)?
             && self.fresh_link(&at, info.state.lower, 1)
             && !changes.iter().any(|c| c.ns.is(&at))

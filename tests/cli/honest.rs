@@ -374,13 +374,14 @@ fn a_namespace_that_has_another_name_or_a_program_lives_on_with_its_links() {
     let renamed = format!("{make} netns_attach(`b`, `/run/netns/a`); netns_del(`a`); netns_del(`b`);");
     let upper = format!(r#"addr("br0", "10.3.0.1/24"); {make} macvlan("mv", #{{ link: "a:e0" }}); netns_del("a");"#);
     let upper_first = upper.replace("netns_del", "link_del(`mv`); netns_del");
-    for text in [&renamed, &upper, &upper_first] {
+    let upper_within = upper.replace(r#"netns_del("a");"#, r#"transaction(|| { netns_del("a"); });"#);
+    for text in [&renamed, &upper, &upper_first, &upper_within] {
         run(&["--host", &script(text)]).ends(0);
         assert!(!shell("ip -br link").contains("va@"), "{text}");
         line("down t").ends(0).says("verified");
         assert_eq!(look(), before, "{text}");
     }
-    for text in [&named, &lives, &renamed, &upper, &upper_first] {
+    for text in [&named, &lives, &renamed, &upper, &upper_first, &upper_within] {
         run(&["--host", &script(&format!("{text} fail(`x`);"))]).ends(1).says("verified");
         assert_eq!(look(), before, "{text}");
     }

@@ -223,11 +223,7 @@ impl Host {
     /// Undoes what was done since a savepoint, the script's own compensations included. A signal that came is forgotten
     /// first.
     pub fn undo_to(&self, savepoint: Savepoint) -> Report {
-        let report = self.undo(|session, hook| session.rollback_to(savepoint, hook));
-        if self.session.cancel().signal() == libc::SIGINT {
-            self.session.cancel().clear();
-        }
-        report
+        self.undo(|session, hook| session.rollback_to(savepoint, hook))
     }
 
     /// Runs `work`; a panic becomes an error of kind `internal`.
@@ -282,17 +278,14 @@ impl Host {
     /// Undoes the whole run, the script's own compensations included. A signal that came is forgotten first: nothing
     /// cuts an undo short.
     pub fn rollback(&self) -> Report {
-        let report = self.undo(Session::rollback);
-        // What came meanwhile would end what is undone by now.
-        self.session.cancel().clear();
-        report
+        self.undo(Session::rollback)
     }
 
     fn undo(&self, work: impl FnOnce(&Session, &mut dyn FnMut(u64) -> Result<()>) -> Report) -> Report {
         self.session.cancel().clear();
         // `on_rollback(|| …)` lives in the script: without it the closure is a name of nothing.
         let ast = self.ast.borrow().clone();
-        work(&self.session, &mut |id| {
+        let report = work(&self.session, &mut |id| {
             let Some(hook) = self.session.hook(id) else { return Ok(()) };
             let run = || {
                 let mut failed = None;
@@ -308,7 +301,12 @@ impl Host {
                 result.map_err(|e| Error::new(Kind::Fail, failed.unwrap_or_else(|| e.to_string())))
             };
             self.session.cancel().once_deaf(run)
-        })
+        });
+        // What it would have ended is undone by now.
+        if self.session.cancel().signal() == libc::SIGINT {
+            self.session.cancel().clear();
+        }
+        report
     }
 }
 

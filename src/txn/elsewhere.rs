@@ -160,7 +160,15 @@ impl Txn {
             return Ok(false);
         }
         // One that lives on keeps the links that are elsewhere too.
-        Ok(self.taken_along(ns)?.is_empty() || !(self.kernel.is_inhabited(ns)? || self.is_named_otherwise(ns)))
+        Ok(self.taken_along(ns)?.is_empty() || !self.lives_on(ns)?)
+    }
+
+    /// Whether a namespace has a name or a program besides this name.
+    fn lives_on(&self, ns: &Ns) -> Result<bool> {
+        let inode = self.kernel.inode(ns)?.1;
+        let names = self.kernel.list_ns(&self.kernel.host())?;
+        let named = names.iter().any(|entry| entry.name != ns.name && entry.inode == inode);
+        Ok(named || self.kernel.is_inhabited(ns)?)
     }
 
     /// Whether the run itself gave it another name, which it still has.
@@ -172,12 +180,7 @@ impl Txn {
         })
     }
 
-    fn is_named_otherwise(&self, ns: &Ns) -> bool {
-        let other = |name: &str| name != ns.name && self.kernel.find_ns(name).is_ok_and(|found| found.is(ns));
-        self.kernel.list_ns(&self.kernel.host()).unwrap_or_default().iter().any(|entry| other(&entry.name))
-    }
-
-    /// Deletes a namespace of the run's own, and before it those links of the run's own that would go along, and are where they
+    /// Deletes a namespace, and before it those links of the run's own that would go along, and are where they
     /// have to do with what was there before. The kernel would delete them some time after the namespace's end: what is in their
     /// way then (a bridge's MAC, a route) would be taken for somebody else's doing, or be lost.
     pub(super) fn delete_with_ends(&mut self, verb: Verb, ends: &[(Ns, LinkState)]) -> Result<Outcome> {
@@ -201,16 +204,18 @@ impl Txn {
         })
     }
 
-    /// The links of the run's own that go with a namespace of its own at this step, and are where what was there before may
-    /// follow them.
+    /// The links of the run's own that go with a namespace at this step, or at the commit until which it is kept, and are where
+    /// what was there before may follow them.
     pub(super) fn ends_along(&self, verb: &Verb) -> Result<Vec<(Ns, LinkState)>> {
         let Verb::NetnsDel { ns } = verb else { return Ok(Vec::new()) };
-        // One from before a savepoint is kept until the commit, and ends then.
-        if self.coupled.is_empty() || !self.ends_with_its_name(ns, 0)? {
+        if self.coupled.is_empty() {
             return Ok(Vec::new());
         }
         let mut ends = self.taken_along(ns)?;
         ends.retain(|(at, link)| self.fresh_link(at, link.index, 1));
+        if ends.is_empty() || self.also_called(ns) || self.lives_on(ns)? {
+            return Ok(Vec::new());
+        }
         // What is on a veth's end in there before that veth.
         ends.sort_by_key(|(_, link)| link.kind == "veth");
         Ok(ends)
@@ -264,7 +269,7 @@ impl Txn {
         out
     }
 
-    /// The links that go with a namespace of the run's own, and are in such namespaces.
+    /// The links that go with a namespace, and are where the run's own have to do with what was there before.
     fn taken_along(&self, ns: &Ns) -> Result<Vec<(Ns, LinkState)>> {
         let mut out = Vec::new();
         for at in self.coupled.values().filter(|at| !at.is(ns)) {

@@ -1,7 +1,7 @@
 //! Labs: committed runs that stand, each with its journal as the record of what it made.
 
 use super::journal::{self, Standing, Story, Taken};
-use super::log::{Change, Undo};
+use super::log::{Change, Entry, Undo};
 use super::upon::upon;
 use super::{Observer, Report, Txn, folders, identity, same_link};
 use crate::kernel::{By, Kernel};
@@ -202,6 +202,18 @@ pub fn clear(kernel: &dyn Kernel, story: &Story, perform: &mut dyn FnMut(Verb) -
         match &entry.undo {
             Undo::Unbind { ns } if kernel.find_ns(&ns.name).is_ok_and(|found| found.cookie == ns.cookie) => {
                 perform(Verb::NetnsDel { ns: ns.clone() })?;
+            }
+            // One from before that lives on by a name of the lab's.
+            Undo::Rebind { ns } if matches!(entry.verb, Some(Verb::NetnsDel { .. })) && !own(ns) => {
+                let named = |e: &Entry| match (&e.verb, &e.outcome) {
+                    (Some(Verb::NetnsAttach { name, .. }), Some(_)) => {
+                        kernel.find_ns(name).is_ok_and(|found| found.is(ns)).then(|| name.clone())
+                    }
+                    _ => None,
+                };
+                if let Some(name) = story.entries.iter().find_map(named) {
+                    perform(Verb::NetnsAttach { name: ns.name.clone(), path: format!("/run/netns/{name}") })?;
+                }
             }
             Undo::Rebind { .. } if matches!(entry.verb, Some(Verb::NetnsAttach { .. })) => {
                 let bound = entry.outcome.as_ref().and_then(|o| o.ns.as_ref());

@@ -108,6 +108,13 @@ impl Txn {
         true
     }
 
+    /// Whether a namespace could not be given back the name that it had.
+    pub(super) fn waits_for_name(&self, ns: &Ns) -> bool {
+        let deleted =
+            |e: &Entry| matches!((&e.verb, &e.undo), (Some(Verb::NetnsDel { .. }), Undo::Rebind { ns: n }) if n.is(ns));
+        self.stuck.values().any(deleted)
+    }
+
     /// Namespaces of the run's own that live on by another name.
     pub(super) fn live_on(&self, gone: &[Ns], report: &mut Report) {
         if gone.is_empty() {

@@ -26,8 +26,9 @@ impl Txn {
         txn.next = story.entries.last().map_or(1, |e| e.seq + 1);
         let all: std::collections::BTreeSet<Ns> = story.entries.iter().flat_map(spaces).collect();
         txn.kernel.reopen_named(&all.into_iter().collect::<Vec<_>>());
+        let mut tried = std::collections::HashSet::new();
         for entry in &story.entries {
-            for ns in spaces(entry) {
+            for ns in spaces(entry).into_iter().filter(|ns| tried.insert(ns.cookie)) {
                 let kept = txn.log.keep(ns.cookie);
                 txn.kernel.reopen(&ns, kept.as_deref())?;
             }
@@ -174,10 +175,11 @@ impl Txn {
         let lives_on: Vec<Ns> = lost_a_name.filter(|ns| self.also_called(ns)).collect();
         self.entries.retain(|entry| match (&entry.verb, &entry.undo) {
             (Some(Verb::NetnsDel { ns }), Undo::Rebind { .. }) => {
-                if !lives_on.contains(ns) {
+                let lives = lives_on.contains(ns);
+                if !lives {
                     notes.push(format!("namespace `{}`, which the lab deleted, is gone since its commit", ns.name));
                 }
-                false
+                lives
             }
             (_, Undo::Hook { .. }) => false,
             _ => true,

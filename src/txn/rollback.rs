@@ -443,6 +443,12 @@ impl Txn {
             Undo::Rebind { ns } => match &entry.verb {
                 Some(Verb::NetnsAttach { .. }) => {
                     if let Some(ns) = entry.outcome.as_ref().and_then(|o| o.ns.clone()) {
+                        // It may be the last name, while the one from before is taken.
+                        if self.waits_for_name(&ns) {
+                            self.stuck.insert(entry.seq, entry.clone());
+                            return;
+                        }
+                        self.stuck.remove(&entry.seq);
                         // Not let go of: what was done in it by its own name is still to be looked at.
                         self.unbind(entry.seq, &ns, report);
                         expected.bound.retain(|b| *b != ns);
@@ -620,7 +626,8 @@ impl Txn {
                     lost.contains(&(change.ns.cookie, **index))
                         || !now.links.contains_key(index)
                             && !went(index)
-                            && self.fresh(change.ns.cookie, **index, since)
+                            && (self.fresh(change.ns.cookie, **index, since)
+                                || self.went_along((change.ns.cookie, **index)))
                 })
                 .copied()
                 .collect();

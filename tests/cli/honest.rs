@@ -319,6 +319,21 @@ fn what_goes_with_a_namespace_is_brought_back_with_what_hung_on_it() {
     let taken = r#"netns_add("a"); veth("y", "a:x", #{ up: true }); addr("y", "10.1.0.1/24");
         nexthop(5, #{ via: "10.1.0.2", dev: "y", replace: true });"#;
     let port = r#"addr("d1", "10.2.0.1/24"); netns_add("a"); veth("y", "a:x"); link_set("y", #{ master: "br0" });"#;
+    // In a namespace from before it is the same.
+    shell("ip netns add old");
+    let (old, port_old) = (taken.replace(r#"netns_add("a");"#, ""), port.replace(r#"netns_add("a");"#, ""));
+    for text in [&old, &port_old].map(|text| text.replace("a:x", "old:x")) {
+        run(&["--host", &lab(folder.path(), "t.rhai", &format!(r#"{text} netns_del("old"); fail(`x`);"#))])
+            .ends(1)
+            .says("verified");
+        run(&["--host", &lab(folder.path(), "t.rhai", &format!(r#"{text} netns_del("old");"#))]).ends(0);
+        shell("! ip -br link | grep -q ^y@");
+        line("down t").ends(0).says("verified");
+        shell("ip netns add old");
+        let now = look();
+        assert_eq!(now.replace("old\n", ""), before, "{text}");
+    }
+    shell("ip netns del old");
     let within = |text: &str| format!("transaction(|| {{ {text} }});");
     for text in [taken, port] {
         for end in [r#"netns_del("a");"#, r#"link_del("y"); netns_del("a");"#, r#"link_del("a:x"); netns_del("a");"#] {
@@ -416,6 +431,34 @@ fn what_was_undone_is_others_to_change_while_another_step_waits() {
     assert!(shell("ip -o addr show d0").contains("10.5.0.5/24"));
     assert!(shell("ip -o link show d0").contains("mtu 9000"));
     shell("ip link show d2; ip netns exec web true");
+}
+
+#[test]
+fn a_namespace_that_a_lab_gave_another_name_gets_its_own_back() {
+    isolated!("honest::a_namespace_that_a_lab_gave_another_name_gets_its_own_back");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip netns add web; ip -n web link add keepme type veth peer name km2");
+    let script = lab(folder.path(), "t.rhai", r#"netns_attach("b", "/run/netns/web"); netns_del("web");"#);
+    let other = lab(folder.path(), "o.rhai", r#"netns_add("o");"#);
+    let back = || {
+        line("netns list").ends(0).prints("web\n");
+        shell("ip -n web link show keepme");
+    };
+    run(&["--host", &script]).ends(0);
+    line("down t").ends(0).says("verified");
+    back();
+    run(&["--host", &script]).ends(0);
+    run(&["--host", "--name", "t", "--replace", &script]).ends(0);
+    run(&["--host", "--name", "t", "--replace", &other]).ends(0);
+    line("down t").ends(0).says("verified");
+    back();
+    // The name is taken meanwhile.
+    run(&["--host", &script]).ends(0);
+    shell("ip netns add web");
+    line("down t").ends(3).says("free the name");
+    shell("ip -n b link show keepme; ip netns del web");
+    line("down t").ends(0).says("verified");
+    back();
 }
 
 #[test]

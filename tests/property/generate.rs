@@ -298,7 +298,7 @@ impl<'a> Generator<'a> {
                 let lo = if self.rng.one_in(2) { ", #{ lo: true }" } else { "" };
                 Some(format!("netns_add({name:?}{lo})"))
             }
-            3 => {
+            3 if !own.is_empty() => {
                 let name = self.name("t");
                 let which = self.rng.pick(&own).clone();
                 // A second name is as good as the first, from now on.

@@ -250,11 +250,8 @@ pub trait Kernel {
     /// Some would not end.
     fn end_processes(&self, spaces: &[Ns]) -> Result<usize>;
 
-    /// Whether a process is in this namespace.
-    ///
-    /// # Errors
-    /// The namespace can't be looked at.
-    fn is_inhabited(&self, ns: &Ns) -> Result<bool>;
+    /// Whether a process is in the namespace with this device and inode number.
+    fn is_inhabited(&self, inode: (u64, u64)) -> bool;
 
     /// Content and mode of a file; `None` where there is none.
     ///

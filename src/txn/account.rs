@@ -66,19 +66,29 @@ impl Txn {
         }
     }
 
-    /// Of a step that made a veth with one end in this namespace by now, where the other one is.
-    fn other_end(&self, entry: &Entry, ns: &Ns) -> Option<(u64, u32)> {
+    /// Of a step that made a link which goes with this namespace, where that is: a veth whose other end is in there by now, or
+    /// what is on a link in there.
+    fn goes_with(&self, entry: &Entry, ns: &Ns) -> Option<(Ns, u32)> {
         let Some(Verb::LinkAdd { ns: at, spec }) = &entry.verb else { return None };
         let outcome = entry.outcome.as_ref()?;
         let one = self.locate(at, outcome.link.as_ref()?.index);
-        let other = self.locate(&spec.peer.as_deref()?.0, outcome.peer.as_ref()?.index);
-        let place = match (one.0.is(ns), other.0.is(ns)) {
-            (true, _) => (other.0.cookie, other.1),
-            (_, true) => (one.0.cookie, one.1),
-            _ => return None,
+        let place = if let (Some(peer), Some(end)) = (spec.peer.as_deref(), &outcome.peer) {
+            let other = self.locate(&peer.0, end.index);
+            match (one.0.is(ns), other.0.is(ns)) {
+                (true, _) => other,
+                (_, true) => one,
+                _ => return None,
+            }
+        } else {
+            let lower = self.locate(spec.lower_ns.as_ref().unwrap_or(at), spec.lower.as_ref()?.0);
+            if !lower.0.is(ns) {
+                return None;
+            }
+            one
         };
         // A later link may have its index.
-        (self.made.get(&place) == Some(&entry.seq)).then_some(place)
+        let is_it = !place.0.is(ns) && self.made.get(&(place.0.cookie, place.1)) == Some(&entry.seq);
+        is_it.then_some(place)
     }
 
     /// The kind and the MAC that the run gave the link that is there now, if it made it.
@@ -153,9 +163,10 @@ impl Txn {
                     }
                     self.held.push(ns.clone());
                 } else if self.made.remove(&(ns.cookie, 0)).is_some() {
-                    // With the other ends of its veths.
-                    let ends: Vec<(u64, u32)> = self.entries.iter().filter_map(|e| self.other_end(e, ns)).collect();
-                    self.made.retain(|place, _| !ends.contains(place));
+                    // With what goes along.
+                    let along: Vec<(Ns, u32)> = self.entries.iter().filter_map(|e| self.goes_with(e, ns)).collect();
+                    self.made.retain(|place, _| !along.iter().any(|(at, index)| (at.cookie, *index) == *place));
+                    self.remember_dying(ns, along);
                     self.made.retain(|(cookie, _), _| *cookie != ns.cookie);
                     if !self.held.iter().any(|h| h.is(ns)) {
                         self.kernel.release(ns);

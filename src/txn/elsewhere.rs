@@ -17,7 +17,57 @@ pub(super) type Followers = (Ns, Vec<(u32, bool)>);
 /// How long it is remembered what there is on a link in other namespaces: all of those have to be looked at.
 const LOOKED: Duration = Duration::from_secs(1);
 
+/// A link that is going with a namespace.
+pub(super) struct Dying {
+    at: Ns,
+    index: u32,
+    name: String,
+    /// Device and inode of the namespace.
+    with: (u64, u64),
+}
+
 impl Txn {
+    /// These links go with a namespace that has lost its name just now.
+    pub(super) fn remember_dying(&self, ns: &Ns, along: Vec<(Ns, u32)>) {
+        let Ok(with) = self.kernel.inode(ns) else { return };
+        for (at, index) in along {
+            if let Ok(Some(info)) = self.kernel.link(&at, By::Index(index)) {
+                self.dying.borrow_mut().push(Dying { at, index, name: info.state.name, with });
+            }
+        }
+    }
+
+    /// What is going is gone, of one namespace or of all: before that is looked at as a whole. In the midst of an undo it would
+    /// be missed.
+    pub(super) fn end_dying(&self, at: Option<&Ns>) {
+        if self.dying.borrow().is_empty() {
+            return;
+        }
+        let all = std::mem::take(&mut *self.dying.borrow_mut());
+        let (now, mut later): (Vec<Dying>, Vec<Dying>) =
+            all.into_iter().partition(|dying| at.is_none_or(|at| dying.at.is(at)));
+        let named =
+            if now.is_empty() { Vec::new() } else { self.kernel.list_ns(&self.kernel.host()).unwrap_or_default() };
+        let mut inhabited = HashMap::new();
+        for dying in now {
+            // By another name, or for a program, the namespace lives on.
+            let named = named.iter().any(|entry| entry.inode == dying.with.1);
+            if named || *inhabited.entry(dying.with).or_insert_with(|| self.kernel.is_inhabited(dying.with)) {
+                later.push(dying);
+                continue;
+            }
+            let there = self.kernel.link(&dying.at, By::Index(dying.index));
+            // A later link may have its place.
+            let is_it = !self.made.contains_key(&(dying.at.cookie, dying.index));
+            if is_it && matches!(there, Ok(Some(info)) if info.state.name == dying.name) {
+                let link = LinkRef { index: dying.index, name: dying.name };
+                // Refused, it goes all the same.
+                let _ = self.kernel.apply(&Verb::LinkDel { ns: dying.at, link });
+            }
+        }
+        self.dying.borrow_mut().extend(later);
+    }
+
     /// A link and, of a veth, its other end, wherever that is.
     pub(super) fn ends(&self, ns: &Ns, index: u32) -> Result<Vec<(Ns, u32)>> {
         let mut out = vec![(ns.clone(), index)];
@@ -165,10 +215,10 @@ impl Txn {
 
     /// Whether a namespace has a name or a program besides this name.
     fn lives_on(&self, ns: &Ns) -> Result<bool> {
-        let inode = self.kernel.inode(ns)?.1;
+        let inode = self.kernel.inode(ns)?;
         let names = self.kernel.list_ns(&self.kernel.host())?;
-        let named = names.iter().any(|entry| entry.name != ns.name && entry.inode == inode);
-        Ok(named || self.kernel.is_inhabited(ns)?)
+        let named = names.iter().any(|entry| entry.name != ns.name && entry.inode == inode.1);
+        Ok(named || self.kernel.is_inhabited(inode))
     }
 
     /// Whether the run itself gave it another name, which it still has.

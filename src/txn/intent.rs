@@ -344,6 +344,9 @@ impl Txn {
     }
 
     pub(super) fn read_before(&self, ns: &Ns, only: u32, sysctls: Vec<String>) -> Result<Change> {
+        if only == 0 {
+            self.end_dying(Some(ns));
+        }
         let before = read(&*self.kernel, ns, only, &sysctls)?;
         Ok(Change { ns: ns.clone(), only, sysctls, before, after: None, lead: None })
     }

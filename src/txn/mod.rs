@@ -75,6 +75,8 @@ pub struct Txn {
     owed: Vec<late::Late>,
     /// What there is on a link in other namespaces, as it was looked up a moment ago.
     uppers: RefCell<elsewhere::Uppers>,
+    /// Links that go with a namespace of the run's own that was deleted, whenever the kernel gets round to it.
+    dying: RefCell<Vec<elsewhere::Dying>>,
     /// Where links are set aside that were there before and are deleted.
     limbo: Option<Ns>,
     /// The steps that an undo could not take back as things are, by number: what they are about is kept, and the journal with it.
@@ -127,6 +129,7 @@ impl Txn {
             styles: HashMap::new(),
             owed: Vec::new(),
             uppers: RefCell::default(),
+            dying: RefCell::default(),
             held: Vec::new(),
             limbo: None,
             stuck: BTreeMap::new(),

@@ -242,6 +242,7 @@ impl Txn {
     pub(super) fn undo_from(&mut self, since: u64, hook: &mut dyn FnMut(u64) -> Result<()>) -> Report {
         let start = Instant::now();
         self.reserve.clear();
+        self.end_dying(None);
         let mut report = Report::default();
         let mut expected = Expected { since, late: std::mem::take(&mut self.owed), ..Expected::default() };
         // What an undo within could not take back is tried again in its place.

@@ -643,9 +643,8 @@ impl Kernel for Linux {
         Ok(process::end_in_netns(&inodes, GRACE)?.len())
     }
 
-    fn is_inhabited(&self, ns: &Ns) -> Result<bool> {
-        let (dev, inode) = self.inode(ns)?;
-        Ok(!process::pids_in_netns(dev, inode).is_empty())
+    fn is_inhabited(&self, (dev, inode): (u64, u64)) -> bool {
+        !process::pids_in_netns(dev, inode).is_empty()
     }
 
     fn read_file(&self, path: &str) -> Result<Option<(Vec<u8>, u32)>> {

@@ -36,11 +36,6 @@ impl Txn {
         }
     }
 
-    /// Whether a link of the run's own went with a namespace of its own: that the kernel sees to some time after.
-    pub(super) fn went_along(&self, place: (u64, u32)) -> bool {
-        self.ever.contains_key(&place) && !self.made.contains_key(&place)
-    }
-
     /// Whether a step was done in one of these namespaces, or on one of these links.
     #[must_use]
     pub fn builds_on(&self, places: &BTreeSet<(u64, u32)>) -> bool {

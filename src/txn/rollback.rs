@@ -627,8 +627,7 @@ impl Txn {
                     lost.contains(&(change.ns.cookie, **index))
                         || !now.links.contains_key(index)
                             && !went(index)
-                            && (self.fresh(change.ns.cookie, **index, since)
-                                || self.went_along((change.ns.cookie, **index)))
+                            && self.fresh(change.ns.cookie, **index, since)
                 })
                 .copied()
                 .collect();

@@ -23,10 +23,15 @@ impl Linux {
         if refused.is_ok() {
             return Err(Error::internal(format!("a {kind} was made that has more queues than there can be")));
         }
+        self.forget_indices();
+        Ok(())
+    }
+
+    /// The next ifindex of each namespace is looked up again: links were made beside ours.
+    pub(super) fn forget_indices(&self) {
         for space in self.spaces.borrow().values() {
             space.next_index.set(0);
         }
-        Ok(())
     }
 
     /// The nsid that `at` has for `target`; it gets one where it has none, as by the first look at a link whose lower

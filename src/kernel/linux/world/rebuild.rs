@@ -80,6 +80,8 @@ pub fn rebuild(linux: &Linux, world: &World) -> Result<Rebuilt> {
     builder.rulesets();
     let sysctls = builder.sysctls()?;
     builder.verify(&sysctls)?;
+    // The copies have their indices given.
+    linux.forget_indices();
     Ok(builder.out)
 }
 

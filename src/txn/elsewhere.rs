@@ -1,7 +1,7 @@
 //! Links in other namespaces that have to do with one: a veth's other end, what is built on it, what follows it.
 
 use super::log::{Back, Change};
-use super::rollback::Report;
+use super::rollback::{Report, with_report};
 use super::{Entry, Txn, Undo, peer_ns};
 use crate::kernel::By;
 use crate::plan::{Kind, LinkChange, LinkInfo, LinkRef, LinkState, Ns, Outcome, Result, Verb, What};
@@ -245,13 +245,7 @@ impl Txn {
             }
             self.perform_alone(verb)
         };
-        work().map_err(|mut error| {
-            let report = self.undo_from(first, &mut |_| Ok(()));
-            if let Some(first) = report.errors.first().or_else(|| report.differences.first()) {
-                error.message += &format!("; and what was done of it could not be undone: {first}");
-            }
-            error
-        })
+        work().map_err(|error| with_report(error, &self.undo_from(first, &mut |_| Ok(()))))
     }
 
     /// The links of the run's own that go with a namespace at this step, or at the commit until which it is kept, and are where
@@ -272,8 +266,8 @@ impl Txn {
     }
 
     /// Of a step that deleted a link of the run's own with its other end, or what it was on, in a namespace that has gone since:
-    /// what can't come back. That end stays in limbo, so that the other one can come back from there until an earlier step deletes it. Without
-    /// limbo all of the run's own that went with it stays away.
+    /// what can't come back. That end stays in limbo, so that the other one can come back from there until an earlier step
+    /// deletes it. Without limbo all of the run's own that went with it stays away.
     pub(super) fn stranded(
         &mut self,
         (entry, since): (&Entry, u64),
@@ -281,6 +275,9 @@ impl Txn {
         back: &[Back],
         report: &mut Report,
     ) -> Vec<(u64, u32)> {
+        if !matches!(entry.verb, Some(Verb::LinkDel { .. })) {
+            return Vec::new();
+        }
         let there = |ns: &Ns, index: u32| matches!(self.kernel.link(ns, By::Index(index)), Ok(Some(_)));
         let gone = |change: &&Change| {
             let look = self.kernel.link(&change.ns, By::Index(change.only.max(1)));
@@ -290,7 +287,7 @@ impl Txn {
         // What is on a link there is about to go too.
         let dying = changes.iter().filter(gone).any(|change| change.only != 0);
         let gone: Vec<&Ns> = changes.iter().filter(gone).map(|change| &change.ns).collect();
-        if !matches!(entry.verb, Some(Verb::LinkDel { .. })) || gone.is_empty() {
+        if gone.is_empty() {
             return Vec::new();
         }
         let alive = |b: &Back| b.parked() && (there(&b.to, b.index) || there(&b.from, b.link.index));

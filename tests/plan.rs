@@ -371,8 +371,13 @@ fn script(statements: &[String]) -> String {
         for ns in all {
             print(`${ns} links ${to_json(links(ns).map(|l| [l.index, l.name, l.kind, l.mtu, l.up, l.alias, l.master, l.altnames]))}`);
             print(`${ns} addrs ${to_json(addrs(ns).filter(|a| !a.local.starts_with("fe80")).map(|a| [a.dev, a.cidr, a.label, a.scope, a.secondary, a.nodad, a.permanent]))}`);
-            // Whether the carrier is there the kernel finds out some time later.
-            print(`${ns} routes ${to_json(routes(ns).filter(|r| r.dst != "fe80::/64").map(|r| { r.remove("linkdown"); r }))}`);
+            for route in routes(ns).filter(|r| r.dst != "fe80::/64") {
+                // Whether the carrier is there the kernel finds out some time later.
+                route.remove("linkdown");
+                // The second has turned meanwhile.
+                if route.expires != () { route.expires = "soon"; }
+                print(`${ns} route ${to_json(route)}`);
+            }
             // The kernel has them in no order.
             let neighs = neighs(ns).filter(|n| n.state == "permanent" || n.proxy).map(|n| to_json(n));
             neighs.sort();
@@ -388,8 +393,11 @@ fn script(statements: &[String]) -> String {
     "#
 }
 
-/// What a script prints when it is run, and what when it is planned, in this order; in the same world.
+/// What a script prints when it is run, and what when it is planned, in this order; in the same world, which is made anew: what
+/// an undo can't bring back is no business of these cases.
 fn both(statements: &[String]) -> Result<(Vec<String>, Vec<String>), String> {
+    world::shell("ip -all netns del; ip link del h0 2> /dev/null || true; rm -rf /run/files")?;
+    world::shell(world::WORLD)?;
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
     let path = common::write(folder.path(), "case.rhai", &script(statements));
     let path = path.to_string_lossy();
@@ -416,17 +424,18 @@ fn both(statements: &[String]) -> Result<(Vec<String>, Vec<String>), String> {
 /// halved as long as it does.
 fn random(seed: u64, cases: usize) -> Result<(), String> {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    let mut lines = 0;
+    let (mut lines, mut found) = (0, Vec::new());
     for case in 0..cases {
-        // The world anew: what an undo can't bring back is no business of these cases.
-        world::shell("ip -all netns del; ip link del h0 2> /dev/null || true; rm -rf /run/files")?;
-        world::shell(world::WORLD)?;
         let mut statements: Vec<String> = (0..12).map(|_| statement(&mut random)).collect();
         let (ran, planned) = both(&statements)?;
         lines += ran.len();
         if ran == planned {
             continue;
         }
+        let differing = |(ran, planned): (Vec<String>, Vec<String>)| -> String {
+            common::diff(&ran, &planned).lines().filter(|l| !l.starts_with("  ")).collect::<Vec<_>>().join("\n")
+        };
+        let first = format!("{}\n{}", statements.join("\n"), differing((ran, planned)));
         let mut size = statements.len() / 2;
         while size > 0 {
             let mut at = 0;
@@ -440,24 +449,24 @@ fn random(seed: u64, cases: usize) -> Result<(), String> {
             }
             size /= 2;
         }
-        let (ran, planned) = both(&statements)?;
-        return Err(format!(
-            "seed {seed}, case {case}: run (-) and plan (+) of\n{}\n{}",
+        found.push(format!(
+            "seed {seed}, case {case}: run (-) and plan (+) of\n{}\n{}\nat first\n{first}",
             statements.join("\n"),
-            common::diff(&ran, &planned).lines().filter(|l| !l.starts_with("  ")).collect::<Vec<_>>().join("\n")
+            differing(both(&statements)?)
         ));
+    }
+    if !found.is_empty() {
+        return Err(format!("{} of {cases} sequences differ\n{}", found.len(), found.join("\n\n")));
     }
     println!("seed {seed}: {cases} sequences of 12, {lines} lines alike");
     Ok(())
 }
 
-/// The seeds that are tried each time.
-const SEEDS: u64 = 6;
-
-/// How many sequences each seed has: `NSSCRIPT_CASES` is for all together.
-fn cases() -> usize {
-    let all = std::env::var("NSSCRIPT_CASES").ok().and_then(|n| n.parse::<usize>().ok()).unwrap_or(24);
-    all.div_ceil(usize::try_from(SEEDS).unwrap_or(1))
+/// The seeds, and how many sequences each has: `NSSCRIPT_CASES` is for all together.
+fn seeds() -> (u64, usize) {
+    let all = std::env::var("NSSCRIPT_CASES").ok().and_then(|n| n.parse::<u64>().ok()).unwrap_or(24);
+    let seeds = all.div_ceil(50).max(6);
+    (seeds, usize::try_from(all.div_ceil(seeds)).unwrap_or(1))
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -768,7 +777,7 @@ fn inside(name: &str) -> Result<(), String> {
         return same_steps(Path::new(script));
     }
     if let Some(seed) = name.strip_prefix("random/") {
-        return random(seed.parse().map_err(|_| "no such seed")?, cases());
+        return random(seed.parse().map_err(|_| "no such seed")?, seeds().1);
     }
     if let Some(name) = name.strip_prefix("says/") {
         return says(SAYINGS.iter().find(|s| s.name == name).ok_or("no such case")?);
@@ -787,9 +796,10 @@ fn main() {
     }
     let scripts = common::files(&root().join("scripts"), "rhai");
     let scripts = scripts.iter().map(|s| format!("steps/{}", s.strip_prefix(root()).unwrap_or(s).display()));
-    let bound = common::LONG * u32::try_from(1 + cases() / 5).unwrap_or(1);
+    let (seeds, cases) = seeds();
+    let bound = common::LONG * u32::try_from(1 + cases / 5).unwrap_or(1);
     let frame = Frame { program: "plan", threads: 4, bound, needs: frame::nothing, inside };
-    let seeds = (1..=SEEDS).map(|seed| format!("random/{seed}"));
+    let seeds = (1..=seeds).map(|seed| format!("random/{seed}"));
     let says = SAYINGS.iter().map(|s| format!("says/{}", s.name));
     frame.main(scripts.chain(says).chain(CASES.iter().map(|(name, _)| (*name).to_string())).chain(seeds));
 }

@@ -501,8 +501,9 @@ impl Txn {
             let fresh = own && !entry.on.is_empty() && changes.iter().all(|c| c.only != 0) && result.is_ok();
             if !fresh {
                 for change in changes.iter_mut() {
+                    let carrier = carriers(&*self.kernel, Some(verb), change);
                     change.after = read(&*self.kernel, &change.ns, change.only, &change.sysctls).ok();
-                    if let Some(carrier) = carriers(&*self.kernel, Some(verb), change) {
+                    if let Some(carrier) = carrier {
                         change.after = change.after.as_ref().map(|a| flushed(a, |index| carrier.contains(&index)));
                     }
                 }
@@ -552,11 +553,28 @@ fn irreplaceable(ns: &Ns, link: &LinkState, why: &str, what: &str) -> Error {
     .with_hint("delete it by a command, whose effects nsscript does not claim to undo: exec_in(ns, \"ip link del …\")")
 }
 
-/// The links that have carrier, after a verb that can have taken it from some, where nexthop objects depend on it.
+/// The links that have carrier, after a verb that can have taken it from some, where nexthop objects depend on it. To be called
+/// before the namespace is read: asked for one link, a kernel of 6.8 or later has it follow its carrier, and drops at once what
+/// it would drop within a second (`linkwatch_sync_dev` in `rtnl_getlink`, net/core/rtnetlink.c). A later step finds it gone then.
 fn carriers(kernel: &dyn Kernel, verb: Option<&Verb>, change: &Change) -> Option<BTreeSet<u32>> {
-    let matters = verb.is_some_and(takes_carrier) && change.before.recs.iter().any(|r| r.what == What::Nexthop);
-    let links = if matters { kernel.links(&change.ns, false).ok()? } else { return None };
-    Some(links.into_iter().filter(|l| l.carrier).map(|l| l.state.index).collect())
+    /// `IF_OPER_UP`, RFC 2863.
+    const UP: u8 = 6;
+    if !verb.is_some_and(takes_carrier) || !change.before.recs.iter().any(|r| r.what == What::Nexthop) {
+        return None;
+    }
+    let mut asked = BTreeSet::new();
+    loop {
+        let links = kernel.links(&change.ns, false).ok()?;
+        let behind = links.iter().filter(|l| !l.carrier && l.operstate == UP).map(|l| l.state.index);
+        let behind: Vec<u32> = behind.filter(|index| asked.insert(*index)).collect();
+        if behind.is_empty() {
+            return Some(links.into_iter().filter(|l| l.carrier).map(|l| l.state.index).collect());
+        }
+        // A port that follows takes the carrier from its bridge, which is to follow in turn.
+        for index in behind {
+            let _ = kernel.link(&change.ns, By::Index(index));
+        }
+    }
 }
 
 /// Reads a namespace, or one link of it.

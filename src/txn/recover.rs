@@ -87,12 +87,11 @@ impl Txn {
                     entry.outcome = Some(crate::plan::Outcome { link: Some(link), ..Default::default() });
                 }
             }
-            for change in changes {
-                if change.after.is_none()
-                    && let Ok(now) = read(&*self.kernel, &change.ns, change.only, &change.sysctls)
-                {
+            for change in changes.iter_mut().filter(|change| change.after.is_none()) {
+                let carrier = carriers(&*self.kernel, Some(&verb), change);
+                if let Ok(now) = read(&*self.kernel, &change.ns, change.only, &change.sysctls) {
                     let mut after = attribute(&verb, &change.ns, &change.before, &now);
-                    if let Some(carrier) = carriers(&*self.kernel, Some(&verb), change) {
+                    if let Some(carrier) = carrier {
                         after = flushed(&after, |index| carrier.contains(&index));
                     }
                     change.after = Some(after);

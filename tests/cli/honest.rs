@@ -487,3 +487,35 @@ fn a_file_that_somebody_removed_stays_away() {
     let twice = r#"write_file("/run/f", "A"); write_file("/run/f", "B"); sh(host(), "rm /run/f"); fail("x");"#;
     run(&["--host", &lab(folder.path(), "t.rhai", twice)]).ends(1).says("verified");
 }
+
+/// On kernels before 6.8 it goes within a second.
+#[test]
+fn what_hangs_on_a_carrier_goes_in_the_step_that_takes_it() {
+    isolated!("honest::what_hangs_on_a_carrier_goes_in_the_step_that_takes_it");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip netns add w; ip link add x up type veth peer name y netns w; ip -n w link set y up");
+    shell("ip -n w addr add 10.0.0.1/24 dev y; ip -n w nexthop add id 5 via 10.0.0.9 dev y");
+    shell("ip -n w route add 10.9.0.0/16 nhid 5");
+    let gone = if older_than(6, 8) { "wait_until(|| nexthops(`w`) == [])" } else { "assert_eq(nexthops(`w`), [])" };
+    let script = lab(
+        folder.path(),
+        "t.rhai",
+        &format!(
+            r#"link_down("x"); {gone};
+            try {{ addr("w:y", "10.0.0.1/24"); }} catch (e) {{ assert(!e.message.contains("undone"), e.message); }}
+            fail("enough");"#
+        ),
+    );
+    // The kernel hurries the first time only.
+    for _ in 0..4 {
+        run(&["--host", &script]).ends(1).says("enough").says("verified");
+        assert!(shell("ip -n w route show 10.9.0.0/16").contains("nhid 5"));
+    }
+}
+
+/// Whether the kernel that runs is older.
+fn older_than(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse::<u32>().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap()) < (major, minor)
+}

@@ -209,8 +209,15 @@ impl Tty {
         unsafe { libc::kill(self.pid(), signal) };
     }
 
-    /// Leaves, taking down what stands.
+    /// Leaves, taking down what stands. Before its prompt the terminal would take the key for the end of a line of its own, and
+    /// the editor would get a NUL in its place (`n_tty_set_termios` of drivers/tty/n_tty.c).
     pub fn quit(&mut self) -> Done {
+        self.wait("a prompt", |tty| {
+            let (row, column) = tty.screen.screen().cursor_position();
+            let text = tty.text();
+            let line = text.lines().nth(usize::from(row)).unwrap_or_default();
+            line.ends_with('>') && usize::from(column) == line.chars().count() + 1
+        })?;
         self.keys(CTRL_D)?;
         self.end(0)
     }

@@ -29,9 +29,12 @@ struct Told {
 }
 
 fn nsscript(words: &[&str]) -> Result<Ended, String> {
-    let mut command = Command::new(common::NSSCRIPT);
+    with(&mut Command::new(common::NSSCRIPT), words)
+}
+
+fn with(command: &mut Command, words: &[&str]) -> Result<Ended, String> {
     command.args(["--color", "never"]).args(words).env("LC_ALL", "C.UTF-8").current_dir(root());
-    common::run(&mut command, common::LONG)
+    common::run(command, common::LONG)
 }
 
 fn told(words: &[&str]) -> Result<Told, String> {
@@ -401,8 +404,8 @@ fn both(statements: &[String]) -> Result<(Vec<String>, Vec<String>), String> {
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).map_err(|e| e.to_string())?;
     let path = common::write(folder.path(), "case.rhai", &script(statements));
     let path = path.to_string_lossy();
-    let printed = |words: &[&str]| -> Result<Vec<String>, String> {
-        let ended = nsscript(words)?;
+    let printed = |command: &mut Command, words: &[&str]| -> Result<Vec<String>, String> {
+        let ended = with(command, words)?;
         let mut out = vec![format!("exit status {}", ended.code())];
         for line in ended.stdout.lines() {
             let event: Value = serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))?;
@@ -415,8 +418,11 @@ fn both(statements: &[String]) -> Result<(Vec<String>, Vec<String>), String> {
         }
         Ok(out)
     };
-    let planned = printed(&["plan", "--host", "--json", "--rm", &path])?;
-    let ran = printed(&["--host", "--json", "--rm", &path])?;
+    // Without the processes beside it, whose namespaces would be copied as well.
+    let mut alone = Command::new("unshare");
+    alone.args(["--pid", "--fork", "--mount-proc", common::NSSCRIPT]);
+    let planned = printed(&mut alone, &["plan", "--host", "--json", "--rm", &path])?;
+    let ran = printed(&mut Command::new(common::NSSCRIPT), &["--host", "--json", "--rm", &path])?;
     Ok((ran, planned))
 }
 

@@ -106,7 +106,9 @@ fn write(session: &Session, path: &str, text: &str, options: Map) -> Result<()> 
     let mode = opts.int("mode", 0..=0o7777)?.and_then(|m| u32::try_from(m).ok()).unwrap_or(0o644);
     let path = behind(path)?;
     kept(&path)?;
-    session.perform(Verb::FileWrite { path, content: text.as_bytes().to_vec(), mode, folders: false }).map(|_| ())
+    let verb = Verb::FileWrite { path, content: text.as_bytes().to_vec(), mode, folders: false };
+    let hint = "make its directory first, which no undo takes away again: exec_in(host(), [\"mkdir\", \"-p\", …])";
+    session.perform(verb).map(|_| ()).map_err(|e| if e.kind == Kind::NotFound { e.with_hint(hint) } else { e })
 }
 
 #[export_module]

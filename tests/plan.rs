@@ -331,7 +331,8 @@ fn statement(random: &mut Random) -> String {
         "vxlan(LINK, #{ id: 42, local: \"10.0.0.1\", dstport: 4789, up: true })",
         "ifb(LINK, #{ up: true })",
         "netns_list().map(|n| n.name)",
-        "netns_list_id().map(|n| n.nsid)",
+        // The kernel forgets that of a namespace that is gone some time later (cleanup_net, net/core/net_namespace.c).
+        "netns_list_id().filter(|n| n.name != ()).map(|n| n.nsid)",
     ];
     let mut text = random.of(&patterns).to_string();
     for (word, choices) in [
@@ -544,6 +545,14 @@ const SAYINGS: &[Said] = &[
         code: 1,
         out: &["would fail at step 1"],
         err: &["the gateway is not reachable", "Nexthop has invalid gateway"],
+        ..SAID
+    },
+    Said {
+        name: "fails_at_a_sysctl_of_a_device_that_went",
+        script: r#"link_del("w2:v2"); sysctl("w1", "net.ipv4.conf.v1.rp_filter", 1);"#,
+        code: 1,
+        out: &["would fail at step 2"],
+        err: &["open sysctl net.ipv4.conf.v1.rp_filter: no such file"],
         ..SAID
     },
     Said { name: "exit", script: "netns_add(\"n1\"); exit(4);", code: 4, out: &["exit status 4"], ..SAID },

@@ -230,13 +230,20 @@ impl Linux {
 
     fn sysctl_write(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
         let Some(rehearsal) = self.rehearsal() else { return self.sysctl_put(ns, key, value) };
-        if rehearsal.sysctl(ns.cookie, key).is_some() && rehearsal.write_sysctl(ns.cookie, key, value) {
+        let orphaned = self.is_orphaned(ns, key)?;
+        if !orphaned && rehearsal.sysctl(ns.cookie, key).is_some() && rehearsal.write_sysctl(ns.cookie, key, value) {
             return Ok(());
         }
         self.sysctl_put(ns, key, value).or_else(|error| {
             let refused = matches!(error.kind, Kind::NotFound | Kind::Permission);
-            if refused && rehearsal.write_sysctl(ns.cookie, key, value) { Ok(()) } else { Err(error) }
+            if refused && !orphaned && rehearsal.write_sysctl(ns.cookie, key, value) { Ok(()) } else { Err(error) }
         })
+    }
+
+    /// Whether a sysctl's device is gone: then it is too, whatever is kept in mind of it.
+    fn is_orphaned(&self, ns: &Ns, key: &str) -> Result<bool> {
+        let Some(device) = crate::plan::restore::device_of(key) else { return Ok(false) };
+        Ok(self.link(ns, By::Name(device))?.is_none())
     }
 
     fn sysctl_put(&self, ns: &Ns, key: &str, value: &str) -> Result<()> {
@@ -477,7 +484,9 @@ impl Kernel for Linux {
 
     fn sysctl(&self, ns: &Ns, key: &str) -> Result<String> {
         let path = sysctl_path(key)?;
-        if let Some(value) = self.rehearsal().and_then(|r| r.sysctl(ns.cookie, key)) {
+        if let Some(value) = self.rehearsal().and_then(|r| r.sysctl(ns.cookie, key))
+            && !self.is_orphaned(ns, key)?
+        {
             return Ok(value);
         }
         let shown = key.replace('/', ".");

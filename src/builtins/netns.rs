@@ -188,9 +188,10 @@ pub mod functions {
 
     /// Deletes a namespace's name, as `ip netns del`. The namespace itself ends when no process and no descriptor
     /// holds it any more, and takes along what of its links ends elsewhere. Undo binds the name to the same namespace again, with
-    /// all that is in it.
+    /// all that is in it. A link that was there before, and was moved into a namespace of the script's own, is deleted first, as
+    /// by `link_del`: `nsscript down` can then bring it back.
     ///
-    /// Errors: `not_found`.
+    /// Errors: `not_found`; `unsupported` if such a link could not be made again.
     ///
     /// ```rhai
     /// netns_add("h1");

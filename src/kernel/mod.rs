@@ -201,6 +201,13 @@ pub trait Kernel {
     /// Mounting is refused.
     fn hold(&self, ns: &Ns, path: &std::path::Path) -> Result<()>;
 
+    /// A new namespace takes the place of one that is gone, under its cookie, and is kept at a path; or the one does that is kept
+    /// there.
+    ///
+    /// # Errors
+    /// It can't be made, or can't be kept.
+    fn stand_in(&self, ns: &Ns, path: &std::path::Path) -> Result<()>;
+
     /// Takes such a mount away. Removing the file drops it in every mount namespace.
     ///
     /// # Errors

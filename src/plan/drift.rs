@@ -259,7 +259,7 @@ impl Account {
     }
 
     /// A link was deleted, with its other end and what is on top of it.
-    fn gone(&mut self, place: Place) {
+    pub fn gone(&mut self, place: Place) {
         let Some(link) = self.links.remove(&place) else { return self.fallen(place) };
         self.fallen(place);
         self.recs.retain(|(c, r)| !(*c == place.0 && r.devices().contains(&place.1)));

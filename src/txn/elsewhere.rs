@@ -156,6 +156,11 @@ impl Txn {
         Ok(out)
     }
 
+    /// Whether what was there before can follow this link of the run's own.
+    pub(super) fn is_followed(&self, ns: &Ns, index: u32) -> bool {
+        self.coupled.contains_key(&ns.cookie) || !self.coupled_elsewhere(ns, index).is_empty()
+    }
+
     /// The links that follow a link, in other namespaces where the run's own have to do with what was there before: that
     /// does as they do.
     pub(super) fn coupled_elsewhere(&self, ns: &Ns, index: u32) -> Vec<Followers> {
@@ -205,12 +210,23 @@ impl Txn {
 
     /// Whether a namespace is the run's own, and gone once it has lost this name.
     pub(super) fn ends_with_its_name(&self, ns: &Ns, since: u64) -> Result<bool> {
-        // With what was moved into it from elsewhere it is kept: that would go with it.
-        if !self.fresh_ns(ns, since) || self.has_guests(ns, since) || self.also_called(ns) {
+        // With what was moved into it from elsewhere it is kept: that would go with it. Also where that has gone on since: the
+        // way back leads through it.
+        if !self.fresh_ns(ns, since) || self.has_guests(ns, since) || self.is_passed(ns, since) || self.also_called(ns)
+        {
             return Ok(false);
         }
         // One that lives on keeps the links that are elsewhere too.
         Ok(self.taken_along(ns)?.is_empty() || !self.lives_on(ns)?)
+    }
+
+    /// Whether the undo of a step leads a link through this namespace that was made before step `since`, or by somebody else.
+    pub(super) fn is_passed(&self, ns: &Ns, since: u64) -> bool {
+        let leads = |back: &Back| {
+            let through = back.index != 0 && !back.parked() && (back.from.is(ns) || back.to.is(ns));
+            through && !self.fresh(back.from.cookie, back.link.index, since.max(1))
+        };
+        self.entries.iter().any(|e| matches!(&e.undo, Undo::Restore { back, .. } if back.iter().any(leads)))
     }
 
     /// Whether a namespace has a name or a program besides this name.
@@ -230,8 +246,8 @@ impl Txn {
         })
     }
 
-    /// Deletes a namespace, and before it those links of the run's own that would go along, and are where they
-    /// have to do with what was there before. The kernel would delete them some time after the namespace's end: what is in their
+    /// Deletes a namespace, and before it those links that would go along, and are where they have to do with what was there
+    /// before, or were there themselves. The kernel would delete them some time after the namespace's end: what is in their
     /// way then (a bridge's MAC, a route) would be taken for somebody else's doing, or be lost.
     pub(super) fn delete_with_ends(&mut self, verb: Verb, ends: &[(Ns, LinkState)]) -> Result<Outcome> {
         let first = self.next;
@@ -249,20 +265,35 @@ impl Txn {
     }
 
     /// The links of the run's own that go with a namespace at this step, or at the commit until which it is kept, and are where
-    /// what was there before may follow them.
+    /// what was there before may follow them. And those from before that were moved into one of the run's own, which would go
+    /// at the commit by no step.
     pub(super) fn ends_along(&self, verb: &Verb) -> Result<Vec<(Ns, LinkState)>> {
         let Verb::NetnsDel { ns } = verb else { return Ok(Vec::new()) };
-        if self.coupled.is_empty() {
+        let guests = self.guests_in(ns)?;
+        if self.coupled.is_empty() && guests.is_empty() {
             return Ok(Vec::new());
         }
         let mut ends = self.taken_along(ns)?;
         ends.retain(|(at, link)| self.fresh_link(at, link.index, 1));
+        ends.extend(guests);
         if ends.is_empty() || self.also_called(ns) || self.lives_on(ns)? {
             return Ok(Vec::new());
         }
         // What is on a veth's end in there before that veth.
         ends.sort_by_key(|(_, link)| link.kind == "veth");
         Ok(ends)
+    }
+
+    /// The links from before the run in a namespace of its own that go with that. A physical one goes to the host
+    /// (`default_device_exit_net`, net/core/dev.c).
+    fn guests_in(&self, ns: &Ns) -> Result<Vec<(Ns, LinkState)>> {
+        let mut out = Vec::new();
+        if !self.fresh_ns(ns, 1) || !self.has_guests(ns, 1) {
+            return Ok(out);
+        }
+        let links = self.kernel.links(ns, false)?.into_iter().map(|info| info.state);
+        out.extend(links.filter(|l| l.is_virtual() && !self.fresh_link(ns, l.index, 1)).map(|l| (ns.clone(), l)));
+        Ok(out)
     }
 
     /// Of a step that deleted a link of the run's own with its other end, or what it was on, in a namespace that has gone since:

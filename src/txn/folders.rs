@@ -129,12 +129,14 @@ pub(super) fn sweep() {
     tidy();
 }
 
-/// Whether a namespace is bound in the folder's `keep`: a mount has another device than the folder that it is in.
+/// Whether a namespace is bound in the folder's `keep` or `stead`: a mount has another device than the folder that it is in.
 fn keeps(folder: &Path) -> bool {
-    let keep = folder.join("keep");
-    let Ok(own) = std::fs::metadata(&keep) else { return false };
-    let files = std::fs::read_dir(&keep).into_iter().flatten().flatten();
-    files.into_iter().any(|file| std::fs::metadata(file.path()).is_ok_and(|meta| meta.dev() != own.dev()))
+    let bound = |dir: &Path| {
+        let Ok(own) = std::fs::metadata(dir) else { return false };
+        let mut files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        files.any(|file| std::fs::metadata(file.path()).is_ok_and(|meta| meta.dev() != own.dev()))
+    };
+    bound(&folder.join("keep")) || bound(&folder.join("stead"))
 }
 
 /// Removes a folder, unless its run lives. `gone`: it was on its way out, so without a journal it is nobody's any more.

@@ -183,7 +183,8 @@ impl Txn {
             let peer = b.before.links.get(&link.lower).filter(|p| there.contains(&p.index) && p.lower == index);
             if let Some(peer) = peer {
                 let verb = restore::remake_pair((&a.ns, &a.before, link), (&b.ns, &b.before, peer));
-                self.step(seq, &verb, report, &[]);
+                // Refused, it is tried again at once: each end would be made with another one.
+                let _ = self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]);
             }
         }
     }

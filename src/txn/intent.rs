@@ -192,7 +192,8 @@ impl Txn {
                 // A bridge of the run's own, from before the savepoint, gets a port that goes with the savepoint:
                 // what it took over from that port (MAC, mtu) is all there is to set back.
                 let info = self.kernel.link(ns, By::Index(*master))?;
-                if fresh && self.fresh_link(ns, *master, 1) && info.is_some_and(|i| i.state.kind == "bridge") {
+                let bridge = self.fresh_link(ns, *master, 1) && info.is_some_and(|i| i.state.kind == "bridge");
+                if fresh && bridge && !self.is_followed(ns, *master) {
                     let sysctls = match self.below_v6(ns, link.index, change.mtu)? {
                         true => self.sysctls_without_v6(ns, &[*master])?,
                         false => Vec::new(),

@@ -36,6 +36,14 @@ pub(super) fn account(story: &Story) -> Account {
         if let Some(verb) = &entry.verb {
             account.follow(entry.seq, verb, entry.outcome.as_ref());
         }
+        // Of a link from before no step said where its other end is.
+        if let (Some(Verb::LinkDel { .. }), Undo::Restore { changes, .. }) = (&entry.verb, &entry.undo) {
+            for change in changes {
+                let Some(after) = &change.after else { continue };
+                let went = change.before.links.keys().filter(|index| !after.links.contains_key(index));
+                went.for_each(|index| account.gone((change.ns.cookie, *index)));
+            }
+        }
     }
     account
 }

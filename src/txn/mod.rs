@@ -153,8 +153,10 @@ impl Txn {
     /// (namespaces, links) that the run made and that stand.
     #[must_use]
     pub fn made(&self) -> (usize, usize) {
-        let namespaces = self.made.keys().filter(|(_, index)| *index == 0).count();
-        (namespaces, self.made.len() - namespaces)
+        // What is in a namespace that lost its name goes with that.
+        let gone = |cookie: &u64| self.ever.contains_key(&(*cookie, 0)) && !self.made.contains_key(&(*cookie, 0));
+        let (links, namespaces): (Vec<_>, Vec<_>) = self.made.keys().partition(|(_, index)| *index != 0);
+        (namespaces.len(), links.iter().filter(|(cookie, _)| !gone(cookie)).count())
     }
 
     /// Whether anything stands that could be taken down: what the run made and did not delete, changed and did not set
@@ -299,10 +301,11 @@ impl Txn {
         self.made.get(&(ns.cookie, 0)).is_some_and(|seq| *seq >= since)
     }
 
-    /// Whether the link was made since the last savepoint, so that it goes with what undoes it.
+    /// Whether what a link takes over from its ports needs no undo: it was made since the last savepoint, so that it goes with
+    /// what undoes it, and nothing that was there before can follow it.
     #[must_use]
-    pub fn owns(&self, ns: &Ns, index: u32) -> bool {
-        self.fresh_link(ns, index, self.savepoints.last().copied().unwrap_or_default())
+    pub fn leads_alone(&self, ns: &Ns, index: u32) -> bool {
+        self.fresh_link(ns, index, self.savepoints.last().copied().unwrap_or_default()) && !self.is_followed(ns, index)
     }
 
     /// Whether the link was made since the last transaction of the script's own began.

@@ -7,7 +7,7 @@ use super::log::{Entry, Undo};
 use super::{Observer, Report, Txn, carriers, limbo, read, same_link};
 use crate::kernel::{By, Kernel};
 use crate::plan::attribute::{attribute, flushed};
-use crate::plan::{LinkState, Ns, Result, Verb};
+use crate::plan::{Kind, LinkState, Ns, Result, Verb};
 use std::rc::Rc;
 
 impl Txn {
@@ -171,11 +171,12 @@ impl Txn {
             (Some(Verb::NetnsDel { ns }), Undo::Rebind { .. }) => Some(ns.clone()),
             _ => None,
         });
-        let lives_on: Vec<Ns> = lost_a_name.filter(|ns| self.also_called(ns)).collect();
+        let (lives_on, gone): (Vec<Ns>, Vec<Ns>) = lost_a_name.partition(|ns| self.also_called(ns));
+        let own: Vec<Ns> = gone.iter().filter(|ns| self.fresh(ns.cookie, 0, 1)).cloned().collect();
         self.entries.retain(|entry| match (&entry.verb, &entry.undo) {
             (Some(Verb::NetnsDel { ns }), Undo::Rebind { .. }) => {
                 let lives = lives_on.contains(ns);
-                if !lives {
+                if !lives && !own.contains(ns) {
                     notes.push(format!("namespace `{}`, which the lab deleted, is gone since its commit", ns.name));
                 }
                 lives
@@ -186,9 +187,41 @@ impl Txn {
         if !notes.is_empty() {
             self.leave_pairs(&mut notes);
         }
+        let mut first = Report::default();
+        self.stand_in(&own, &mut first);
         let mut report = self.rollback(&mut |_| Ok(()));
+        report.errors.extend(first.errors);
         report.notes.extend(notes);
         report
+    }
+
+    /// A namespace of the lab's own that it deleted is gone since the commit, and the links from before that had been moved into
+    /// it were deleted with it. They come back by the way that they went: through a new namespace in its place, which goes at
+    /// the end as it would have. Killed meanwhile, the next try finds it where it is kept.
+    fn stand_in(&mut self, deleted: &[Ns], report: &mut Report) {
+        let unbound = self.entries.iter().filter_map(|entry| match &entry.undo {
+            Undo::Unbind { ns } => Some(ns.clone()),
+            _ => None,
+        });
+        let wanted: Vec<Ns> = unbound
+            .filter(|ns| deleted.iter().any(|d| d.is(ns)) || self.stead(ns.cookie).is_some_and(|path| path.exists()))
+            .filter(|ns| {
+                self.is_passed(ns, 1) && matches!(self.kernel.inode(ns), Err(error) if error.kind == Kind::NotFound)
+            })
+            .collect();
+        for ns in wanted {
+            let Some(path) = self.stead(ns.cookie) else { continue };
+            if let Err(error) = self.kernel.stand_in(&ns, &path) {
+                report.errors.push(error.to_string());
+            }
+        }
+    }
+
+    /// Where a namespace is kept that stands in for one that is gone. Not among those that are kept until the commit: what is
+    /// there tells of a commit that was not finished.
+    fn stead(&self, cookie: u64) -> Option<std::path::PathBuf> {
+        let kept = self.log.keep(cookie)?;
+        Some(kept.parent()?.parent()?.join("stead").join(kept.file_name()?))
     }
 
     /// With a namespace that the lab deleted went, at its commit, the ends of veths whose other ends were in there.

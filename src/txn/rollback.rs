@@ -174,9 +174,11 @@ impl Txn {
 
     /// Everything is undone: what is still kept is of an undo that was cut short between bringing it back and letting it go.
     fn sweep(&mut self, report: &mut Report) {
-        let Some(folder) = self.log.keep(0).and_then(|path| path.parent().map(Path::to_path_buf)) else { return };
-        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            self.let_go(&file.path(), report);
+        let Some(keep) = self.log.keep(0).and_then(|path| path.parent().map(Path::to_path_buf)) else { return };
+        for folder in [keep.with_file_name("stead"), keep] {
+            for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                self.let_go(&file.path(), report);
+            }
         }
     }
 

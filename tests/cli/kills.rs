@@ -330,3 +330,55 @@ fn a_signal_ends_a_sandbox_whose_script_is_still_awaited() {
         assert_eq!(ended.and_then(|e| e.code()), Some(code), "signal {signal}");
     }
 }
+
+/// What was moved into a namespace of the lab's own, and went with that, comes back; also if `down` is killed at it.
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "faults are made by debug builds only")]
+fn a_link_that_went_with_a_namespace_of_the_labs_own_comes_back() {
+    isolated!("kills::a_link_that_went_with_a_namespace_of_the_labs_own_comes_back");
+    let folder = tempfile::tempdir().unwrap();
+    shell("ip netns add w1; ip netns add w2; ip -n w1 link add v1 type veth peer name v2 netns w2");
+    // Without IPv6, whose duplicate address detection takes its time.
+    shell("for n in w1 w2; do ip netns exec $n sysctl -wq net.ipv6.conf.default.disable_ipv6=1; done");
+    shell("for n in w1 w2; do ip netns exec $n sysctl -wq net.ipv6.conf.all.disable_ipv6=1; done");
+    shell("ip -n w1 link add v3 type veth peer name v4; ip -n w1 link set v3 up; ip -n w1 link set v4 up");
+    shell("ip -n w1 link set v1 up mtu 1450; ip -n w2 link set v2 up mtu 1400; ip -n w1 addr add 10.9.0.1/24 dev v1");
+    shell("ip -n w2 addr add 10.9.0.2/24 dev v2; ip -n w1 route add 10.8.0.0/24 via 10.9.0.2");
+    let look = || {
+        let one = "for n in w1 w2; do ip -n $n -br link; ip -n $n -br -4 addr; ip -n $n -o link | grep -o 'mtu [0-9]*'; \
+                   ip -n $n route; done; ip netns list | cut -d' ' -f1 | sort";
+        shell(one)
+    };
+    eventually("not up", || look().matches(" UP ").count() == 6);
+    let before = look();
+    for text in [
+        r#"link_move("w1:v1", "n1"); link_up("n1:v1"); addr("n1:v1", "10.7.0.1/24"); link_set("w2:v2", #{ mtu: 1300 });
+           bridge("n1:b", #{ up: true }); link_set("n1:v1", #{ master: "b" });"#,
+        r#"link_move("w1:v1", "n1"); link_del("n1:v1");"#,
+        r#"link_move("w1:v3", "n1");"#,
+        r#"link_move("w1:v3", "n1"); link_move("w1:v4", "n1");"#,
+        r#"link_move("w1:v3", "n1"); link_move("n1:v3", "w1");"#,
+    ] {
+        let script = lab(folder.path(), "t.rhai", &format!(r#"netns_add("n1"); {text} netns_del("n1");"#));
+        let mut step = 0;
+        loop {
+            run(&["--host", &script]).ends(0);
+            let fault = if step == 0 { String::new() } else { format!("kill-after@{step}") };
+            let down = command(&["down", "t"]).env("NSSCRIPT_FAULT", fault).output().unwrap();
+            let killed = std::os::unix::process::ExitStatusExt::signal(&down.status) == Some(9);
+            if killed && Path::new("/run/nsscript").exists() {
+                line("down t").ends(0).says("verified");
+            } else if !killed {
+                Ran::from(down).ends(0).says("verified");
+            }
+            eventually(&format!("{text}: killed at step {step}: {}\n not\n{before}", look()), || look() == before);
+            eventually("the folder is left", || !Path::new("/run/nsscript").exists());
+            assert!(!std::fs::read_to_string("/proc/mounts").unwrap().contains("/run/nsscript"));
+            if step > 0 && !killed {
+                break;
+            }
+            step += 3;
+        }
+        assert!(step > 6, "{text}: {step}");
+    }
+}

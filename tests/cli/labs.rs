@@ -150,7 +150,9 @@ fn what_a_lab_changed_itself_is_no_drift() {
     isolated!("labs::what_a_lab_changed_itself_is_no_drift");
     let folder = tempfile::tempdir().unwrap();
     let own = r#"netns_add(["a", "b"]); veth("a:x", "a:y", #{ up: true });"#;
+    shell("ip netns add old; ip link add ox type veth peer name oy netns old");
     for text in [
+        r#"macvlan("m", #{ link: "ox" }); link_del("old:oy");"#,
         r#"netns_add("q"); veth("q:e", "b:f"); netns_del("q");"#,
         r#"macvlan("b:m", #{ link: "a:x", mtu: 1400 }); link_set("a:x", #{ mtu: 1300 });"#,
         r#"macvlan("b:m", #{ link: "a:x" }); link_del("a:x");"#,

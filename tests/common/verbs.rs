@@ -55,6 +55,14 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"netns_add("fresh"); link_set("w1:p2", #{ nomaster: true }); macvlan("fresh:x2", #{ link: "w1:p2", mode: "bridge" })"#,
     ),
     (
+        "link_move/through_a_new_one_and_back_and_that_deleted",
+        r#"netns_add("fresh"); link_move("w1:v1", "fresh"); link_move("fresh:v1", "w1"); netns_del("fresh")"#,
+    ),
+    (
+        "link_move/through_two_new_ones_and_those_deleted",
+        r#"netns_add(["f1", "f2"]); link_move("h1", "f1"); link_move("f1:h1", "f2"); netns_del("f1"); netns_del("f2")"#,
+    ),
+    (
         "link_move/through_two_new_ones_and_deleted",
         r#"netns_add(["f1", "f2"]); link_move("h1", "f1"); link_move("f1:h1", "f2"); link_del("f2:h1")"#,
     ),
@@ -353,6 +361,14 @@ pub const VERBS: &[(&str, &str)] = &[
     (
         "coupled/nexthop_that_comes_back_late",
         r#"addr_del("w1:v1", "10.0.0.1/24"); veth("w1:x1", "w1:x2", #{ up: true, a: #{ addr: "10.60.0.1/24" } }); nexthop("w1", 11, #{ via: "10.60.0.8", dev: "x1", replace: true })"#,
+    ),
+    (
+        "coupled/port_of_a_bridge_below_a_macvlan_that_is_a_port",
+        r#"bridge("w1:x1", #{ up: true }); macvlan("w1:x3", #{ link: "x1", mode: "bridge", up: true }); link_set("w1:x3", #{ master: "br0" }); veth("w1:x4", "w1:x5", #{ up: true, a: #{ master: "x1" }, mtu: 1400 })"#,
+    ),
+    (
+        "coupled/port_of_a_bridge_below_a_macvlan_that_is_a_port_later",
+        r#"bridge("w1:x1", #{ up: true }); macvlan("w1:x3", #{ link: "x1", mode: "bridge", up: true }); link_set("w1:x3", #{ master: "br0" }); transaction(|| { veth("w1:x4", "w1:x5", #{ up: true, mtu: 1400 }); link_set("w1:x4", #{ master: "x1" }) })"#,
     ),
     (
         "coupled/nexthop_group_over_an_own_link_then_down",

@@ -186,10 +186,9 @@ impl<'a> Generator<'a> {
         let scene = if self.rng.one_in(3) { self.rng.below(length) } else { length };
         while left > 0 {
             if left == length - scene && scene < length {
+                let calls = if self.rng.one_in(4) { self.journey() } else { self.scene() };
                 out.extend(
-                    self.scene()
-                        .into_iter()
-                        .map(|call| Node::Line(format!("try {{ {call}; }} catch (e) {{ look(e); }}"))),
+                    calls.into_iter().map(|call| Node::Line(format!("try {{ {call}; }} catch (e) {{ look(e); }}"))),
                 );
             }
             if left > 2 && self.rng.one_in(9) {

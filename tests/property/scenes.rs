@@ -110,6 +110,53 @@ impl Generator<'_> {
         out
     }
 
+    /// A link from before goes through a namespace of the script's own, which then goes.
+    pub(super) fn journey(&mut self) -> Vec<String> {
+        let (at, dev) = *self.rng.pick(&[
+            ("w1", "v1"),
+            ("w1", "v1"),
+            ("w1", "p1"),
+            ("w1", "p2"),
+            ("w1", "q2"),
+            ("w2", "v2"),
+            ("w2", "e1"),
+            ("", "h0"),
+        ]);
+        let place = |space: &str| Link { space: space.into(), name: dev.into(), kind: "veth" }.dev();
+        let own = self.name("n");
+        self.spaces.push(own.clone());
+        let mut out = vec![format!("netns_add({own:?})"), format!("link_move({}, {own:?})", place(at))];
+        self.links.retain(|l| (l.space.as_str(), l.name.as_str()) != (at, dev));
+        let mut now = own.clone();
+        for _ in 0..self.rng.below(4) {
+            let here = place(&now);
+            out.push(match self.rng.below(9) {
+                0 => format!("link_up({here})"),
+                1 => format!("addr({here}, \"10.77.0.1/24\")"),
+                2 => format!("link_set({here}, #{{ mtu: 1300, alias: \"far away\" }})"),
+                3 => {
+                    let bridge = self.name("x");
+                    let made = Link { space: now.clone(), name: bridge.clone(), kind: "bridge" }.dev();
+                    format!("bridge({made}, #{{ up: true }}); link_set({here}, #{{ master: {bridge:?} }})")
+                }
+                4 => {
+                    let made = Link { space: now.clone(), name: self.name("x"), kind: "other" }.dev();
+                    format!("macvlan({made}, #{{ link: {dev:?}, mode: \"bridge\", up: true }})")
+                }
+                5 | 6 => {
+                    let to = if self.rng.one_in(2) { at.to_string() } else { self.space() };
+                    let text = format!("link_move({here}, {})", Self::expression(&to));
+                    now = to;
+                    text
+                }
+                7 => self.call(),
+                _ => format!("link_del({here})"),
+            });
+        }
+        out.push(format!("netns_del({own:?})"));
+        out
+    }
+
     /// Puts something that was there before onto a link of the script's own: what becomes of that link from then on,
     /// becomes of what was there before.
     pub(super) fn couple(&mut self) -> Option<String> {

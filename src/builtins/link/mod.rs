@@ -145,14 +145,14 @@ pub fn spec(session: &Session, ns: &Ns, kind: &str, name: Option<String>, opts: 
     Ok((spec, Extra { alias: opts.text("alias")?, addrs, up: false, master: None }))
 }
 
-/// What of a new link is for a step of its own, whose undo knows what the step takes along: a bridge that was there before
-/// takes over from its port (MAC, mtu), and a wireguard that is set up changes a sysctl of its namespace (`wg_open`).
+/// What of a new link is for a step of its own, whose undo knows what the step takes along: a bridge that was there before, or
+/// that what was there follows, takes over from its port (MAC, mtu), and a wireguard that is set up changes a sysctl of its namespace (`wg_open`).
 ///
 /// # Errors
 /// `invalid` while the run is being undone.
 pub fn joins(session: &Session, ns: &Ns, spec: &mut LinkSpec) -> Result<LinkChange> {
     match spec.master {
-        Some((index, _)) if !session.txn(|txn| Ok(txn.owns(ns, index)))? => Ok(LinkChange {
+        Some((index, _)) if !session.txn(|txn| Ok(txn.leads_alone(ns, index)))? => Ok(LinkChange {
             master: spec.master.take(),
             up: std::mem::take(&mut spec.up).then_some(true),
             ..LinkChange::default()

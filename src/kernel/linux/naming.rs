@@ -1,6 +1,7 @@
 //! Names are bound to namespaces: new ones, and those of processes and other files.
 
-use super::{Linux, names};
+use super::{Linux, names, space};
+use crate::kernel::Kernel as _;
 use crate::phase::{self, Phase};
 use crate::plan::{Error, Ns, Outcome, Result};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -24,6 +25,18 @@ impl Linux {
         let ns = Ns { cookie: space.ns.cookie, name: name.into() };
         self.names.borrow_mut().insert(name.into(), ns.cookie);
         Ok(Outcome { ns: Some(ns), ..Outcome::default() })
+    }
+
+    /// Keeps a new namespace under the cookie of one that is gone, or the one that is kept at the path.
+    pub(super) fn take_place(&self, ns: &Ns, path: &std::path::Path) -> Result<()> {
+        let _phase = phase::enter(Phase::Namespace);
+        let kept = self.open_at(&path.to_string_lossy());
+        let opened = match &kept {
+            Ok(fd) => self.enterer.enter(fd, space::open_current)?,
+            Err(_) => self.enterer.run(space::make)?,
+        };
+        self.keep(ns.clone(), opened);
+        self.hold(ns, path)
     }
 
     /// Opens the file of a network namespace.

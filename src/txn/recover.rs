@@ -213,8 +213,32 @@ impl Txn {
             let Some(path) = self.stead(ns.cookie) else { continue };
             if let Err(error) = self.kernel.stand_in(&ns, &path) {
                 report.errors.push(error.to_string());
+                continue;
+            }
+            // What is on them elsewhere knows them by the number that the namespace had there. If it has one, it stays.
+            for (at, id) in self.numbers(&ns) {
+                let _ = self.kernel.apply(&Verb::NetnsSetId { at, target: ns.clone(), id: Some(id) });
             }
         }
+    }
+
+    /// The numbers that a namespace had elsewhere, told by what is on the links that had been moved into it.
+    fn numbers(&self, ns: &Ns) -> Vec<(Ns, i32)> {
+        let restores = || {
+            self.entries.iter().filter_map(|entry| match &entry.undo {
+                Undo::Restore { changes, back } => Some((changes, back)),
+                _ => None,
+            })
+        };
+        let moved: Vec<u32> = restores().flat_map(|(_, back)| back).filter(|b| b.to.is(ns)).map(|b| b.index).collect();
+        let mut out = Vec::new();
+        for change in restores().flat_map(|(changes, _)| changes).filter(|c| !c.ns.is(ns)) {
+            let on_it = change.before.links.values().filter(|link| link.lowers().iter().any(|l| moved.contains(l)));
+            out.extend(on_it.filter_map(|link| Some((change.ns.clone(), link.lower_nsid?))));
+        }
+        out.sort();
+        out.dedup();
+        out
     }
 
     /// Where a namespace is kept that stands in for one that is gone. Not among those that are kept until the commit: what is

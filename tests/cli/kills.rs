@@ -358,6 +358,7 @@ fn a_link_that_went_with_a_namespace_of_the_labs_own_comes_back() {
         r#"link_move("w1:v3", "n1");"#,
         r#"link_move("w1:v3", "n1"); link_move("w1:v4", "n1");"#,
         r#"link_move("w1:v3", "n1"); link_move("n1:v3", "w1");"#,
+        r#"macvlan("w2:m", #{ link: "v2", up: true }); link_move("w2:v2", "n1");"#,
     ] {
         let script = lab(folder.path(), "t.rhai", &format!(r#"netns_add("n1"); {text} netns_del("n1");"#));
         let mut step = 0;

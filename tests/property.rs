@@ -143,6 +143,8 @@ fn run(path: &Path, before: &Dump) -> Result<(), String> {
         || flat.split("via fd00::9 dev v1 ").skip(1).any(|t| t.contains("in namespace `w1`: no route to host"))
         // Nor a nexthop of IPv6 over a link whose mtu an earlier step took below IPv6's least.
         || flat.contains("via fd00::9 dev v1 in namespace `w1`: no such device")
+        // Nor can the local route of a link that is down be put behind that of a link that came back.
+        || flat.contains("the order of routes to 10.0.0.1 tos 0 metric 0 in table 255")
         // A filter that mirrors to a link which was gone already can't be made again.
         || flat.contains("act_mirred: Must specify device or block");
     for bad in ["BAD ", "panicked", "not as it was", "could not be undone"] {

@@ -260,10 +260,12 @@ impl Account {
 
     /// A link was deleted, with its other end and what is on top of it.
     pub fn gone(&mut self, place: Place) {
-        let Some(link) = self.links.remove(&place) else { return self.fallen(place) };
+        let link = self.links.remove(&place);
         self.fallen(place);
         self.recs.retain(|(c, r)| !(*c == place.0 && r.devices().contains(&place.1)));
-        self.forget_settings(place.0, &link.name);
+        if let Some(link) = &link {
+            self.forget_settings(place.0, &link.name);
+        }
         for ((cookie, _), other) in &mut self.links {
             if *cookie == place.0 && other.master == Some(place.1) {
                 other.master = None;
@@ -271,7 +273,7 @@ impl Account {
         }
         let on_it = |(at, l): (&Place, &Said)| (l.lower == Some(place)).then_some(*at);
         let mut along: Vec<Place> = self.links.iter().filter_map(on_it).collect();
-        along.extend(link.peer.filter(|end| self.links.contains_key(end)));
+        along.extend(link.and_then(|link| link.peer).filter(|end| self.links.contains_key(end)));
         along.into_iter().for_each(|at| self.gone(at));
     }
 
@@ -284,7 +286,8 @@ impl Account {
         self.sysctls.retain(|(c, _), _| *c != cookie);
     }
 
-    fn forget_settings(&mut self, cookie: u64, device: &str) {
+    /// The settings of a device went with that.
+    pub fn forget_settings(&mut self, cookie: u64, device: &str) {
         self.sysctls.retain(|(c, key), _| *c != cookie || super::restore::device_of(key) != Some(device));
     }
 

@@ -140,6 +140,8 @@ impl Txn {
             // One that goes at this moment has nothing.
             spaces.extend(self.kernel.find_ns(&entry.name));
         }
+        // And those that lost their names in this run. What is in limbo is made again if it has gone by then.
+        spaces.extend(self.held.iter().filter(|held| self.limbo.as_ref() != Some(*held)).cloned());
         let mut seen = vec![ns.cookie];
         let mut out = Vec::new();
         for at in spaces {
@@ -212,20 +214,16 @@ impl Txn {
     pub(super) fn ends_with_its_name(&self, ns: &Ns, since: u64) -> Result<bool> {
         // With what was moved into it from elsewhere it is kept: that would go with it. Also where that has gone on since: the
         // way back leads through it.
-        if !self.fresh_ns(ns, since) || self.has_guests(ns, since) || self.is_passed(ns, since) || self.also_called(ns)
-        {
+        if !self.fresh_ns(ns, since) || self.has_guests(ns, since) || self.is_passed(ns) || self.also_called(ns) {
             return Ok(false);
         }
         // One that lives on keeps the links that are elsewhere too.
         Ok(self.taken_along(ns)?.is_empty() || !self.lives_on(ns)?)
     }
 
-    /// Whether the undo of a step leads a link through this namespace that was made before step `since`, or by somebody else.
-    pub(super) fn is_passed(&self, ns: &Ns, since: u64) -> bool {
-        let leads = |back: &Back| {
-            let through = back.index != 0 && !back.parked() && (back.from.is(ns) || back.to.is(ns));
-            through && !self.fresh(back.from.cookie, back.link.index, since.max(1))
-        };
+    /// Whether the undo of a step leads a link through this namespace.
+    pub(super) fn is_passed(&self, ns: &Ns) -> bool {
+        let leads = |back: &Back| back.index != 0 && !back.parked() && (back.from.is(ns) || back.to.is(ns));
         self.entries.iter().any(|e| matches!(&e.undo, Undo::Restore { back, .. } if back.iter().any(leads)))
     }
 

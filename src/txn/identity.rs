@@ -4,7 +4,7 @@ use super::log::{Back, Change};
 use super::rollback::{Expected, Report};
 use super::{Txn, same_link};
 use crate::kernel::By;
-use crate::plan::{Kind, LinkInfo, LinkRef, LinkState, Ns, Verb, restore};
+use crate::plan::{Error, Kind, LinkInfo, LinkRef, LinkState, Ns, Verb, restore};
 use std::collections::BTreeSet;
 
 /// What is at the place of a link of the run's own.
@@ -113,8 +113,10 @@ impl Txn {
         let own = self.fresh(back.from.cookie, back.link.index, since);
         let info = match self.kernel.link(&back.to, By::Index(back.index)) {
             Ok(Some(info)) => info,
-            // Back already: an undo that was cut short got this far.
-            Ok(None) if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) => {
+            // Back already, perhaps from a namespace that has gone since: an undo that was cut short got this far.
+            Ok(None) | Err(Error { kind: Kind::NotFound, .. })
+                if matches!(self.kernel.link(&back.from, By::Index(back.link.index)), Ok(Some(_))) =>
+            {
                 self.returned(back);
                 return true;
             }

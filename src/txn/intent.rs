@@ -301,7 +301,9 @@ impl Txn {
         let own = self.fresh_link(ns, link.index, since);
         let mut elsewhere = self.coupled_elsewhere(ns, link.index);
         elsewhere.retain(|(at, _)| !at.is(to));
-        if own && !self.coupled.contains_key(&ns.cookie) && elsewhere.is_empty() {
+        // It goes down by a move, and takes the carrier from its other end.
+        let carrier = if own && self.coupled.is_empty() { None } else { self.peers_nexthops(ns, link.index, since)? };
+        if own && !self.coupled.contains_key(&ns.cookie) && elsewhere.is_empty() && carrier.is_none() {
             if self.fresh_ns(to, since) {
                 return Ok(whole(vec![(ns.cookie, link.index)]));
             }
@@ -318,7 +320,7 @@ impl Txn {
         let mut sysctls = self.device_sysctls(ns, link.index)?;
         sysctls.extend(self.mtus(ns, &[link.index])?);
         let mut changes = vec![self.read_before(ns, 0, sysctls)?, self.read_before(to, 0, Vec::new())?];
-        changes.extend(self.peers_nexthops(ns, link.index, since)?.into_iter().filter(|c| !c.ns.is(to)));
+        changes.extend(carrier.into_iter().filter(|c| !c.ns.is(to)));
         for (at, _) in elsewhere {
             if !changes.iter().any(|c| c.ns.is(&at)) {
                 changes.push(self.read_before(&at, 0, Vec::new())?);

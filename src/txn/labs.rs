@@ -40,8 +40,10 @@ pub(super) fn account(story: &Story) -> Account {
         if let (Some(Verb::LinkDel { .. }), Undo::Restore { changes, .. }) = (&entry.verb, &entry.undo) {
             for change in changes {
                 let Some(after) = &change.after else { continue };
-                let went = change.before.links.keys().filter(|index| !after.links.contains_key(index));
-                went.for_each(|index| account.gone((change.ns.cookie, *index)));
+                for link in change.before.links.values().filter(|link| !after.links.contains_key(&link.index)) {
+                    account.gone((change.ns.cookie, link.index));
+                    account.forget_settings(change.ns.cookie, &link.name);
+                }
             }
         }
     }

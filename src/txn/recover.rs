@@ -206,7 +206,7 @@ impl Txn {
         let wanted: Vec<Ns> = unbound
             .filter(|ns| deleted.iter().any(|d| d.is(ns)) || self.stead(ns.cookie).is_some_and(|path| path.exists()))
             .filter(|ns| {
-                self.is_passed(ns, 1) && matches!(self.kernel.inode(ns), Err(error) if error.kind == Kind::NotFound)
+                self.is_passed(ns) && matches!(self.kernel.inode(ns), Err(error) if error.kind == Kind::NotFound)
             })
             .collect();
         for ns in wanted {

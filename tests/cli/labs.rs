@@ -153,6 +153,7 @@ fn what_a_lab_changed_itself_is_no_drift() {
     shell("ip netns add old; ip link add ox type veth peer name oy netns old");
     for text in [
         r#"macvlan("m", #{ link: "ox" }); link_del("old:oy");"#,
+        r#"addr("ox", "10.1.0.1/24"); sysctl(host(), "net.ipv4.conf.ox.arp_filter", 1); link_del("old:oy");"#,
         r#"netns_add("q"); veth("q:e", "b:f"); netns_del("q");"#,
         r#"macvlan("b:m", #{ link: "a:x", mtu: 1400 }); link_set("a:x", #{ mtu: 1300 });"#,
         r#"macvlan("b:m", #{ link: "a:x" }); link_del("a:x");"#,

@@ -371,6 +371,14 @@ pub const VERBS: &[(&str, &str)] = &[
         r#"bridge("w1:x1", #{ up: true }); macvlan("w1:x3", #{ link: "x1", mode: "bridge", up: true }); link_set("w1:x3", #{ master: "br0" }); transaction(|| { veth("w1:x4", "w1:x5", #{ up: true, mtu: 1400 }); link_set("w1:x4", #{ master: "x1" }) })"#,
     ),
     (
+        "coupled/nexthop_over_an_own_link_whose_other_end_moves",
+        r#"netns_add("n3"); veth("w1:x1", "n3:x2", #{ up: true, a: #{ addr: "10.69.0.1/24" } }); nexthop("w1", 11, #{ via: "10.69.0.8", dev: "x1", replace: true }); link_move("n3:x2", "w1")"#,
+    ),
+    (
+        "coupled/nexthop_over_an_own_link_whose_other_end_moves_from_what_goes",
+        r#"netns_add("n3"); veth("w1:x1", "n3:x2", #{ up: true, a: #{ addr: "10.69.0.1/24" } }); nexthop("w1", 11, #{ via: "10.69.0.8", dev: "x1", replace: true }); link_move("n3:x2", "w1"); netns_del("n3"); netns_add("n3")"#,
+    ),
+    (
         "coupled/nexthop_group_over_an_own_link_then_down",
         r#"addr_del("w1:q2", "10.5.0.1/24"); veth("w1:x5", "w1:x6", #{ up: true, a: #{ addr: "10.69.0.1/24" } }); nexthop("w1", 31, #{ via: "10.69.0.8", dev: "x5" }); nexthop("w1", 20, #{ group: [31], replace: true }); link_del("w1:q2"); link_down("w1:x5")"#,
     ),

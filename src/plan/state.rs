@@ -40,6 +40,12 @@ impl State {
         let Some(link) = self.links.remove(&index) else { return };
         self.recs.retain(|r| !r.devices().contains(&index));
         self.sysctls.retain(|key, _| super::restore::device_of(key) != Some(link.name.as_str()));
+        // Its ports are nobody's.
+        for port in self.links.values_mut().filter(|l| l.master == index) {
+            port.master = 0;
+            port.port_kind.clear();
+            port.port.clear();
+        }
     }
 
     /// Every single fact as key and value, both readable.

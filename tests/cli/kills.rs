@@ -353,7 +353,7 @@ fn a_link_that_went_with_a_namespace_of_the_labs_own_comes_back() {
     let before = look();
     for text in [
         r#"link_move("w1:v1", "n1"); link_up("n1:v1"); addr("n1:v1", "10.7.0.1/24"); link_set("w2:v2", #{ mtu: 1300 });
-           bridge("n1:b", #{ up: true }); link_set("n1:v1", #{ master: "b" });"#,
+           bridge("n1:b", #{ up: true }); link_set("n1:v1", #{ master: "b" }); bridge("n1:c"); link_set("n1:v1", #{ master: "c" });"#,
         r#"link_move("w1:v1", "n1"); link_del("n1:v1");"#,
         r#"link_move("w1:v3", "n1");"#,
         r#"link_move("w1:v3", "n1"); link_move("w1:v4", "n1");"#,

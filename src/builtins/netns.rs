@@ -191,7 +191,7 @@ pub mod functions {
     /// all that is in it. A link that was there before, and was moved into a namespace of the script's own, is deleted first, as
     /// by `link_del`: `nsscript down` can then bring it back.
     ///
-    /// Errors: `not_found`; `unsupported` if such a link could not be made again.
+    /// Errors: `not_found`; `unsupported` where `link_del` refuses such a link.
     ///
     /// ```rhai
     /// netns_add("h1");

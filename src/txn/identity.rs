@@ -158,12 +158,17 @@ impl Txn {
             name: Some(back.link.name.clone()),
             index: back.link.index,
         };
-        // Refused, it is tried again at once: a link that is missing would be made anew.
-        if self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]) {
+        // Left at a refusal, a link that is missing would be made anew.
+        if self.step_twice(seq, &verb, report) {
             expected.renumber(&*self.kernel, back.index, back.link.index);
             self.returned(back);
         }
         true
+    }
+
+    /// A verb on the way back that is tried again at once where it is refused: what comes next builds on it.
+    fn step_twice(&mut self, seq: u64, verb: &Verb, report: &mut Report) -> bool {
+        self.step(seq, verb, &mut Report::default(), &[]) || self.step(seq, verb, report, &[])
     }
 
     /// Veth pairs whose ends were in two namespaces, both gone: made again in one message.
@@ -185,8 +190,8 @@ impl Txn {
             let peer = b.before.links.get(&link.lower).filter(|p| there.contains(&p.index) && p.lower == index);
             if let Some(peer) = peer {
                 let verb = restore::remake_pair((&a.ns, &a.before, link), (&b.ns, &b.before, peer));
-                // Refused, it is tried again at once: each end would be made with another one.
-                let _ = self.step(seq, &verb, &mut Report::default(), &[]) || self.step(seq, &verb, report, &[]);
+                // Left at a refusal, each end would be made with another one.
+                self.step_twice(seq, &verb, report);
             }
         }
     }

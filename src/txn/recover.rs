@@ -243,7 +243,7 @@ impl Txn {
 
     /// Where a namespace is kept that stands in for one that is gone. Not among those that are kept until the commit: what is
     /// there tells of a commit that was not finished.
-    fn stead(&self, cookie: u64) -> Option<std::path::PathBuf> {
+    pub(super) fn stead(&self, cookie: u64) -> Option<std::path::PathBuf> {
         let kept = self.log.keep(cookie)?;
         Some(kept.parent()?.parent()?.join("stead").join(kept.file_name()?))
     }

@@ -174,10 +174,10 @@ impl Txn {
 
     /// Everything is undone: what is still kept is of an undo that was cut short between bringing it back and letting it go.
     fn sweep(&mut self, report: &mut Report) {
-        let Some(keep) = self.log.keep(0).and_then(|path| path.parent().map(Path::to_path_buf)) else { return };
-        for folder in [keep.with_file_name("stead"), keep] {
-            for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                self.let_go(&file.path(), report);
+        for file in [self.stead(0), self.log.keep(0)].into_iter().flatten() {
+            for kept in file.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten()
+            {
+                self.let_go(&kept.path(), report);
             }
         }
     }

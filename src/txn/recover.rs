@@ -215,9 +215,14 @@ impl Txn {
                 report.errors.push(error.to_string());
                 continue;
             }
-            // What is on them elsewhere knows them by the number that the namespace had there. If it has one, it stays.
-            for (at, id) in self.numbers(&ns) {
-                let _ = self.kernel.apply(&Verb::NetnsSetId { at, target: ns.clone(), id: Some(id) });
+            // What is on them elsewhere knows them by the number that the namespace had there. The one that is gone may still
+            // have that for a moment: then it is another.
+            for (at, old) in self.numbers(&ns) {
+                let set = |id| self.kernel.apply(&Verb::NetnsSetId { at: at.clone(), target: ns.clone(), id });
+                let _ = set(Some(old)).or_else(|_| set(None));
+                if let Ok(Some(new)) = self.kernel.nsid(&at, &ns) {
+                    self.renumber_ns(&at, &ns, (old, new));
+                }
             }
         }
     }
@@ -226,19 +231,49 @@ impl Txn {
     fn numbers(&self, ns: &Ns) -> Vec<(Ns, i32)> {
         let restores = || {
             self.entries.iter().filter_map(|entry| match &entry.undo {
-                Undo::Restore { changes, back } => Some((changes, back)),
+                Undo::Restore { changes, .. } => Some(changes),
                 _ => None,
             })
         };
-        let moved: Vec<u32> = restores().flat_map(|(_, back)| back).filter(|b| b.to.is(ns)).map(|b| b.index).collect();
+        let moved = self.moved_into(ns);
         let mut out = Vec::new();
-        for change in restores().flat_map(|(changes, _)| changes).filter(|c| !c.ns.is(ns)) {
+        for change in restores().flatten().filter(|c| !c.ns.is(ns)) {
             let on_it = change.before.links.values().filter(|link| link.lowers().iter().any(|l| moved.contains(l)));
             out.extend(on_it.filter_map(|link| Some((change.ns.clone(), link.lower_nsid?))));
         }
         out.sort();
         out.dedup();
+        // Another's, that is there.
+        let taken = |at: &Ns, id: i32| {
+            let named = self.kernel.list_ns(at).unwrap_or_default().iter().any(|entry| entry.nsid == Some(id));
+            named || self.kernel.nsid(at, &self.kernel.host()).is_ok_and(|host| host == Some(id))
+        };
+        out.retain(|(at, id)| !taken(at, *id));
         out
+    }
+
+    /// The places of links that were moved into a namespace.
+    fn moved_into(&self, ns: &Ns) -> Vec<u32> {
+        let backs = self.entries.iter().filter_map(|entry| match &entry.undo {
+            Undo::Restore { back, .. } => Some(back),
+            _ => None,
+        });
+        backs.flatten().filter(|b| b.to.is(ns)).map(|b| b.index).collect()
+    }
+
+    /// What is on the links that were moved into a namespace knows that by another number now.
+    fn renumber_ns(&mut self, at: &Ns, ns: &Ns, (old, new): (i32, i32)) {
+        let moved = self.moved_into(ns);
+        for entry in &mut self.entries {
+            let Undo::Restore { changes, .. } = &mut entry.undo else { continue };
+            for change in changes.iter_mut().filter(|c| c.ns.is(at)) {
+                for state in [Some(&mut change.before), change.after.as_mut()].into_iter().flatten() {
+                    let on_it =
+                        |l: &&mut LinkState| l.lower_nsid == Some(old) && l.lowers().iter().any(|i| moved.contains(i));
+                    state.links.values_mut().filter(on_it).for_each(|link| link.lower_nsid = Some(new));
+                }
+            }
+        }
     }
 
     /// Where a namespace is kept that stands in for one that is gone. Not among those that are kept until the commit: what is

@@ -100,20 +100,25 @@ pub struct KindOption {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkSpec {
     /// `None`: the kernel names it, `veth0`, `veth1` ….
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `IFLA_INFO_KIND`: `veth`, `bridge` …; empty for a peer, whose kind is the first end's.
     pub kind: String,
     /// The ifindex that we choose, so that a crash between asking and answer can be resolved; 0: the kernel's.
     pub index: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Vec<u8>>,
     /// The script gave the MAC; else it was chosen before the message is sent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub given_mac: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     pub up: bool,
     /// ifindex and name of the master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master: Option<(u32, String)>,
     /// ifindex and name of the lower device (`IFLA_LINK`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower: Option<(u32, String)>,
     /// The namespace of the lower device, or of what the kind's options name, where it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,9 +126,12 @@ pub struct LinkSpec {
     /// The same as its nsid there (`IFLA_LINK_NETNSID`), once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower_nsid: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txqueuelen: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
     /// Transmit and receive queues; `None`: the driver's number, for veth one for each CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queues: Option<u32>,
     /// Of one direction, where it has a number of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,6 +140,7 @@ pub struct LinkSpec {
     pub rx_queues: Option<u32>,
     pub options: Vec<KindOption>,
     /// The other end, and the namespace in which it is born.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Box<(super::verb::Ns, LinkSpec)>>,
 }
 

@@ -187,6 +187,14 @@ pub struct Outcome {
     pub peer: Option<LinkRef>,
 }
 
+impl Outcome {
+    /// Nothing came of it that has to be known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Outcome::default()
+    }
+}
+
 impl Verb {
     /// The verb's word in events and errors.
     #[must_use]

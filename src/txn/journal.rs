@@ -56,6 +56,7 @@ enum Line<'a> {
     },
     Outcome {
         seq: u64,
+        #[serde(skip_serializing_if = "Outcome::is_empty", default)]
         outcome: Cow<'a, Outcome>,
         #[serde(skip_serializing_if = "Option::is_none")]
         undo: Option<Cow<'a, Undo>>,
@@ -140,6 +141,8 @@ pub struct Journal {
     folder: PathBuf,
     file: Option<Locked>,
     length: u64,
+    /// What is to be written next. Kept, since to make room for each line anew cost as much as to write it.
+    lines: Vec<u8>,
 }
 
 /// The journal of a lab or a dead run that was taken over: nobody else is at it from here on, and this is what it says.
@@ -187,7 +190,7 @@ impl Journal {
             script: script.into(),
             aside: None,
         };
-        Journal { folder: folder(name), header, file: None, length: 0 }
+        Journal { folder: folder(name), header, file: None, length: 0, lines: Vec::new() }
     }
 
     /// Makes the folder and the file, locked. A folder of that name that stands is an error.
@@ -219,16 +222,27 @@ impl Journal {
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let waiting = self.lines.len();
+        self.add(line)?;
         let Some(file) = &mut self.file else { return Ok(()) };
-        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::internal(format!("journal: {e}")))?;
-        bytes.push(b'\n');
-        let done = file.write_all(&bytes);
+        let done = file.write_all(&self.lines);
         if let Err(e) = done {
             // Half a line must not be glued to the next one.
             let _ = file.set_len(self.length);
+            self.lines.truncate(waiting);
             return Err(failed("write", &self.folder.join("journal"), &e));
         }
-        self.length += bytes.len() as u64;
+        self.length += self.lines.len() as u64;
+        self.lines.clear();
+        Ok(())
+    }
+
+    /// Adds a line to what is to be written next.
+    fn add(&mut self, line: &impl Serialize) -> Result<()> {
+        if self.file.is_some() {
+            serde_json::to_writer(&mut self.lines, line).map_err(|e| Error::internal(format!("journal: {e}")))?;
+            self.lines.push(b'\n');
+        }
         Ok(())
     }
 }
@@ -254,7 +268,8 @@ impl Taken {
         if now.header != story.header || now.committed.is_some() != story.committed.is_some() {
             return Err(busy());
         }
-        let journal = Journal { header: now.header.clone(), folder: now.folder.clone(), file: Some(lock), length };
+        let (header, folder) = (now.header.clone(), now.folder.clone());
+        let journal = Journal { header, folder, file: Some(lock), length, lines: Vec::new() };
         Ok(Taken { journal, story: now })
     }
 
@@ -368,7 +383,10 @@ impl UndoLog for Journal {
         let _phase = phase::enter(Phase::Journal);
         let undo = matches!(entry.undo, Undo::Restore { .. } | Undo::Nft { .. }).then_some(Cow::Borrowed(&entry.undo));
         let outcome = entry.outcome.as_ref().map_or_else(Cow::default, Cow::Borrowed);
-        self.write(&Line::Outcome { seq: entry.seq, outcome, undo })
+        // Such a step goes with what it was done to, whether it was done or not: that it was can wait for the next line.
+        let waits = entry.undo == Undo::Whole && outcome.is_empty();
+        let line = Line::Outcome { seq: entry.seq, outcome, undo };
+        if waits { self.add(&line) } else { self.write(&line) }
     }
 
     fn helper(&mut self, of: &Lineage) -> Result<()> {
@@ -668,127 +686,4 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::{Ns, Verb};
-
-    fn entry(seq: u64) -> Entry {
-        Entry {
-            seq,
-            verb: Some(Verb::NetnsAdd { name: "a".into(), cookie: 9 }),
-            undo: Undo::Unbind { ns: Ns { cookie: 9, name: "a".into() } },
-            on: Vec::new(),
-            outcome: None,
-        }
-    }
-
-    fn write(folder: &Path, lines: &[String], torn: &str) {
-        std::fs::write(folder.join("journal"), lines.join("\n") + "\n" + torn).expect("written");
-    }
-
-    fn header() -> String {
-        let header = Header {
-            nsscript: VERSION,
-            name: "x".into(),
-            boot: boot_id(),
-            mark: "m".into(),
-            started: 1,
-            began: 1,
-            pid: 1,
-            script: "x.rhai".into(),
-            aside: None,
-        };
-        serde_json::to_string(&header).expect("json")
-    }
-
-    fn line(line: &Line) -> String {
-        serde_json::to_string(line).expect("json")
-    }
-
-    #[test]
-    fn a_torn_last_line_is_normal() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let lines = [header(), line(&Line::Intent { entry: Cow::Owned(entry(1)) })];
-        write(dir.path(), &lines, r#"{"line":"outc"#);
-        let story = read(dir.path()).expect("read").expect("a story");
-        assert_eq!(story.entries, vec![entry(1)]);
-        assert_eq!(story.committed, None);
-    }
-
-    #[test]
-    fn of_those_that_began_at_the_same_moment_the_first_by_name_is_the_later_one() {
-        let header = |began| Header { began, ..serde_json::from_str(&header()).expect("a header") };
-        let (early, late) = (header(1), header(2));
-        let mut all = [("b", Some(&early)), ("c", None), ("a", Some(&early)), ("z", Some(&late)), ("d", None)];
-        all.sort_by_key(|(name, header)| Reverse(age(name, *header)));
-        assert_eq!(all.map(|(name, _)| name), ["z", "a", "b", "c", "d"]);
-    }
-
-    #[test]
-    fn what_was_undone_does_not_stand() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let lines = [
-            header(),
-            line(&Line::Intent { entry: Cow::Owned(entry(1)) }),
-            line(&Line::Outcome { seq: 1, outcome: Cow::default(), undo: None }),
-            line(&Line::Intent { entry: Cow::Owned(entry(2)) }),
-            line(&Line::Undone { since: 2, but: Cow::Borrowed(&[]) }),
-            line(&Line::Commit { seconds: 7, ended: Cow::default(), empty: false }),
-        ];
-        write(dir.path(), &lines, "");
-        let story = read(dir.path()).expect("read").expect("a story");
-        assert_eq!(story.entries.len(), 1);
-        assert!(story.entries[0].outcome.is_some());
-        assert_eq!(story.committed, Some(7));
-    }
-
-    #[test]
-    fn what_can_not_be_read_is_refused() {
-        let dir = tempfile::tempdir().expect("a folder");
-        for bad in [
-            vec!["{}".to_string()],
-            vec![header(), "nonsense".into()],
-            vec![header().replace(&format!(":{VERSION},"), ":99,")],
-        ] {
-            write(dir.path(), &bad, "");
-            assert!(read(dir.path()).is_err(), "{bad:?}");
-        }
-    }
-
-    fn append(folder: &Path, text: &str) {
-        let file = OpenOptions::new().append(true).open(folder.join("journal"));
-        file.expect("open").write_all(text.as_bytes()).expect("written");
-    }
-
-    #[test]
-    fn what_is_taken_over_is_read_again() {
-        let dir = tempfile::tempdir().expect("a folder");
-        write(dir.path(), &[header()], "");
-        let story = read(dir.path()).expect("read").expect("a story");
-        let whole = line(&Line::Intent { entry: Cow::Owned(entry(1)) });
-        append(dir.path(), &format!("{whole}\n{{\"line\":\"outc"));
-        let taken = Taken::over(&story).expect("taken over");
-        assert_eq!(taken.story().entries, vec![entry(1)]);
-        assert!(is_held(dir.path()));
-        assert_eq!(Taken::over(&story).err().map(|e| e.kind), Some(Kind::Busy));
-        drop(taken);
-        assert!(!is_held(dir.path()));
-        // The torn line was cut off.
-        append(dir.path(), &format!("{whole}\n"));
-        assert_eq!(read(dir.path()).expect("read").expect("a story").entries.len(), 2);
-    }
-
-    #[test]
-    fn what_is_another_by_now_is_not_taken_over() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let commit = line(&Line::Commit { seconds: 7, ended: Cow::default(), empty: false });
-        write(dir.path(), &[header(), commit.clone()], "");
-        let story = read(dir.path()).expect("read").expect("a story");
-        for now in [vec![header().replace("\"m\"", "\"n\""), commit], vec![header()]] {
-            std::fs::remove_file(dir.path().join("journal")).expect("removed");
-            assert_eq!(Taken::over(&story).err().map(|e| e.kind), Some(Kind::Busy));
-            write(dir.path(), &now, "");
-            assert_eq!(Taken::over(&story).err().map(|e| e.kind), Some(Kind::Busy), "{now:?}");
-        }
-    }
-}
+mod tests;

@@ -6,10 +6,11 @@ use crate::plan::{LinkRef, Ns, Outcome, Result, State, Verb};
 use serde::{Deserialize, Serialize};
 
 /// How a step is taken back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "undo", rename_all = "snake_case")]
 pub enum Undo {
-    /// It goes with what it is part of, which the run made itself.
+    /// It goes with what it is part of, which the run made itself. Most are that: the journal leaves it out.
+    #[default]
     Whole,
     /// The name is unbound, and what runs in the namespace ended.
     Unbind { ns: Ns },
@@ -40,6 +41,12 @@ pub enum Undo {
     Hook { id: u64 },
     /// Nothing brings it back; the undo says so.
     Lost { what: String },
+}
+
+impl Undo {
+    fn is_whole(&self) -> bool {
+        *self == Undo::Whole
+    }
 }
 
 /// Content and mode of a file.
@@ -82,9 +89,11 @@ pub struct Back {
 pub struct Entry {
     pub seq: u64,
     pub verb: Option<Verb>,
+    #[serde(skip_serializing_if = "Undo::is_whole", default)]
     pub undo: Undo,
     /// The objects of the run's own that it is about: (cookie, 0) a namespace, (cookie, ifindex) a link. Where all of
     /// them go away with the undo, the step itself needs none.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub on: Vec<(u64, u32)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

@@ -332,6 +332,15 @@ impl Txn {
         }
     }
 
+    /// Whether it is about a link of the run's own, whose state was read only in case the set is done by halves: killed meanwhile,
+    /// or once it is done, it goes whole.
+    fn is_for_halves(&self, entry: &Entry, since: u64) -> bool {
+        let read = |c: &Change| c.only != 0;
+        matches!(&entry.undo, Undo::Restore { changes, back } if back.is_empty() && changes.iter().all(read))
+            && !entry.on.is_empty()
+            && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
+    }
+
     fn perform_alone(&mut self, mut verb: Verb) -> Result<Outcome> {
         let kernel = Rc::clone(&self.kernel);
         let given = match &verb {
@@ -348,7 +357,11 @@ impl Txn {
         let since = self.savepoints.last().copied().unwrap_or_default();
         let (undo, on) = self.plan_undo(&verb, since)?;
         let mut entry = self.entry(Some(verb), undo, on);
+        let undo = self.is_for_halves(&entry, since).then(|| std::mem::take(&mut entry.undo));
         self.log.intent(&entry)?;
+        if let Some(undo) = undo {
+            entry.undo = undo;
+        }
         let Some(verb) = entry.verb.take() else { return Ok(Outcome::default()) };
         self.observer.step(entry.seq, &verb, false);
         if let (Verb::NetnsDel { ns }, Undo::Rebind { .. }) = (&verb, &entry.undo)
@@ -369,13 +382,7 @@ impl Txn {
             Ok(outcome) => {
                 entry.outcome = Some(outcome.clone());
                 self.note(&entry, &outcome);
-                // A link of the run's own whose state was read only in case the set was done by halves.
-                if let Undo::Restore { changes, back } = &entry.undo
-                    && back.is_empty()
-                    && changes.iter().all(|c| c.only != 0)
-                    && !entry.on.is_empty()
-                    && entry.on.iter().all(|(cookie, index)| self.fresh(*cookie, *index, since))
-                {
+                if self.is_for_halves(&entry, since) {
                     entry.undo = Undo::Whole;
                 }
                 let written = self.log.outcome(&entry);

@@ -239,10 +239,16 @@ impl Journal {
 
     /// Adds a line to what is to be written next.
     fn add(&mut self, line: &impl Serialize) -> Result<()> {
-        if self.file.is_some() {
-            serde_json::to_writer(&mut self.lines, line).map_err(|e| Error::internal(format!("journal: {e}")))?;
-            self.lines.push(b'\n');
+        if self.file.is_none() {
+            return Ok(());
         }
+        let waiting = self.lines.len();
+        let done = serde_json::to_writer(&mut self.lines, line);
+        if let Err(e) = done {
+            self.lines.truncate(waiting);
+            return Err(Error::internal(format!("journal: {e}")));
+        }
+        self.lines.push(b'\n');
         Ok(())
     }
 }

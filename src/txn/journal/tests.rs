@@ -150,3 +150,16 @@ fn that_a_step_which_goes_whole_was_done_waits_for_the_next_line() {
     journal.commit(&[], false).expect("written");
     assert_eq!(outcomes(), [true, true, true, true]);
 }
+
+#[test]
+fn a_line_that_can_not_be_put_into_words_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), &[header()], "");
+    let story = read(dir.path()).expect("read").expect("a story");
+    let (_, mut journal) = Taken::over(&story).expect("taken over").parts();
+    // JSON has no keys but strings.
+    let bad = std::collections::BTreeMap::from([("good", std::collections::BTreeMap::from([((1, 2), 3)]))]);
+    assert!(journal.write(&bad).is_err());
+    journal.intent(&entry(1)).expect("written");
+    assert_eq!(read(dir.path()).expect("read").expect("a story").entries, vec![entry(1)]);
+}
